@@ -1,0 +1,204 @@
+//! A call that has passed the check. Only the check makes one, so a service function that is handed a
+//! `Call` need not ask again.
+
+use std::sync::Arc;
+
+use super::Access;
+use crate::contract::{Operation, Permission};
+use crate::domain::access::{Decision, Object, Snapshot, TokenLimits, UserKind, Visibility, ObjectClass};
+use crate::domain::ledger::{Entry, Outcome, payload_digest};
+use crate::domain::request::Actor;
+use crate::store::{Store, WORKSPACE};
+use crate::clock;
+
+/// How the caller proved who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// Not at all: a public operation.
+    None,
+    /// User name and password.
+    Password,
+    /// A token.
+    Token,
+    /// A token that was made on the server's command line.
+    CommandLineToken,
+    /// The command line itself, beside the database.
+    CommandLine,
+    /// The server, by itself.
+    System,
+}
+
+impl Credential {
+    /// As the ledger names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Password => "password",
+            Self::Token => "token",
+            Self::CommandLineToken => "command_line_token",
+            Self::CommandLine => "command_line",
+            Self::System => "system",
+        }
+    }
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The user's immutable id.
+    pub user_uid: String,
+    /// The user's name.
+    pub user_name: String,
+    /// Whether it is a login.
+    pub kind: UserKind,
+    /// The person behind it.
+    pub person_uid: String,
+    /// The person who made the token for someone else.
+    pub issuer_person: Option<String>,
+    /// The token's id.
+    pub token_id: Option<String>,
+    /// What the token is limited to.
+    pub limits: TokenLimits,
+    /// How the caller proved it.
+    pub credential: Credential,
+}
+
+impl Caller {
+    /// Nobody: the caller of a public operation.
+    pub(super) fn nobody() -> Self {
+        Self::without_user(Credential::None, "")
+    }
+
+    /// One of the server's own, without a user: the command line or the server itself.
+    pub fn without_user(credential: Credential, name: &str) -> Self {
+        Self {
+            user_uid: String::new(),
+            user_name: name.to_owned(),
+            kind: UserKind::ServiceAccount,
+            person_uid: String::new(),
+            issuer_person: None,
+            token_id: None,
+            limits: TokenLimits::default(),
+            credential,
+        }
+    }
+
+    /// Whom four eyes count.
+    pub fn actor(&self) -> Actor {
+        Actor { person: self.person_uid.clone(), issuer: self.issuer_person.clone() }
+    }
+}
+
+/// What a ledger row says of the object that was changed.
+#[derive(Debug, Clone)]
+pub struct Subject<'a> {
+    /// `registered_model`, `run`, …
+    pub kind: &'a str,
+    /// The immutable id.
+    pub id: &'a str,
+    /// The name at this time.
+    pub name: &'a str,
+    /// The registered model or experiment it belongs to, by id.
+    pub scope: &'a str,
+}
+
+/// A call that has passed the check. Cheap to clone.
+#[derive(Clone)]
+pub struct Call {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    access: Arc<Access>,
+    operation: &'static Operation,
+    caller: Caller,
+    request_id: String,
+    source: String,
+    on: String,
+}
+
+impl Call {
+    pub(super) fn new(access: Arc<Access>, operation: &'static Operation, caller: Caller, request_id: String, source: String, on: String) -> Self {
+        Self { inner: Arc::new(Inner { access, operation, caller, request_id, source, on }) }
+    }
+
+    /// The object that the call names, in the words of refusals: `registered model "enet"`.
+    pub fn subject(&self) -> &str {
+        &self.inner.on
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.inner.access.store
+    }
+
+    /// Credentials, keys and the snapshot.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.inner.access
+    }
+
+    /// The operation as its proto declares it.
+    pub fn operation(&self) -> &'static Operation {
+        self.inner.operation
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.inner.caller
+    }
+
+    /// What the client sees in the response metadata.
+    pub fn request_id(&self) -> &str {
+        &self.inner.request_id
+    }
+
+    /// The network address of the caller, to tell callers apart.
+    pub fn source(&self) -> &str {
+        &self.inner.source
+    }
+
+    /// A further question to the same grants, for what a rule cannot say.
+    pub fn decide(&self, snapshot: &Snapshot, permission: Permission, object: &Object) -> Decision {
+        let caller = self.caller();
+        snapshot.decide(&caller.user_uid, &caller.limits, permission, object)
+    }
+
+    /// Which objects of a class the caller may do something to.
+    pub fn visibility(&self, snapshot: &Snapshot, permission: Permission, class: ObjectClass) -> Visibility {
+        let caller = self.caller();
+        snapshot.visibility(&caller.user_uid, &caller.limits, permission, class)
+    }
+
+    /// The ledger row of this call for an object, with a payload of names, comments, before and after.
+    pub fn entry(&self, now: i64, subject: &Subject<'_>, payload: &serde_json::Value) -> Entry {
+        entry(self.caller(), self.operation().full_name, self.request_id(), now, subject, payload)
+    }
+}
+
+/// A ledger row that says something went well.
+pub fn entry(caller: &Caller, action: &str, request_id: &str, now: i64, subject: &Subject<'_>, payload: &serde_json::Value) -> Entry {
+    let payload = payload.to_string();
+    let salt = clock::new_uid();
+    Entry {
+        entry_id: clock::new_uid(),
+        workspace_id: WORKSPACE.to_owned(),
+        time: now,
+        actor_id: caller.user_uid.clone(),
+        actor_name: caller.user_name.clone(),
+        person_id: caller.person_uid.clone(),
+        on_behalf_of: caller.issuer_person.clone().unwrap_or_default(),
+        token_id: caller.token_id.clone().unwrap_or_default(),
+        credential: caller.credential.as_str().to_owned(),
+        request_id: request_id.to_owned(),
+        action: action.to_owned(),
+        object_kind: subject.kind.to_owned(),
+        object_id: subject.id.to_owned(),
+        object_name: subject.name.to_owned(),
+        scope_id: subject.scope.to_owned(),
+        outcome: Outcome::Ok,
+        reason: String::new(),
+        payload_digest: payload_digest(&salt, &payload),
+        salt,
+        payload: Some(payload),
+    }
+}

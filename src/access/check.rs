@@ -1,0 +1,165 @@
+//! The check: every call passes here, and only here a `Call` is made. It decides from the caller's
+//! grants and from what the request names, before any look-up of the object itself.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::call::{Call, Caller, Subject, entry};
+use super::refusal::Refused;
+use super::Access;
+use crate::clock;
+use crate::contract::{Clause, ObjectKind, Operation, Record, Subject as Fields};
+use crate::domain::access::{Object, Snapshot};
+use crate::domain::field::Invalid;
+use crate::domain::ledger::Outcome;
+use crate::domain::stage;
+use crate::store::StoreError;
+
+/// A request as the wire hands it to the check.
+pub struct Arrival<'a> {
+    /// The operation that was called.
+    pub operation: &'static Operation,
+    /// The request's headers or metadata.
+    pub headers: &'a HeaderMap,
+    /// The id that the client sees in the response metadata.
+    pub request_id: &'a str,
+    /// The network address of the caller.
+    pub source: &'a str,
+}
+
+impl Access {
+    /// Admits a call, or refuses it.
+    pub async fn admit(self: &Arc<Self>, arrival: &Arrival<'_>, fields: &dyn Fields) -> Result<Call, Refused> {
+        let caller = self.caller(arrival).await?;
+        let rule = &arrival.operation.rule;
+        let call = |caller| {
+            let (request_id, source) = (arrival.request_id.to_owned(), arrival.source.to_owned());
+            Call::new(self.clone(), arrival.operation, caller, request_id, source, first_object(arrival.operation, fields))
+        };
+        if rule.clauses.is_empty() {
+            return Ok(call(caller));
+        }
+        let snapshot = self.snapshot().await?;
+        for clause in rule.clauses {
+            if let Err(refused) = self.clause(&snapshot, &caller, clause, fields).await {
+                self.keep_refusal(&call(caller), &refused).await?;
+                return Err(refused);
+            }
+        }
+        Ok(call(caller))
+    }
+
+    /// A call of the server's own or of the command line, which no rule holds back.
+    pub fn own_call(self: &Arc<Self>, operation: &'static Operation, caller: Caller) -> Call {
+        Call::new(self.clone(), operation, caller, clock::new_uid(), String::new(), String::new())
+    }
+
+    async fn caller(&self, arrival: &Arrival<'_>) -> Result<Caller, Refused> {
+        if arrival.operation.rule.public {
+            return Ok(Caller::nobody());
+        }
+        self.authenticate(arrival.headers, arrival.source).await?.ok_or(Refused::Unauthenticated)
+    }
+
+    async fn clause(&self, snapshot: &Snapshot, caller: &Caller, clause: &Clause, fields: &dyn Fields) -> Result<(), Refused> {
+        if clause.filtered {
+            return Ok(());
+        }
+        let Some(names) = names(clause, fields)? else { return Ok(()) };
+        let mut object = self.resolver.resolve(&self.store, snapshot, caller, clause.kind, &names).await?;
+        if let Some(target) = target(clause, fields) {
+            object.target = Some(target);
+        }
+        let decision = snapshot.decide(&caller.user_uid, &caller.limits, clause.permission, &object);
+        if decision.allowed {
+            return Ok(());
+        }
+        Err(Refused::Denied { permission: clause.permission, on: described(clause.kind, &names), hint: String::new() })
+    }
+
+    /// Writes or counts a refusal, as the operation's rule says.
+    pub async fn keep_refusal(&self, call: &Call, refused: &Refused) -> Result<(), StoreError> {
+        let Refused::Denied { on, .. } = refused else { return Ok(()) };
+        self.keep_denial(call, on, &refused.to_string()).await
+    }
+
+    /// Writes or counts a refusal in other words.
+    pub async fn keep_denial(&self, call: &Call, on: &str, reason: &str) -> Result<(), StoreError> {
+        let operation = call.operation();
+        if operation.rule.record != Record::Decision || !self.refusals.may_write(call.caller()) {
+            self.refusals.count(call.caller(), operation.full_name, on);
+            return Ok(());
+        }
+        let (kind, name) = on.split_once(" \"").map_or((on, ""), |(kind, name)| (kind, name.trim_end_matches('"')));
+        let object = self.object_of_text(kind, name).await?;
+        let id = object.uid.clone().unwrap_or_default();
+        let subject = Subject { kind, id: &id, name, scope: &id };
+        let caller = call.caller();
+        let mut row = entry(caller, operation.full_name, call.request_id(), clock::now_ms(), &subject, &serde_json::json!({}));
+        row.outcome = Outcome::Denied;
+        reason.clone_into(&mut row.reason);
+        self.store.write(row, |tx, row| Box::pin(async move { tx.record(row).await })).await
+    }
+
+    async fn object_of_text(&self, kind: &str, name: &str) -> Result<Object, StoreError> {
+        let kind = match kind {
+            "registered model" => ObjectKind::RegisteredModel,
+            "promotion request" => ObjectKind::TransitionRequest,
+            _ => return Ok(Object::SERVER),
+        };
+        let snapshot = self.snapshot().await?;
+        self.resolver.resolve(&self.store, &snapshot, &Caller::nobody(), kind, &[name]).await
+    }
+}
+
+/// The object of the rule's first clause, in the words of refusals.
+fn first_object(operation: &Operation, fields: &dyn Fields) -> String {
+    let clause = operation.rule.clauses.first();
+    let named = clause.and_then(|clause| Some(described(clause.kind, &names(clause, fields).ok()??)));
+    named.unwrap_or_else(|| "the server".to_owned())
+}
+
+/// The texts that name the clause's object; none when the clause holds by itself.
+fn names<'a>(clause: &Clause, fields: &'a dyn Fields) -> Result<Option<Vec<&'a str>>, Refused> {
+    if clause.kind == ObjectKind::ModelVersion {
+        let given: Vec<&str> = clause.fields.iter().map(|field| fields.subject(field).unwrap_or_default()).collect();
+        let unset = clause.optional && given.first().is_none_or(|name| name.is_empty());
+        return Ok((!unset).then_some(given));
+    }
+    let mut given = clause.fields.iter().filter_map(|field| fields.subject(field).map(|text| (*field, text)));
+    let Some((first, text)) = given.next() else {
+        return Ok((!clause.optional).then(|| vec![""]));
+    };
+    if let Some((other, _)) = given.find(|(_, other)| *other != text) {
+        return Err(Invalid::field(other, format!("differs from `{first}`; give one of them, or both alike")).into());
+    }
+    Ok(Some(vec![text]))
+}
+
+/// The target of a promotion as grants write it. A text that is no stage stays as it is: it is refused later.
+fn target(clause: &Clause, fields: &dyn Fields) -> Option<String> {
+    let field = |name: &str| if name.is_empty() { None } else { fields.subject(name) };
+    if let Some(text) = field(clause.stage_field) {
+        return Some(stage::stage("stage", text).map_or_else(|_| text.to_owned(), str::to_owned));
+    }
+    field(clause.alias_field).map(|alias| format!("@{alias}"))
+}
+
+/// How a refusal speaks of an object, from the words of the request alone.
+fn described(kind: ObjectKind, names: &[&str]) -> String {
+    let first = names.first().copied().unwrap_or_default();
+    let what = match kind {
+        ObjectKind::Unspecified | ObjectKind::Server => return "the server".to_owned(),
+        ObjectKind::Experiment | ObjectKind::ExperimentName => "experiment",
+        ObjectKind::Run => "run",
+        ObjectKind::RegisteredModel | ObjectKind::ModelVersion => "registered model",
+        ObjectKind::TransitionRequest => "promotion request",
+        ObjectKind::Comment => "comment",
+        ObjectKind::User if first.is_empty() => return "your own user".to_owned(),
+        ObjectKind::User => "user",
+        ObjectKind::Token => "token",
+    };
+    let shown: String = first.chars().take(300).filter(|c| !c.is_control()).collect();
+    format!("{what} \"{shown}\"")
+}

@@ -1,0 +1,130 @@
+//! From an `authorization` header to a caller.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::call::{Caller, Credential};
+use super::refusal::Refused;
+use super::token::{self, Claims};
+use super::{Access, Throttled};
+use crate::clock;
+use crate::domain::access::{Snapshot, TokenLimits, User};
+use crate::domain::limits;
+use crate::store::access as rows;
+
+/// No bearer token and no Basic header is longer.
+const HEADER_BYTES: usize = 8 * 1024;
+
+impl Access {
+    /// The caller of a request's headers; none when they carry no credentials. Errors when the
+    /// credentials are not good, whatever is wrong with them.
+    pub(super) async fn authenticate(&self, headers: &HeaderMap, source: &str) -> Result<Option<Caller>, Refused> {
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        let Some(header) = given.next() else { return Ok(None) };
+        let text = header.to_str().map_err(|_| Refused::Unauthenticated)?;
+        if given.next().is_some() || text.len() > HEADER_BYTES {
+            return Err(Refused::Unauthenticated);
+        }
+        let (scheme, value) = text.split_once(' ').ok_or(Refused::Unauthenticated)?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            self.by_token(value.trim()).await.map(Some)
+        } else if scheme.eq_ignore_ascii_case("basic") {
+            self.by_basic(value.trim(), source).await.map(Some)
+        } else {
+            Err(Refused::Unauthenticated)
+        }
+    }
+
+    async fn by_token(&self, text: &str) -> Result<Caller, Refused> {
+        let claims = match token::verify(&self.keys(), text) {
+            Some(claims) => claims,
+            None if self.may_reload_keys(text) => {
+                self.reload_keys().await.map_err(|_| Refused::Unauthenticated)?;
+                token::verify(&self.keys(), text).ok_or(Refused::Unauthenticated)?
+            }
+            None => return Err(Refused::Unauthenticated),
+        };
+        let mut snapshot = self.snapshot().await?;
+        if !snapshot.users.contains_key(&claims.sub) {
+            // The command line may have made the user a moment ago.
+            snapshot = self.refresh().await?;
+        }
+        let user = snapshot.users.get(&claims.sub).filter(|user| user.active).ok_or(Refused::Unauthenticated)?;
+        if snapshot.revoked.contains(&claims.jti) {
+            return Err(Refused::Unauthenticated);
+        }
+        self.used_tokens.insert(claims.jti.clone(), clock::now_ms());
+        Ok(token_caller(user, claims))
+    }
+
+    /// A key may be newer than what we hold; asked for at most once a second, and only by a plausible name.
+    fn may_reload_keys(&self, text: &str) -> bool {
+        if !token::names_unknown_key(&self.keys(), text) {
+            return false;
+        }
+        let mut read = self.keys_read.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let due = read.elapsed() > Duration::from_secs(1);
+        if due {
+            *read = Instant::now();
+        }
+        due
+    }
+
+    async fn by_basic(&self, value: &str, source: &str) -> Result<Caller, Refused> {
+        let decoded = STANDARD.decode(value).map_err(|_| Refused::Unauthenticated)?;
+        let text = String::from_utf8(decoded).map_err(|_| Refused::Unauthenticated)?;
+        let (name, password) = text.split_once(':').ok_or(Refused::Unauthenticated)?;
+        self.by_password(name, password, source).await
+    }
+
+    /// The caller of a user name and a password. Takes equally long for a user that does not exist.
+    pub async fn by_password(&self, name: &str, password: &str, source: &str) -> Result<Caller, Refused> {
+        if name.len() > limits::PRINCIPAL_NAME || password.chars().count() > limits::PASSWORD_MAX {
+            return Err(Refused::Unauthenticated);
+        }
+        let user = rows::user_by_name(self.store.reader(), name).await?.filter(|user| user.active);
+        let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
+        match self.passwords.verify(name, source, password, stored).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Refused::Unauthenticated),
+            Err(Throttled(wait)) => return Err(Refused::Throttled(wait)),
+        }
+        let user = user.ok_or(Refused::Unauthenticated)?;
+        let mut snapshot: Arc<Snapshot> = self.snapshot().await?;
+        if !snapshot.users.contains_key(&user.uid) {
+            snapshot = self.refresh().await?;
+        }
+        let user = snapshot.users.get(&user.uid).filter(|user| user.active).ok_or(Refused::Unauthenticated)?;
+        Ok(caller(user, Credential::Password))
+    }
+}
+
+fn caller(user: &User, credential: Credential) -> Caller {
+    Caller {
+        user_uid: user.uid.clone(),
+        user_name: user.name.clone(),
+        kind: user.kind,
+        person_uid: user.person_uid.clone(),
+        issuer_person: None,
+        token_id: None,
+        limits: TokenLimits::default(),
+        credential,
+    }
+}
+
+fn token_caller(user: &User, claims: Claims) -> Caller {
+    let mut caller = caller(user, if claims.cli { Credential::CommandLineToken } else { Credential::Token });
+    caller.limits = TokenLimits { permissions: rows::known_permissions(&claims.perm), model_pattern: claims.models };
+    // A limit to permissions that this version does not know must not become no limit.
+    if caller.limits.permissions.is_empty() && !claims.perm.is_empty() {
+        caller.limits.permissions = vec![crate::contract::Permission::Unspecified];
+    }
+    caller.issuer_person = claims.by.filter(|person| *person != user.person_uid);
+    caller.token_id = Some(claims.jti);
+    caller
+}

@@ -1,0 +1,155 @@
+//! The server's keys: those that sign tokens, the one that signs the ledger's checkpoints, and the one
+//! that authenticates page tokens.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ed25519_dalek::SigningKey;
+use jsonwebtoken::{DecodingKey, EncodingKey};
+
+use super::master_key::{MasterKey, MasterKeyError};
+use crate::clock;
+use crate::domain::ledger::CheckpointSigner;
+use crate::store::{Recorded, Store, StoreError, access as rows, sql};
+use crate::{bind, store};
+
+/// What is written in front of an Ed25519 seed to make it PKCS#8 (RFC 8410).
+const PKCS8_ED25519: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
+const TOKEN: &str = "token";
+const LEDGER: &str = "ledger";
+const PAGE_TOKEN: &str = "page_token";
+
+/// Why the keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The master key.
+    #[error(transparent)]
+    Master(#[from] MasterKeyError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored key that cannot be read.
+    #[error("the stored key {0} is malformed")]
+    Malformed(String),
+}
+
+/// The keys, open.
+pub struct KeyRing {
+    /// The name and key that sign new tokens.
+    pub signing: (String, EncodingKey),
+    /// All keys whose tokens are good, by name.
+    pub verifying: HashMap<String, DecodingKey>,
+    /// Names and public keys, for publication.
+    pub published: Vec<(String, String)>,
+    /// Signs checkpoints.
+    pub ledger: Arc<CheckpointSigner>,
+    /// With which checkpoints are verified.
+    pub ledger_verifier: String,
+    /// The ledger's name.
+    pub ledger_origin: String,
+    /// Authenticates page tokens.
+    pub page_token: [u8; 32],
+}
+
+impl KeyRing {
+    /// Opens the keys of a database; makes them when it has none.
+    pub async fn open(store: &Store, master: &Arc<MasterKey>) -> Result<Self, KeyError> {
+        let mut stored = rows::keys(store.reader()).await?;
+        if stored.is_empty() {
+            let new = [token_key(master)?, ledger_key(master)?, secret_key(master)?];
+            match store.write(new, |tx, new| Box::pin(insert_first(tx, new))).await {
+                // Another replica was first.
+                Ok(()) | Err(StoreError::Duplicate(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            stored = rows::keys(store.reader()).await?;
+        }
+        Self::from_rows(&stored, master)
+    }
+
+    fn from_rows(stored: &[rows::KeyRow], master: &MasterKey) -> Result<Self, KeyError> {
+        let missing = || KeyError::Malformed("of a purpose that is needed".to_owned());
+        let mut verifying = HashMap::new();
+        let mut published = Vec::new();
+        let mut signing = None;
+        for key in stored.iter().filter(|key| key.purpose == TOKEN) {
+            let malformed = |_| KeyError::Malformed(key.key_id.clone());
+            verifying.insert(key.key_id.clone(), DecodingKey::from_ed_components(&key.public_key).map_err(malformed)?);
+            published.push((key.key_id.clone(), key.public_key.clone()));
+            if !key.retired {
+                let seed = master.open(&key.sealed)?;
+                let der = zeroize::Zeroizing::new([PKCS8_ED25519.as_slice(), &seed].concat());
+                signing = Some((key.key_id.clone(), EncodingKey::from_ed_der(&der)));
+            }
+        }
+        let ledger = stored.iter().find(|key| key.purpose == LEDGER).ok_or_else(missing)?;
+        let private = master.open(&ledger.sealed)?;
+        let malformed = || KeyError::Malformed(ledger.key_id.clone());
+        let private = std::str::from_utf8(&private).map_err(|_| malformed())?;
+        let signer = CheckpointSigner::new(&ledger.key_id, private).map_err(|_| malformed())?;
+        let page = stored.iter().find(|key| key.purpose == PAGE_TOKEN).ok_or_else(missing)?;
+        let page_token = master.open(&page.sealed)?.as_slice().try_into().map_err(|_| KeyError::Malformed(page.key_id.clone()))?;
+        Ok(Self {
+            signing: signing.ok_or_else(missing)?,
+            verifying,
+            published,
+            ledger: Arc::new(signer),
+            ledger_verifier: ledger.public_key.clone(),
+            ledger_origin: ledger.key_id.clone(),
+            page_token,
+        })
+    }
+
+    /// The published keys as a JSON Web Key Set (RFC 7517, RFC 8037).
+    pub fn jwks(&self) -> String {
+        let key = |(kid, x): &(String, String)| {
+            serde_json::json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": kid, "x": x})
+        };
+        serde_json::json!({"keys": self.published.iter().map(key).collect::<Vec<_>>()}).to_string()
+    }
+}
+
+async fn insert_first(tx: &store::Tx, new: &[rows::KeyRow; 3]) -> Result<Recorded<()>, StoreError> {
+    // The row decides which of several replicas makes the keys.
+    sql::execute(&**tx, "INSERT INTO settings (name, value) VALUES ('keys', 'made')", bind![]).await?;
+    for key in new {
+        rows::insert_key(tx, key).await?;
+    }
+    Ok(Recorded::outside_ledger(()))
+}
+
+/// A new key that signs tokens.
+pub fn token_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {
+    let key = SigningKey::from_bytes(&clock::random_bytes::<32>());
+    Ok(rows::KeyRow {
+        key_id: clock::new_uid(),
+        purpose: TOKEN.to_owned(),
+        public_key: URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
+        sealed: master.seal(key.as_bytes())?,
+        retired: false,
+    })
+}
+
+fn ledger_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {
+    let origin = format!("stagegate.{}", clock::new_uid());
+    let key = SigningKey::from_bytes(&clock::random_bytes::<32>());
+    let public = signed_note::new_ed25519_verifier_key(&origin, &key.verifying_key());
+    let id = public.split('+').nth(1).unwrap_or_default();
+    // Algorithm 1 is Ed25519 in the private key form of signed notes.
+    let private = STANDARD.encode([&[1], key.as_bytes().as_slice()].concat());
+    let private = zeroize::Zeroizing::new(format!("PRIVATE+KEY+{origin}+{id}+{private}"));
+    Ok(rows::KeyRow { key_id: origin, purpose: LEDGER.to_owned(), public_key: public, sealed: master.seal(private.as_bytes())?, retired: false })
+}
+
+fn secret_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {
+    Ok(rows::KeyRow {
+        key_id: clock::new_uid(),
+        purpose: PAGE_TOKEN.to_owned(),
+        public_key: String::new(),
+        sealed: master.seal(&clock::random_bytes::<32>())?,
+        retired: false,
+    })
+}

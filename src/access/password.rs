@@ -1,0 +1,167 @@
+//! Passwords: argon2id, one hash per core at a time, and guessing slowed down.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use crate::clock;
+
+/// A password that was verified is remembered this long, so that HTTP Basic costs no hash for each call.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// Failures in a row that are answered without delay.
+const FREE_FAILURES: u32 = 5;
+/// The longest delay after failures.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+/// Failures are forgotten after this long.
+const FORGOTTEN: Duration = Duration::from_secs(900);
+
+/// Too many failures: try again after this long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttled(pub Duration);
+
+/// Hashes, verifies, remembers and slows.
+pub struct Passwords {
+    hashing: Semaphore,
+    /// Verified passwords by a keyed digest of user, password and stored hash.
+    verified: Cache<[u8; 32], ()>,
+    /// Failures by user name and source, so that no stranger can lock out a user from elsewhere.
+    failures: Cache<String, std::sync::Arc<Mutex<Failures>>>,
+    secret: [u8; 32],
+    /// What an unknown user's password is compared with, so that both take equally long.
+    decoy: String,
+}
+
+struct Failures {
+    count: u32,
+    until: Instant,
+}
+
+/// OWASP's parameters: 19,456 KiB, two passes, one lane.
+fn argon2() -> Argon2<'static> {
+    // The parameters are constants within argon2's bounds.
+    let params = Params::new(19_456, 2, 1, None).expect("the parameters are within argon2's bounds");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+fn hash_now(password: &str) -> String {
+    let salt = clock::random_bytes::<16>();
+    // Sixteen bytes are a legal salt, and any password of bounded length can be hashed.
+    let salt = SaltString::encode_b64(&salt).expect("16 bytes are a legal salt");
+    argon2().hash_password(password.as_bytes(), &salt).expect("a bounded password can be hashed").to_string()
+}
+
+impl Passwords {
+    /// With nothing remembered.
+    pub fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            hashing: Semaphore::new(cores),
+            verified: Cache::builder().max_capacity(10_000).time_to_live(REMEMBERED).build(),
+            failures: Cache::builder().max_capacity(100_000).time_to_idle(FORGOTTEN).build(),
+            secret: clock::random_bytes(),
+            decoy: hash_now(&clock::new_uid()),
+        }
+    }
+
+    /// The hash of a new password, in PHC form.
+    pub async fn hash(&self, password: &str) -> Option<String> {
+        let _permit = self.hashing.acquire().await.ok()?;
+        let password = zeroize::Zeroizing::new(password.to_owned());
+        tokio::task::spawn_blocking(move || hash_now(&password)).await.ok()
+    }
+
+    /// Whether a password is the one of a stored hash. Without a stored hash it takes as long and says no.
+    /// `source` tells callers of one user apart for slowing.
+    pub async fn verify(&self, user: &str, source: &str, password: &str, stored: Option<&str>) -> Result<bool, Throttled> {
+        let memory = self.memory_key(user, password, stored.unwrap_or_default());
+        if self.verified.contains_key(&memory) {
+            return Ok(true);
+        }
+        let failures = self.failures_of(user, source);
+        if let Some(wait) = waiting(&failures) {
+            return Err(Throttled(wait));
+        }
+        let good = self.compare(password, stored).await;
+        if good {
+            self.verified.insert(memory, ());
+            self.failures.invalidate(&failure_key(user, source));
+        } else {
+            note_failure(&failures);
+        }
+        Ok(good)
+    }
+
+    /// Forgets verified passwords; called when access changes.
+    pub fn forget(&self) {
+        self.verified.invalidate_all();
+    }
+
+    async fn compare(&self, password: &str, stored: Option<&str>) -> bool {
+        let Ok(_permit) = self.hashing.acquire().await else { return false };
+        let password = zeroize::Zeroizing::new(password.to_owned());
+        let hash = stored.unwrap_or(&self.decoy).to_owned();
+        let known = stored.is_some();
+        let matches = tokio::task::spawn_blocking(move || {
+            PasswordHash::new(&hash).is_ok_and(|parsed| argon2().verify_password(password.as_bytes(), &parsed).is_ok())
+        });
+        matches.await.unwrap_or(false) && known
+    }
+
+    fn failures_of(&self, user: &str, source: &str) -> std::sync::Arc<Mutex<Failures>> {
+        let none = || std::sync::Arc::new(Mutex::new(Failures { count: 0, until: Instant::now() }));
+        self.failures.get_with(failure_key(user, source), none)
+    }
+
+    fn memory_key(&self, user: &str, password: &str, stored: &str) -> [u8; 32] {
+        let mut digest = Sha256::new().chain_update(self.secret);
+        for part in [user, password, stored] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        digest.finalize().into()
+    }
+}
+
+fn failure_key(user: &str, source: &str) -> String {
+    format!("{}\n{source}", user.to_ascii_lowercase())
+}
+
+fn waiting(failures: &Mutex<Failures>) -> Option<Duration> {
+    let failures = failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let wait = failures.until.saturating_duration_since(Instant::now());
+    (!wait.is_zero()).then_some(wait)
+}
+
+fn note_failure(failures: &Mutex<Failures>) {
+    let mut failures = failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    failures.count += 1;
+    let over = failures.count.saturating_sub(FREE_FAILURES);
+    if over > 0 {
+        let delay = Duration::from_secs(1 << over.min(5)).min(LONGEST_DELAY);
+        failures.until = Instant::now() + delay;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn passwords_are_verified_and_guessing_is_slowed() {
+        let passwords = Passwords::new();
+        let hash = passwords.hash("correct horse battery").await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert_eq!(passwords.verify("ann", "a", "correct horse battery", Some(&hash)).await, Ok(true));
+        assert_eq!(passwords.verify("ann", "a", "correct horse battery", None).await, Ok(false), "the memory is of that hash");
+        for _ in 0..6 {
+            let _ = passwords.verify("bob", "a", "wrong", Some(&hash)).await;
+        }
+        assert!(passwords.verify("BOB", "a", "correct horse battery", Some(&hash)).await.is_err());
+        assert_eq!(passwords.verify("bob", "b", "correct horse battery", Some(&hash)).await, Ok(true), "from elsewhere");
+    }
+}

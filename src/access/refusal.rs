@@ -1,0 +1,129 @@
+//! Refusals: what the caller is told, and what the ledger keeps of it. The text depends on the request
+//! alone, so that it is the same whether the object exists or not.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::call::{Caller, Credential, Subject, entry};
+use crate::contract::Permission;
+use crate::domain::ledger::{Entry, Outcome};
+use crate::store::{Recorded, Store, StoreError};
+use crate::clock;
+
+/// Why a call is not admitted.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// No credentials, or none that are good; the same for every fault in them.
+    #[error("sign in: a bearer token, or user name and password, is missing or not valid")]
+    Unauthenticated,
+    /// Too many failures.
+    #[error("too many failed sign-ins; try again in {} seconds", .0.as_secs().max(1))]
+    Throttled(Duration),
+    /// The caller lacks a permission.
+    #[error("you need the permission `{}` on {on}{hint}", .permission.name())]
+    Denied {
+        /// What is missing.
+        permission: Permission,
+        /// On what, in the words of the request.
+        on: String,
+        /// What the caller can do instead, or empty.
+        hint: String,
+    },
+    /// The alternatives of a field differ.
+    #[error("{0}")]
+    Invalid(#[from] crate::domain::field::Invalid),
+    /// The grants cannot be read: refused, to be safe.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Refusals that a caller may write as rows within one minute; the others are counted.
+const ROWS_A_MINUTE: u32 = 20;
+/// Callers, actions and objects that are counted apart; beyond, they are counted together.
+const COUNTED_APART: usize = 10_000;
+
+/// What was refused and not written yet.
+pub struct Refusals {
+    inner: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    rows: HashMap<String, (Instant, u32)>,
+    counted: HashMap<Counted, u64>,
+}
+
+#[derive(PartialEq, Eq, Hash, Clone)]
+struct Counted {
+    user: String,
+    user_name: String,
+    token: String,
+    action: &'static str,
+    on: String,
+}
+
+impl Refusals {
+    pub(super) fn new() -> Self {
+        Self { inner: Mutex::new(Counts::default()) }
+    }
+
+    /// Whether the caller may still write a refusal as a row.
+    pub(super) fn may_write(&self, caller: &Caller) -> bool {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, written) = inner.rows.entry(caller.user_uid.clone()).or_insert_with(|| (Instant::now(), 0));
+        if since.elapsed() > Duration::from_secs(60) {
+            (*since, *written) = (Instant::now(), 0);
+        }
+        *written += 1;
+        *written <= ROWS_A_MINUTE
+    }
+
+    /// Counts a refusal.
+    pub(super) fn count(&self, caller: &Caller, action: &'static str, on: &str) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let crowded = inner.counted.len() >= COUNTED_APART;
+        let key = Counted {
+            user: caller.user_uid.clone(),
+            user_name: caller.user_name.clone(),
+            token: caller.token_id.clone().unwrap_or_default(),
+            action: if crowded { "" } else { action },
+            on: if crowded { String::new() } else { on.chars().take(300).collect() },
+        };
+        *inner.counted.entry(key).or_default() += 1;
+    }
+
+    /// Writes a row for each kind of refusal that was counted.
+    pub(super) async fn flush(&self, store: &Store) -> Result<(), StoreError> {
+        let counted = {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.rows.retain(|_, (since, _)| since.elapsed() < Duration::from_secs(60));
+            std::mem::take(&mut inner.counted)
+        };
+        if counted.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<Entry> = counted.iter().map(|(what, times)| counted_entry(what, *times)).collect();
+        store.write(rows, |tx, rows| Box::pin(write_all(tx, rows))).await
+    }
+}
+
+async fn write_all(tx: &crate::store::Tx, rows: &[Entry]) -> Result<Recorded<()>, StoreError> {
+    let mut recorded = Recorded::nothing(());
+    for row in rows {
+        recorded = tx.record(row).await?;
+    }
+    Ok(recorded)
+}
+
+fn counted_entry(what: &Counted, times: u64) -> Entry {
+    let mut caller = Caller::without_user(if what.token.is_empty() { Credential::Password } else { Credential::Token }, &what.user_name);
+    caller.user_uid.clone_from(&what.user);
+    caller.token_id = (!what.token.is_empty()).then(|| what.token.clone());
+    let subject = Subject { kind: "refusals", id: "", name: &what.on, scope: "" };
+    let payload = serde_json::json!({ "times": times });
+    let mut row = entry(&caller, what.action, "", clock::now_ms(), &subject, &payload);
+    row.outcome = Outcome::Denied;
+    "counted over a minute".clone_into(&mut row.reason);
+    row
+}

@@ -1,0 +1,89 @@
+//! Bearer tokens: JWTs that this server signs and verifies.
+
+use jsonwebtoken::{Algorithm, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use super::keys::KeyRing;
+
+/// Who issues the tokens, and for whom.
+const ISSUER: &str = "stagegate";
+/// Clocks may differ by this many seconds.
+const SKEW_SECONDS: u64 = 30;
+
+/// What a token says. All of it is signed, so a check needs no look-up.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Claims {
+    /// The issuer.
+    pub iss: String,
+    /// The audience.
+    pub aud: String,
+    /// The user's immutable id.
+    pub sub: String,
+    /// The token's id.
+    pub jti: String,
+    /// Unix seconds.
+    pub iat: u64,
+    /// Unix seconds.
+    pub exp: u64,
+    /// Permissions that it is limited to; none: all of its user's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub perm: Vec<String>,
+    /// A pattern of model names that it is limited to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<String>,
+    /// Made on the command line.
+    #[serde(default)]
+    pub cli: bool,
+    /// The person who made it for someone else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl Claims {
+    /// Claims of a token for `user` from `now` until `expires`, both in Unix milliseconds.
+    pub fn new(user: &str, token_id: &str, now: i64, expires: i64) -> Self {
+        let seconds = |ms: i64| (ms / 1_000).max(0).unsigned_abs();
+        Self {
+            iss: ISSUER.to_owned(),
+            aud: ISSUER.to_owned(),
+            sub: user.to_owned(),
+            jti: token_id.to_owned(),
+            iat: seconds(now),
+            exp: seconds(expires),
+            perm: Vec::new(),
+            models: None,
+            cli: false,
+            by: None,
+        }
+    }
+}
+
+/// The text of a token.
+pub fn sign(keys: &KeyRing, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
+    let mut header = Header::new(Algorithm::EdDSA);
+    header.kid = Some(keys.signing.0.clone());
+    jsonwebtoken::encode(&header, claims, &keys.signing.1)
+}
+
+/// The claims of a token's text; none when anything about it is wrong. The key is looked up by its exact
+/// name among the server's own, and it decides the algorithm.
+pub fn verify(keys: &KeyRing, text: &str) -> Option<Claims> {
+    let header = jsonwebtoken::decode_header(text).ok()?;
+    if header.alg != Algorithm::EdDSA || header.jwk.is_some() || header.jku.is_some() || header.x5u.is_some() || header.x5c.is_some() {
+        return None;
+    }
+    let key = keys.verifying.get(header.kid.as_deref()?)?;
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&[ISSUER]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation.leeway = SKEW_SECONDS;
+    Some(jsonwebtoken::decode::<Claims>(text, key, &validation).ok()?.claims)
+}
+
+/// Whether a token's text names a key that is not among `keys`: it may be newer than they are.
+pub fn names_unknown_key(keys: &KeyRing, text: &str) -> bool {
+    let kid = jsonwebtoken::decode_header(text).ok().and_then(|header| header.kid);
+    kid.is_some_and(|kid| kid.len() == 32 && !keys.verifying.contains_key(&kid))
+}

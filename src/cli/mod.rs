@@ -1,0 +1,73 @@
+//! The command line: one file for each command.
+
+mod serve;
+mod setup;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, DataOptions, ServeOptions};
+
+/// Why a command failed, in one line for its user.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// ML experiment tracking and governed promotion of models.
+#[derive(Parser)]
+#[command(name = "stagegate", version, about, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    data: DataOptions,
+    /// A TOML file with the sections [data] and [serve]; flags and variables win over it.
+    #[arg(long, env = "STAGEGATE_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    #[command(after_help = "Example:\n  stagegate serve --data-dir /var/lib/stagegate --listen 127.0.0.1:5000")]
+    Serve {
+        #[command(flatten)]
+        serve: ServeOptions,
+    },
+    /// Bring the database's schema up to date, and stop.
+    #[command(after_help = "Example:\n  stagegate migrate --database-url postgres://stagegate@db/stagegate")]
+    Migrate,
+    /// Print the version.
+    Version,
+}
+
+/// Runs the command of the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(4 * 1024 * 1024)
+        .build()
+        .map_err(Failure::from)
+        .and_then(|runtime| runtime.block_on(run(cli)));
+    outcome.unwrap_or_else(|error| {
+        eprintln!("stagegate: {error}");
+        ExitCode::from(2)
+    })
+}
+
+async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Serve { mut serve } => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, Some(&mut serve))?;
+            serve::serve(&cli.data, &serve).await?;
+        }
+        Command::Migrate => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            setup::store(&cli.data).await?;
+            println!("The schema is up to date.");
+        }
+        Command::Version => println!("stagegate {}", env!("CARGO_PKG_VERSION")),
+    }
+    Ok(ExitCode::SUCCESS)
+}

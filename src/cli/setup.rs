@@ -1,0 +1,39 @@
+//! What several commands start with: the folder, the database, the keys.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::Arc;
+
+use super::Failure;
+use crate::access::{Access, MasterKey};
+use crate::config::DataOptions;
+use crate::store::{self, Store};
+
+/// Opens the database, its schema up to date; makes the data folder when it is not there.
+pub async fn store(data: &DataOptions) -> Result<Store, Failure> {
+    let folder = data.folder();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| format!("data folder {}: {error}", folder.display()))?;
+    let url = data.database();
+    Store::open(&url).await.map_err(|error| format!("cannot open the database {}: {error}", without_password(&url)).into())
+}
+
+/// Opens the keys of a database.
+pub async fn access(data: &DataOptions, store: &Store) -> Result<Arc<Access>, Failure> {
+    let in_use = !store::access::keys(store.reader()).await?.is_empty();
+    let master = MasterKey::load(&data.master_key(), in_use)?;
+    Ok(Access::open(store.clone(), master).await?)
+}
+
+/// A URL that can be shown.
+fn without_password(text: &str) -> String {
+    let Ok(mut url) = url::Url::parse(text) else { return "of the given URL".to_owned() };
+    if url.password().is_some() {
+        // Only URLs that cannot have a password refuse this.
+        let _ = url.set_password(Some("***"));
+    }
+    url.to_string()
+}

@@ -1,0 +1,162 @@
+//! The configuration: flags, then `STAGEGATE_*` variables, then a TOML file, then defaults. Each setting
+//! stands on one field with all of these.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+
+/// Where the data is. Given to every command.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataOptions {
+    /// Folder of the embedded database, the artifacts and the master key.
+    /// [default: ./stagegate-data]
+    #[arg(long, env = "STAGEGATE_DATA_DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`.
+    /// [default: stagegate.db in the data folder]
+    #[arg(long, env = "STAGEGATE_DATABASE_URL", hide_env_values = true, global = true)]
+    pub database_url: Option<String>,
+    /// Where artifacts lie: `file:///PATH`, and with the feature `cloud` also `s3://BUCKET/PREFIX`,
+    /// `gs://…` and `az://…`. [default: artifacts in the data folder]
+    #[arg(long, env = "STAGEGATE_ARTIFACTS_URL", global = true)]
+    pub artifacts_url: Option<String>,
+    /// The key that seals secrets in the database; replicas share it. [default: master.key in the data folder]
+    #[arg(long, env = "STAGEGATE_MASTER_KEY_FILE", global = true)]
+    pub master_key_file: Option<PathBuf>,
+}
+
+/// How the server is reached.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServeOptions {
+    /// Address and port; port 0 takes a free one. [default: 127.0.0.1:5000]
+    #[arg(long, env = "STAGEGATE_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Certificate chain for TLS, a PEM file; goes with --tls-key.
+    #[arg(long, env = "STAGEGATE_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key for TLS, a PEM file; goes with --tls-cert.
+    #[arg(long, env = "STAGEGATE_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Serve an address that is not loopback without TLS: passwords and tokens then travel readable.
+    #[arg(long, env = "STAGEGATE_INSECURE_HTTP")]
+    #[serde(default)]
+    pub insecure_http: bool,
+}
+
+/// The TOML file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    data: DataOptions,
+    serve: ServeOptions,
+}
+
+/// What is wrong with the configuration, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration file {0}: {1}")]
+    Read(PathBuf, std::io::Error),
+    /// The file cannot be understood.
+    #[error("configuration file {0}: {1}")]
+    Parse(PathBuf, toml::de::Error),
+    /// Passwords and tokens would travel readable.
+    #[error("{0} is not a loopback address: give --tls-cert and --tls-key, or --insecure-http if something in front does TLS")]
+    Exposed(SocketAddr),
+    /// Half of TLS.
+    #[error("--tls-cert and --tls-key go together")]
+    HalfTls,
+}
+
+impl DataOptions {
+    /// The data folder.
+    pub fn folder(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| PathBuf::from("stagegate-data"))
+    }
+
+    /// The database's URL.
+    pub fn database(&self) -> String {
+        self.database_url.clone().unwrap_or_else(|| crate::store::sqlite_url(&self.folder().join("stagegate.db")))
+    }
+
+    /// The artifacts' URL; none for the data folder.
+    pub fn artifacts(&self) -> Option<&str> {
+        self.artifacts_url.as_deref()
+    }
+
+    /// The master key's file.
+    pub fn master_key(&self) -> PathBuf {
+        self.master_key_file.clone().unwrap_or_else(|| self.folder().join("master.key"))
+    }
+}
+
+impl ServeOptions {
+    /// Where to listen.
+    pub fn address(&self) -> SocketAddr {
+        self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 5_000)))
+    }
+
+    /// Refuses half a setting, and a public address without TLS.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return Err(ConfigError::HalfTls);
+        }
+        let address = self.address();
+        if !address.ip().is_loopback() && self.tls_cert.is_none() && !self.insecure_http {
+            return Err(ConfigError::Exposed(address));
+        }
+        Ok(())
+    }
+}
+
+/// Fills what flags and variables left open from a TOML file.
+pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut ServeOptions>) -> Result<(), ConfigError> {
+    let Some(path) = file else { return Ok(()) };
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read(path.to_owned(), error))?;
+    let from: File = toml::from_str(&text).map_err(|error| ConfigError::Parse(path.to_owned(), error))?;
+    data.data_dir = data.data_dir.take().or(from.data.data_dir);
+    data.database_url = data.database_url.take().or(from.data.database_url);
+    data.artifacts_url = data.artifacts_url.take().or(from.data.artifacts_url);
+    data.master_key_file = data.master_key_file.take().or(from.data.master_key_file);
+    if let Some(serve) = serve {
+        serve.listen = serve.listen.take().or(from.serve.listen);
+        serve.tls_cert = serve.tls_cert.take().or(from.serve.tls_cert);
+        serve.tls_key = serve.tls_key.take().or(from.serve.tls_key);
+        serve.insecure_http |= from.serve.insecure_http;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_address_needs_tls_or_a_word() {
+        let open = ServeOptions { listen: Some(SocketAddr::from(([0, 0, 0, 0], 5_000))), ..ServeOptions::default() };
+        assert!(matches!(open.check(), Err(ConfigError::Exposed(_))));
+        assert!(ServeOptions { insecure_http: true, ..open.clone() }.check().is_ok());
+        let half = ServeOptions { tls_cert: Some("a".into()), ..open };
+        assert!(matches!(half.check(), Err(ConfigError::HalfTls)));
+        assert!(ServeOptions::default().check().is_ok());
+    }
+
+    #[test]
+    fn the_file_fills_what_is_left_open_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stagegate.toml");
+        std::fs::write(&path, "[data]\ndata_dir = 'x'\ndatabase_url = 'sqlite://y'\n[serve]\nlisten = '127.0.0.1:6000'\n").unwrap();
+        let mut data = DataOptions { data_dir: Some("flag".into()), ..DataOptions::default() };
+        let mut serve = ServeOptions::default();
+        fill_from(Some(&path), &mut data, Some(&mut serve)).unwrap();
+        assert_eq!(data.folder(), PathBuf::from("flag"));
+        assert_eq!(data.database(), "sqlite://y");
+        assert_eq!(serve.address().port(), 6_000);
+        std::fs::write(&path, "[data]\nbase_url = 'typo'\n").unwrap();
+        assert!(matches!(fill_from(Some(&path), &mut data, None), Err(ConfigError::Parse(..))));
+    }
+}

@@ -1,0 +1,50 @@
+//! How permissions are written for people: `requests.approve` for `PERMISSION_REQUESTS_APPROVE`.
+
+use super::Permission;
+
+const PREFIX: &str = "PERMISSION_";
+
+/// A text that names no permission.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("there is no permission {0:?}")]
+pub struct UnknownPermission(pub String);
+
+impl Permission {
+    /// The name in messages and personas, such as `requests.approve`.
+    pub fn name(self) -> String {
+        self.as_str_name().trim_start_matches(PREFIX).to_ascii_lowercase().replacen('_', ".", 1)
+    }
+
+    /// The permission of a name. Errors when there is none.
+    pub fn from_name(name: &str) -> Result<Self, UnknownPermission> {
+        Self::every()
+            .find(|permission| permission.name() == name)
+            .ok_or_else(|| UnknownPermission(name.to_owned()))
+    }
+
+    /// All permissions, in the order of their numbers.
+    pub fn every() -> impl Iterator<Item = Self> {
+        // Numbers are given without gaps from 1 on; the first unknown one ends the list.
+        (1..).map_while(|number| Self::try_from(number).ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_lower_case_with_one_dot_and_lead_back() {
+        assert_eq!(Permission::RequestsApprove.name(), "requests.approve");
+        for permission in Permission::every() {
+            assert_eq!(Permission::from_name(&permission.name()), Ok(permission));
+        }
+        assert!(Permission::every().any(|permission| permission == Permission::LedgerWatch));
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused() {
+        assert!(Permission::from_name("requests.approve_all").is_err());
+        assert!(Permission::from_name("").is_err());
+    }
+}

@@ -1,0 +1,286 @@
+//! Evidence: what a promotion request rests on, copied when it is filed. People approve its digest.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::metric_value;
+
+const TAG: &[u8] = b"stagegate evidence v1\n";
+
+/// Of a differing value so many characters are told.
+const TOLD: usize = 100;
+
+/// The record. Its canonical form is its JSON: fields in this order, maps sorted by key, metric values in
+/// their exact integer form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The version that shall take the target.
+    pub candidate: EvidenceVersion,
+    /// The version that holds it.
+    pub holder: Option<EvidenceVersion>,
+    /// The target as written.
+    pub target: String,
+    /// The gate.
+    pub gate_id: String,
+    /// The gate's version.
+    pub gate_version: i32,
+}
+
+/// A version and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceVersion {
+    /// The registered model's immutable id.
+    pub model_uid: String,
+    /// The registered model's name when it was copied.
+    pub name: String,
+    /// The number.
+    pub version: i32,
+    /// As registered.
+    pub source: String,
+    /// SHA-256 of the manifest in hexadecimal, or `unverified`.
+    pub source_digest: String,
+    /// Empty when no run was named.
+    pub run_id: String,
+    /// Latest values of the run.
+    pub metrics: BTreeMap<String, EvidenceMetric>,
+    /// The run's.
+    pub params: BTreeMap<String, String>,
+    /// The run's.
+    pub run_tags: BTreeMap<String, String>,
+    /// The version's.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// The latest point of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceMetric {
+    /// See `metric_value`.
+    pub stored: i64,
+    /// Unix milliseconds.
+    pub timestamp: i64,
+    /// The step.
+    pub step: i64,
+}
+
+impl Evidence {
+    /// The canonical text.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// SHA-256 of a canonical text, in hexadecimal.
+    pub fn digest(json: &str) -> String {
+        hex::encode(Sha256::new().chain_update(TAG).chain_update(json).finalize())
+    }
+
+    /// How `now` differs, in words; empty when nothing does. All of the record counts but the models'
+    /// names: a renamed model is the same by its id.
+    pub fn differences(&self, now: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        compare_texts("the target", &self.target, &now.target, &mut found);
+        compare_version("", &self.candidate, &now.candidate, &mut found);
+        match (&self.holder, &now.holder) {
+            (Some(was), Some(is)) if was.is_version(is) => compare_version("the holder's ", was, is, &mut found),
+            (None, None) => {}
+            (was, is) => {
+                let number = |holder: &Option<EvidenceVersion>| {
+                    holder.as_ref().map_or_else(|| "none".to_owned(), EvidenceVersion::told)
+                };
+                found.push(format!("the holder: {} -> {}", number(was), number(is)));
+            }
+        }
+        if (&self.gate_id, self.gate_version) != (&now.gate_id, now.gate_version) {
+            let told = |evidence: &Self| format!("{} version {}", evidence.gate_id, evidence.gate_version);
+            found.push(format!("the gate: {} -> {}", told(self), told(now)));
+        }
+        found
+    }
+}
+
+impl EvidenceVersion {
+    fn is_version(&self, other: &Self) -> bool {
+        (&self.model_uid, self.version) == (&other.model_uid, other.version)
+    }
+
+    fn told(&self) -> String {
+        format!("version {} of {} ({})", self.version, self.name, self.model_uid)
+    }
+}
+
+fn compare_version(whose: &str, was: &EvidenceVersion, is: &EvidenceVersion, found: &mut Vec<String>) {
+    if !was.is_version(is) {
+        found.push(format!("{whose}version: {} -> {}", was.told(), is.told()));
+    }
+    compare_texts(&format!("{whose}source"), &was.source, &is.source, found);
+    compare_texts(&format!("{whose}source digest"), &was.source_digest, &is.source_digest, found);
+    compare_texts(&format!("{whose}run"), &was.run_id, &is.run_id, found);
+    compare_maps(&format!("{whose}metric"), &was.metrics, &is.metrics, told_metrics, found);
+    for (what, was, is) in
+        [("param", &was.params, &is.params), ("run tag", &was.run_tags, &is.run_tags), ("tag", &was.tags, &is.tags)]
+    {
+        compare_maps(&format!("{whose}{what}"), was, is, |text, _| told(text), found);
+    }
+}
+
+fn compare_texts(what: &str, was: &str, is: &str, found: &mut Vec<String>) {
+    if was != is {
+        found.push(format!("{what}: {} -> {}", told(was), told(is)));
+    }
+}
+
+/// The value, and when that is the same in both points, also where in the history it stands.
+fn told_metrics(metric: &EvidenceMetric, other: Option<&EvidenceMetric>) -> String {
+    let value = metric_value::decode(metric.stored);
+    match other {
+        Some(other) if other.stored == metric.stored => {
+            format!("{value} (step {}, time {})", metric.step, metric.timestamp)
+        }
+        _ => value.to_string(),
+    }
+}
+
+fn told(text: &str) -> String {
+    match text.char_indices().nth(TOLD) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None if text.is_empty() => "empty".to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+fn compare_maps<T: PartialEq>(
+    what: &str,
+    was: &BTreeMap<String, T>,
+    is: &BTreeMap<String, T>,
+    show: impl Fn(&T, Option<&T>) -> String,
+    found: &mut Vec<String>,
+) {
+    let text = |value: Option<&T>, other| value.map_or_else(|| "none".to_owned(), |value| show(value, other));
+    for key in was.keys().chain(is.keys().filter(|key| !was.contains_key(*key))) {
+        let (before, after) = (was.get(key), is.get(key));
+        if before != after {
+            found.push(format!("{what} {key}: {} -> {}", text(before, after), text(after, before)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence() -> Evidence {
+        let metric = |value| EvidenceMetric { stored: metric_value::encode(value), timestamp: 5, step: 0 };
+        Evidence {
+            candidate: EvidenceVersion {
+                model_uid: "m".into(),
+                name: "enet".into(),
+                version: 2,
+                source: "runs:/r/model".into(),
+                source_digest: "aa".into(),
+                run_id: "r".into(),
+                metrics: [("rmse".to_owned(), metric(0.71)), ("nan".to_owned(), metric(f64::NAN))].into(),
+                params: [("alpha".to_owned(), "0.01".to_owned())].into(),
+                run_tags: BTreeMap::new(),
+                tags: BTreeMap::new(),
+            },
+            holder: None,
+            target: "Production".into(),
+            gate_id: "g".into(),
+            gate_version: 1,
+        }
+    }
+
+    /// A change to a record.
+    type Change = fn(&mut Evidence);
+
+    /// One change to each field.
+    fn changes() -> Vec<Change> {
+        vec![
+            |e| e.candidate.model_uid.push('x'),
+            |e| e.candidate.version += 1,
+            |e| e.candidate.source.push('x'),
+            |e| e.candidate.source_digest.push('x'),
+            |e| e.candidate.run_id.push('x'),
+            |e| metric_of(e).stored += 1,
+            |e| metric_of(e).timestamp += 1,
+            |e| metric_of(e).step += 1,
+            |e| e.candidate.metrics.retain(|key, _| key != "nan"),
+            |e| drop(e.candidate.params.insert("alpha".into(), "0.02".into())),
+            |e| drop(e.candidate.run_tags.insert("k".into(), String::new())),
+            |e| drop(e.candidate.tags.insert("k".into(), String::new())),
+            |e| e.holder = Some(e.candidate.clone()),
+            |e| e.target = "Staging".into(),
+            |e| e.gate_id.push('x'),
+            |e| e.gate_version += 1,
+        ]
+    }
+
+    fn metric_of(evidence: &mut Evidence) -> &mut EvidenceMetric {
+        evidence.candidate.metrics.get_mut("rmse").unwrap()
+    }
+
+    #[test]
+    fn every_change_is_told_and_changes_the_digest() {
+        let json = evidence().to_json().unwrap();
+        assert_eq!(serde_json::from_str::<Evidence>(&json).unwrap(), evidence());
+        for (index, change) in changes().into_iter().enumerate() {
+            let mut now = evidence();
+            change(&mut now);
+            assert_ne!(Evidence::digest(&now.to_json().unwrap()), Evidence::digest(&json), "change {index}");
+            let told = evidence().differences(&now);
+            assert_eq!(told.len(), 1, "change {index}: {told:?}");
+            let (before, after) = told[0].split_once(" -> ").unwrap();
+            assert!(!before.ends_with(&format!(": {after}")), "says what is different: {told:?}");
+        }
+    }
+
+    #[test]
+    fn the_digest_never_changes_its_meaning() {
+        // Stored digests have to be found again by every later release: a new form takes a new tag. This
+        // one was computed by another program, from the words above alone.
+        assert_eq!(
+            Evidence::digest(&evidence().to_json().unwrap()),
+            "e31da336c8bd18220f75121ca4a1e45c389adf3c555bdccd4ca1e274988b1f94"
+        );
+    }
+
+    #[test]
+    fn a_renamed_model_is_the_same_and_long_values_are_cut() {
+        let mut now = evidence();
+        now.candidate.name = "renamed".into();
+        assert!(evidence().differences(&now).is_empty());
+        now.candidate.tags.insert("long".into(), "ü".repeat(8_000));
+        assert_eq!(evidence().differences(&now), [format!("tag long: none -> {}…", "ü".repeat(100))]);
+    }
+
+    #[test]
+    fn the_holders_changes_are_told_as_its_own() {
+        let mut was = evidence();
+        was.holder = Some(EvidenceVersion { version: 1, ..was.candidate.clone() });
+        let mut now = was.clone();
+        now.holder.as_mut().unwrap().params.clear();
+        assert_eq!(was.differences(&now), ["the holder's param alpha: 0.01 -> none"]);
+        now.holder = None;
+        assert_eq!(was.differences(&now), ["the holder: version 1 of enet (m) -> none"]);
+    }
+
+    #[test]
+    fn differences_are_said_in_words() {
+        let mut now = evidence();
+        now.candidate.metrics.get_mut("rmse").unwrap().stored = metric_value::encode(0.7);
+        now.candidate.tags.insert("checked".into(), "yes".into());
+        now.candidate.params.remove("alpha");
+        now.gate_version = 2;
+        assert_eq!(
+            evidence().differences(&now),
+            [
+                "metric rmse: 0.71 -> 0.7",
+                "param alpha: 0.01 -> none",
+                "tag checked: none -> yes",
+                "the gate: g version 1 -> g version 2"
+            ]
+        );
+        assert!(evidence().differences(&evidence()).is_empty());
+    }
+}

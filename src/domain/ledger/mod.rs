@@ -1,0 +1,28 @@
+//! The ledger without its database: the bytes that are hashed, the tree over them (RFC 9162), signed
+//! checkpoints (C2SP signed notes), the export format and its verification. `FORMAT.md` beside this
+//! file says it exactly enough to write another verifier.
+
+mod checkpoint;
+mod entry;
+mod export;
+mod proof;
+mod verify;
+#[cfg(test)]
+mod tests;
+
+pub use checkpoint::{CheckpointError, CheckpointSigner, VerifiedCheckpoint, verify_note};
+pub use entry::{Entry, FORMAT_VERSION, Outcome, payload_digest};
+pub use export::{ExportError, Line, read_export};
+pub use proof::{Hashes, appended, inclusion, consistency, tree_root};
+pub use tlog_tiles::Hash;
+pub use verify::{Finding, Report, Verifier};
+
+/// Where in the stored hashes a leaf stands.
+pub fn leaf_index(position: u64) -> u64 {
+    tlog_tiles::stored_hash_index(0, position)
+}
+
+/// How many stored hashes a tree of `size` leaves has; the next leaf's come behind them.
+pub fn stored_count(size: u64) -> u64 {
+    tlog_tiles::stored_hash_count(size)
+}

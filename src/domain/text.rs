@@ -1,0 +1,261 @@
+//! What texts may hold, and when two names are the same. Names are shown as they were given and
+//! compared in their NFKC form; values are free but for NUL, which PostgreSQL cannot store.
+
+use std::collections::HashSet;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+use unicode_security::MixedScript;
+use unicode_security::mixed_script::AugmentedScriptSet;
+
+use super::field::FieldError;
+use super::limits;
+
+type Result<T> = std::result::Result<T, FieldError>;
+
+/// A value of at most `limit` characters, possibly empty.
+pub fn value(field: &str, text: &str, limit: usize) -> Result<()> {
+    let length = text.chars().count();
+    if length > limit {
+        return Err(too_long(field, length, limit));
+    }
+    if text.contains('\0') {
+        return Err(FieldError::new(field, "contains a NUL character"));
+    }
+    Ok(())
+}
+
+/// A value of 1 to `limit` characters that is not blank.
+pub fn required(field: &str, text: &str, limit: usize) -> Result<()> {
+    if text.trim().is_empty() {
+        return Err(missing(field));
+    }
+    value(field, text, limit)
+}
+
+/// The error of a required field that is not set.
+pub fn missing(field: &str) -> FieldError {
+    FieldError::new(field, "is required")
+}
+
+/// A line of at most `limit` characters, possibly empty, that identifies nothing: a run's name, a display
+/// name. Nothing in it breaks the line or reorders text.
+pub fn label(field: &str, text: &str, limit: usize) -> Result<()> {
+    value(field, text, limit)?;
+    match text.chars().find(|c| c.is_control() || reorders_or_breaks(*c)) {
+        None => Ok(()),
+        Some(bad) => Err(forbidden(field, bad)),
+    }
+}
+
+/// A name of 1 to `limit` characters that people will read and trust: nothing invisible, nothing that
+/// reorders text, no blank at the edges, one script, or Latin beside Chinese, Japanese or Korean (UTS 39,
+/// highly restrictive). The compared form has to keep all of this, too, its length included: NFKC turns
+/// one character into up to 18.
+pub fn name(field: &str, text: &str, limit: usize) -> Result<()> {
+    required(field, text, limit)?;
+    let compared = canonical_name(text);
+    let length = compared.chars().count();
+    if length > limit {
+        let message = format!("has {length} characters in its normal form (NFKC); at most {limit} are allowed");
+        return Err(FieldError::new(field, message));
+    }
+    for form in [text, compared.as_str()] {
+        if form.trim() != form {
+            return Err(FieldError::new(field, "starts or ends with a blank"));
+        }
+        if let Some(bad) = form.chars().find(|c| invisible(*c)) {
+            return Err(forbidden(field, bad));
+        }
+        if !one_script(form) {
+            return Err(FieldError::new(field, "mixes scripts whose letters look alike"));
+        }
+    }
+    Ok(())
+}
+
+/// The form in which names are compared: NFKC.
+pub fn canonical_name(text: &str) -> String {
+    if text.is_ascii() { text.to_owned() } else { text.nfkc().collect() }
+}
+
+fn one_script(text: &str) -> bool {
+    let latin = AugmentedScriptSet::for_char('a');
+    let others: String = text.chars().filter(|c| AugmentedScriptSet::for_char(*c) != latin).collect();
+    let beside_latin = AugmentedScriptSet::for_str(&others);
+    text.is_single_script() || beside_latin.jpan || beside_latin.kore || beside_latin.hanb
+}
+
+/// Whether a character shows nothing, or nothing that all readers agree on: controls, formats, private
+/// use, line separators, unassigned, and the letters and marks that are drawn as nothing at all.
+fn invisible(c: char) -> bool {
+    use GeneralCategory as Category;
+    matches!(
+        c.general_category(),
+        Category::Control
+            | Category::Format
+            | Category::PrivateUse
+            | Category::Unassigned
+            | Category::LineSeparator
+            | Category::ParagraphSeparator
+    ) || matches!(u32::from(c),
+        0x034F | 0x115F | 0x1160 | 0x17B4 | 0x17B5 | 0x180B..=0x180F | 0x2800 | 0x3164 | 0xFE00..=0xFE0F
+        | 0xFFA0 | 0xE0100..=0xE01EF)
+}
+
+/// Whether a character is a bidirectional control or ends a line.
+fn reorders_or_breaks(c: char) -> bool {
+    matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+fn forbidden(field: &str, bad: char) -> FieldError {
+    let code = u32::from(bad);
+    FieldError::new(field, format!("contains the control, invisible or private-use character U+{code:04X}"))
+}
+
+/// An experiment's name: any characters that a name may have.
+pub fn experiment_name(field: &str, text: &str) -> Result<()> {
+    name(field, text, limits::EXPERIMENT_NAME)
+}
+
+/// A registered model's name: not `.` or `..`, no `/` and no `:`, as in MLflow.
+pub fn model_name(field: &str, text: &str) -> Result<()> {
+    name(field, text, limits::MODEL_NAME)?;
+    let compared = canonical_name(text);
+    if compared.contains(['/', ':']) || compared == "." || compared == ".." {
+        return Err(FieldError::new(field, "must not contain `/` or `:` nor be `.` or `..`"));
+    }
+    Ok(())
+}
+
+/// A key of a metric, param or tag by MLflow's rule: letters, digits, `_ - . : /` and blanks, in the
+/// form of a relative path without empty, `.` or `..` parts.
+pub fn key(field: &str, text: &str) -> Result<()> {
+    if text.is_empty() {
+        return Err(missing(field));
+    }
+    let length = text.chars().count();
+    if length > limits::KEY {
+        return Err(too_long(field, length, limits::KEY));
+    }
+    let legal = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/' | ' ');
+    if !text.chars().all(legal) {
+        return Err(FieldError::new(field, "may only contain letters, digits, `_`, `-`, `.`, `:`, `/` and blanks"));
+    }
+    let path_like = text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    if !path_like || text.starts_with("..") {
+        return Err(FieldError::new(field, "must be in the form of a relative path, without empty, `.` or `..` parts"));
+    }
+    Ok(())
+}
+
+/// An alias by MLflow's rule: letters, digits, `_` and `-`; not `latest`, not `v` and digits. Stricter
+/// than MLflow, an alias is a name that nobody can imitate: a gate on `@champion` is worth nothing when
+/// another alias looks the same. So it has to be in the form in which it is compared.
+pub fn alias(field: &str, text: &str) -> Result<()> {
+    required(field, text, limits::ALIAS)?;
+    if !text.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
+        return Err(FieldError::new(field, "may only contain letters, digits, `_` and `-`"));
+    }
+    let number = text.strip_prefix(['v', 'V']).unwrap_or_default();
+    let digit = |c: char| c.general_category() == GeneralCategory::DecimalNumber;
+    if text.eq_ignore_ascii_case("latest") || (!number.is_empty() && number.chars().all(digit)) {
+        return Err(FieldError::new(field, "is reserved: `latest`, and `v` followed by digits"));
+    }
+    name(field, text, limits::ALIAS)?;
+    let compared = canonical_name(text);
+    if compared != text {
+        return Err(FieldError::new(field, format!("is not in its normal form (NFKC): write `{compared}`")));
+    }
+    Ok(())
+}
+
+/// A user's, group's or persona's name: 1 to 128 ASCII letters, digits and `. _ - + @`, starting with
+/// a letter or digit.
+pub fn principal_name(field: &str, text: &str) -> Result<()> {
+    required(field, text, limits::PRINCIPAL_NAME)?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '@');
+    if !text.chars().all(legal) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err(FieldError::new(
+            field,
+            "may only contain ASCII letters, digits, `.`, `_`, `-`, `+` and `@`, and starts with a letter or digit",
+        ));
+    }
+    Ok(())
+}
+
+/// The form in which principals' names are compared: letter case does not tell two users apart.
+pub fn canonical_principal(text: &str) -> String {
+    text.to_ascii_lowercase()
+}
+
+/// A new password: 15 to 1,024 characters, and none that everybody tries first.
+pub fn password(field: &str, text: &str) -> Result<()> {
+    let length = text.chars().count();
+    if length > limits::PASSWORD_MAX {
+        return Err(too_long(field, length, limits::PASSWORD_MAX));
+    }
+    if length < limits::PASSWORD_MIN {
+        let least = limits::PASSWORD_MIN;
+        return Err(FieldError::new(field, format!("must have at least {least} characters")));
+    }
+    if guessable(&text.to_lowercase()) {
+        return Err(FieldError::new(field, "is among those that are tried first"));
+    }
+    Ok(())
+}
+
+/// Whether a password has fewer than five different characters, is one part said again and again, or is
+/// a common word, a row of keys or an alphabet with nothing but digits and signs around it.
+fn guessable(lower: &str) -> bool {
+    const WELL_KNOWN: [&str; 13] = [
+        "1234567890",
+        "123456789",
+        "1q2w3e4r5t",
+        "abcdefghijklmnopqrstuvwxyz",
+        "qwertyuiopasdfghjklzxcvbnm",
+        "qwertyuiopasdfgh",
+        "qwertyuiop",
+        "password",
+        "passw0rd",
+        "p@ssw0rd",
+        "administrator",
+        "changeme",
+        "stagegate",
+    ];
+    let characters: Vec<char> = lower.chars().collect();
+    let different = characters.iter().collect::<HashSet<_>>().len();
+    let repeats = |part: usize| characters.iter().zip(&characters[part..]).all(|(one, next)| one == next);
+    let rest = WELL_KNOWN.iter().fold(lower.to_owned(), |rest, known| rest.replace(known, ""));
+    let letters = rest.chars().filter(|c| c.is_alphabetic()).count();
+    different < 5 || (1..=characters.len() / 2).any(repeats) || (rest != lower && letters < 5)
+}
+
+/// An idempotency key of 1 to 128 characters.
+pub fn idempotency_key(key: Option<&str>) -> Result<()> {
+    key.map_or(Ok(()), |text| required("idempotency_key", text, limits::IDEMPOTENCY_KEY))
+}
+
+/// The number of results to answer with: `asked`, or `default` for 0. Refuses negatives and more than `most`.
+pub fn page_size(field: &str, asked: i64, default: i64, most: i64) -> Result<u64> {
+    if asked < 0 || asked > most {
+        return Err(FieldError::new(field, format!("is {asked}; must be between 1 and {most}, or 0 for {default}")));
+    }
+    Ok(if asked == 0 { default } else { asked }.unsigned_abs())
+}
+
+/// The error of a list with too many items.
+pub fn count(field: &str, found: usize, limit: usize) -> Result<()> {
+    if found > limit {
+        return Err(FieldError::new(field, format!("has {found} items; at most {limit} are allowed")));
+    }
+    Ok(())
+}
+
+fn too_long(field: &str, length: usize, limit: usize) -> FieldError {
+    FieldError::new(field, format!("has {length} characters; at most {limit} are allowed"))
+}
+
+#[cfg(test)]
+#[path = "text_tests.rs"]
+mod tests;

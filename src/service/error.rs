@@ -1,0 +1,180 @@
+//! Why an operation failed, in the service's terms. The wire gives each its status in one place.
+
+use crate::access::Refused;
+use crate::contract::Permission;
+use crate::domain::field::{FieldError, Invalid};
+use crate::domain::request::Refusal;
+use crate::domain::search::SearchError;
+use crate::store::{StoreError, WriteError};
+
+/// The error of every service function.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request itself is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// There is no such object.
+    #[error("{kind} {name:?} does not exist")]
+    NotFound {
+        /// `run`, `registered model`, …
+        kind: &'static str,
+        /// As asked for.
+        name: String,
+    },
+    /// The object exists, or existed, already.
+    #[error("{kind} {name:?} already exists")]
+    AlreadyExists {
+        /// `run`, `registered model`, …
+        kind: &'static str,
+        /// As asked for.
+        name: String,
+    },
+    /// The object's state does not allow it.
+    #[error("{message}")]
+    Precondition {
+        /// What a program can tell it by: `REQUEST_NOT_OPEN`.
+        reason: &'static str,
+        /// What a person can tell it by.
+        message: String,
+    },
+    /// The caller may not.
+    #[error("{message}")]
+    Denied {
+        /// The permission that is missing, if one would help.
+        permission: Option<Permission>,
+        /// What a program can tell it by: `PERMISSION_MISSING`, `FOUR_EYES`.
+        reason: &'static str,
+        /// What a person can tell it by.
+        message: String,
+    },
+    /// No good credentials.
+    #[error("sign in: a bearer token, or user name and password, is missing or not valid")]
+    Unauthenticated,
+    /// Too much, too often.
+    #[error("{0}")]
+    Exhausted(String),
+    /// Concurrent changes were in the way, again and again.
+    #[error("concurrent changes were in the way; try again")]
+    Conflict,
+    /// The database or the object store is not available; nothing was changed, or it is said.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The client ended the stream, or the server stops.
+    #[error("{0}")]
+    Cancelled(String),
+    /// A fault of ours. The text goes to the log only.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// An object that does not exist.
+    pub fn not_found(kind: &'static str, name: impl Into<String>) -> Self {
+        Self::NotFound { kind, name: name.into() }
+    }
+
+    /// An object that exists already.
+    pub fn already_exists(kind: &'static str, name: impl Into<String>) -> Self {
+        Self::AlreadyExists { kind, name: name.into() }
+    }
+
+    /// A state that does not allow it.
+    pub fn precondition(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::Precondition { reason, message: message.into() }
+    }
+
+    /// One wrong field.
+    pub fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Invalid::field(field, message).into()
+    }
+
+    /// A missing permission, with what can be done instead.
+    pub fn denied(permission: Permission, on: &str, hint: &str) -> Self {
+        let name = permission.name();
+        Self::Denied { permission: Some(permission), reason: PERMISSION_MISSING, message: format!("you need the permission `{name}` on {on}{hint}") }
+    }
+
+    /// The error of a duplicate: another object has the name.
+    pub fn on_duplicate(kind: &'static str, name: &str) -> impl FnOnce(StoreError) -> Self {
+        move |error| match error {
+            StoreError::Duplicate(_) => Self::already_exists(kind, name),
+            other => other.into(),
+        }
+    }
+}
+
+/// The reason of refusals that a permission would lift.
+pub const PERMISSION_MISSING: &str = "PERMISSION_MISSING";
+
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Self {
+        Self::Invalid(error.into())
+    }
+}
+
+impl From<SearchError> for Error {
+    fn from(error: SearchError) -> Self {
+        FieldError::from(error).into()
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict => Self::Conflict,
+            StoreError::Unavailable(what) => {
+                tracing::error!(%what, "the database is not available");
+                Self::Unavailable("the database is not available".to_owned())
+            }
+            StoreError::Refused(what) => refused_by_database(&what),
+            other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+/// The code asks the same questions before; two callers at once can still meet at the database.
+fn refused_by_database(what: &str) -> Error {
+    let words = what.rsplit_once(": ").map_or(what, |(_, words)| words);
+    if words.starts_with("four eyes") {
+        return Error::Denied { permission: None, reason: FOUR_EYES, message: words.to_owned() };
+    }
+    Error::precondition("REFUSED_BY_DATABASE", words)
+}
+
+/// The reason of refusals that no permission lifts.
+pub const FOUR_EYES: &str = "FOUR_EYES";
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::OwnRequest => Self::Denied { permission: None, reason: FOUR_EYES, message },
+            Refusal::ApprovedTwice => Self::already_exists("approval", "by the same person"),
+            Refusal::AlreadyRequester => Self::already_exists("requester", "of the same person"),
+            Refusal::NotOpen(_) => Self::precondition("REQUEST_NOT_OPEN", message),
+            Refusal::Expired => Self::precondition("REQUEST_EXPIRED", message),
+            Refusal::StaleEvidence { .. } => Self::precondition("EVIDENCE_CHANGED", message),
+            Refusal::HasApproved => Self::precondition("HAS_APPROVED", message),
+            Refusal::NotRequester => Self::precondition("NOT_A_REQUESTER", message),
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        let message = refused.to_string();
+        match refused {
+            Refused::Unauthenticated => Self::Unauthenticated,
+            Refused::Throttled(_) => Self::Exhausted(message),
+            Refused::Denied { permission, .. } => Self::Denied { permission: Some(permission), reason: PERMISSION_MISSING, message },
+            Refused::Invalid(invalid) => Self::Invalid(invalid),
+            Refused::Store(error) => error.into(),
+        }
+    }
+}
+
+impl WriteError for Error {
+    fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict)
+    }
+}

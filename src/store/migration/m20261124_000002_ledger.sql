@@ -1,0 +1,45 @@
+CREATE TABLE ledger_entries (
+    id {identity},
+    entry_id TEXT NOT NULL UNIQUE,
+    workspace_id TEXT NOT NULL,
+    time BIGINT NOT NULL,
+    actor_id TEXT NOT NULL,
+    actor_name TEXT NOT NULL,
+    person_id TEXT NOT NULL,
+    on_behalf_of TEXT NOT NULL,
+    token_id TEXT NOT NULL,
+    credential TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    action TEXT NOT NULL,
+    object_kind TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    object_name TEXT NOT NULL,
+    scope_id TEXT NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('OK', 'DENIED')),
+    reason TEXT NOT NULL,
+    salt TEXT NOT NULL,
+    payload TEXT,
+    payload_digest TEXT NOT NULL,
+    leaf_hash {blob} NOT NULL
+);
+CREATE INDEX ledger_entries_by_scope ON ledger_entries (scope_id, id);
+CREATE INDEX ledger_entries_by_object ON ledger_entries (object_id, id);
+-- The order of the log: positions count up from 0 without gaps.
+CREATE TABLE ledger_positions (
+    position BIGINT PRIMARY KEY CHECK (position >= 0),
+    entry BIGINT NOT NULL UNIQUE REFERENCES ledger_entries (id)
+);
+-- Rows that have no position yet; written with the row, so that the sequencer misses none.
+CREATE TABLE ledger_pending (
+    entry BIGINT PRIMARY KEY REFERENCES ledger_entries (id)
+);
+-- The hashes of all full subtrees, in the order in which they become full.
+CREATE TABLE ledger_hashes (
+    idx BIGINT PRIMARY KEY,
+    hash {blob} NOT NULL
+);
+CREATE TABLE ledger_checkpoints (
+    size BIGINT PRIMARY KEY,
+    note TEXT NOT NULL,
+    created BIGINT NOT NULL
+);

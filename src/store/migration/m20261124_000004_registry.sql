@@ -1,0 +1,185 @@
+CREATE TABLE registered_models (
+    uid TEXT PRIMARY KEY,
+    workspace_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    canonical_name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    updated BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    last_version BIGINT NOT NULL,
+    deleted BIGINT
+);
+-- A deleted name is free again; the deleted model keeps its uid.
+CREATE UNIQUE INDEX registered_models_name ON registered_models (workspace_id, canonical_name) WHERE deleted IS NULL;
+CREATE TABLE registered_model_tags (
+    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
+    tag_key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (model_uid, tag_key)
+) {whole_row_key};
+-- Each change of a gate is a new row; decisions refer to the row that they were made under.
+CREATE TABLE gates (
+    gate_id TEXT NOT NULL,
+    version BIGINT NOT NULL CHECK (version >= 1),
+    workspace_id TEXT NOT NULL,
+    target TEXT NOT NULL,
+    model_pattern TEXT NOT NULL,
+    model_like TEXT NOT NULL,
+    pattern_exact BOOLEAN NOT NULL,
+    pattern_fixed BIGINT NOT NULL,
+    approvals_required BIGINT NOT NULL CHECK (approvals_required >= 1),
+    direct_moves_allowed BOOLEAN NOT NULL,
+    expires_after BIGINT CHECK (expires_after > 0),
+    active BOOLEAN NOT NULL,
+    created BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    PRIMARY KEY (gate_id, version)
+);
+CREATE UNIQUE INDEX gates_in_force ON gates (gate_id) WHERE active;
+INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed,
+                   approvals_required, direct_moves_allowed, expires_after, active, created, created_by)
+VALUES ('default-production', 1, 'default', 'Production', '*', '%', FALSE, 0, 1, TRUE, NULL, TRUE, 0, '');
+-- Every move of a version to a target, or of a target to nothing, with what gave the right to it.
+CREATE TABLE transitions (
+    id {identity},
+    uid TEXT NOT NULL UNIQUE,
+    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
+    version_uid TEXT,
+    target TEXT NOT NULL,
+    from_target TEXT NOT NULL,
+    authority TEXT NOT NULL CHECK (authority IN ('request', 'direct', 'consequence')),
+    request_uid TEXT,
+    cause BIGINT REFERENCES transitions (id),
+    gate_id TEXT,
+    gate_version BIGINT,
+    actor_uid TEXT NOT NULL,
+    actor_name TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    FOREIGN KEY (gate_id, gate_version) REFERENCES gates (gate_id, version),
+    CHECK ((authority = 'request') = (request_uid IS NOT NULL)),
+    CHECK ((authority = 'consequence') = (cause IS NOT NULL)),
+    UNIQUE (id, version_uid, target)
+);
+CREATE INDEX transitions_by_target ON transitions (model_uid, target, id);
+CREATE TABLE model_versions (
+    uid TEXT PRIMARY KEY,
+    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
+    version BIGINT NOT NULL CHECK (version >= 1),
+    description TEXT NOT NULL,
+    source TEXT NOT NULL,
+    source_digest TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    run BIGINT REFERENCES runs (id),
+    run_link TEXT NOT NULL,
+    current_stage TEXT NOT NULL,
+    transition_id BIGINT,
+    created BIGINT NOT NULL,
+    updated BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    deleted BIGINT,
+    CONSTRAINT model_versions_number UNIQUE (model_uid, version),
+    FOREIGN KEY (transition_id, uid, current_stage) REFERENCES transitions (id, version_uid, target)
+);
+CREATE INDEX model_versions_by_run ON model_versions (run);
+CREATE INDEX model_versions_by_stage ON model_versions (model_uid, current_stage, version);
+CREATE TABLE model_version_tags (
+    version_uid TEXT NOT NULL REFERENCES model_versions (uid),
+    tag_key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (version_uid, tag_key)
+) {whole_row_key};
+-- A version's own manifest over the run's blobs.
+CREATE TABLE version_artifacts (
+    version_uid TEXT NOT NULL REFERENCES model_versions (uid),
+    path TEXT NOT NULL,
+    blob_uid TEXT NOT NULL REFERENCES blobs (uid),
+    PRIMARY KEY (version_uid, path)
+) {whole_row_key};
+CREATE TABLE model_aliases (
+    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
+    alias TEXT NOT NULL,
+    target TEXT NOT NULL,
+    version_uid TEXT NOT NULL REFERENCES model_versions (uid),
+    transition_id BIGINT NOT NULL,
+    PRIMARY KEY (model_uid, alias),
+    CHECK (target = '@' || alias),
+    FOREIGN KEY (transition_id, version_uid, target) REFERENCES transitions (id, version_uid, target)
+);
+CREATE INDEX model_aliases_by_version ON model_aliases (version_uid);
+-- Who held a target, and when. The intervals of one target do not overlap.
+CREATE TABLE holdings (
+    id {identity},
+    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
+    target TEXT NOT NULL,
+    version_uid TEXT NOT NULL REFERENCES model_versions (uid),
+    from_time BIGINT NOT NULL,
+    until_time BIGINT,
+    transition_id BIGINT NOT NULL REFERENCES transitions (id),
+    CHECK (until_time >= from_time)
+);
+CREATE UNIQUE INDEX holdings_now ON holdings (model_uid, target) WHERE until_time IS NULL;
+CREATE INDEX holdings_by_time ON holdings (model_uid, target, from_time);
+CREATE TABLE transition_requests (
+    uid TEXT PRIMARY KEY,
+    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
+    version_uid TEXT NOT NULL REFERENCES model_versions (uid),
+    target TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('OPEN', 'APPROVED', 'REJECTED', 'CANCELLED', 'EXPIRED', 'SUPERSEDED')),
+    gate_id TEXT NOT NULL,
+    gate_version BIGINT NOT NULL,
+    evidence_digest TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    updated BIGINT NOT NULL,
+    expires BIGINT,
+    FOREIGN KEY (gate_id, gate_version) REFERENCES gates (gate_id, version)
+);
+CREATE UNIQUE INDEX transition_requests_one_open ON transition_requests (version_uid, target) WHERE state = 'OPEN';
+CREATE INDEX transition_requests_by_model ON transition_requests (model_uid, created);
+CREATE INDEX transition_requests_by_state ON transition_requests (state, created);
+CREATE TABLE evidence (
+    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
+    digest TEXT NOT NULL,
+    record TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    PRIMARY KEY (request_uid, digest)
+);
+CREATE TABLE request_requesters (
+    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
+    person_uid TEXT NOT NULL REFERENCES persons (uid),
+    issuer_person_uid TEXT REFERENCES persons (uid),
+    user_uid TEXT NOT NULL REFERENCES users (uid),
+    comment TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    withdrawn BIGINT,
+    PRIMARY KEY (request_uid, person_uid)
+);
+CREATE INDEX request_requesters_by_person ON request_requesters (person_uid);
+CREATE TABLE request_decisions (
+    uid TEXT PRIMARY KEY,
+    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
+    person_uid TEXT NOT NULL REFERENCES persons (uid),
+    issuer_person_uid TEXT REFERENCES persons (uid),
+    user_uid TEXT NOT NULL REFERENCES users (uid),
+    kind TEXT NOT NULL CHECK (kind IN ('APPROVED', 'REJECTED')),
+    comment TEXT NOT NULL,
+    evidence_digest TEXT NOT NULL,
+    gate_version BIGINT NOT NULL,
+    command_line BOOLEAN NOT NULL,
+    created BIGINT NOT NULL,
+    voided BIGINT,
+    FOREIGN KEY (request_uid, evidence_digest) REFERENCES evidence (request_uid, digest)
+);
+-- One person counts once.
+CREATE UNIQUE INDEX request_decisions_once ON request_decisions (request_uid, person_uid) WHERE voided IS NULL;
+CREATE TABLE comments (
+    uid TEXT PRIMARY KEY,
+    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
+    version_uid TEXT NOT NULL REFERENCES model_versions (uid),
+    user_uid TEXT NOT NULL,
+    text TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    updated BIGINT NOT NULL,
+    deleted BIGINT
+);
+CREATE INDEX comments_by_version ON comments (version_uid, created);

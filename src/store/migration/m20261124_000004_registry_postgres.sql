@@ -1,0 +1,306 @@
+-- Promotion holds in the database: what these triggers refuse, no code path can do.
+CREATE FUNCTION transition_requests_start_open() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state <> 'OPEN' THEN
+        RAISE EXCEPTION 'transition_requests_start_open: a request starts open' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_start_open BEFORE INSERT ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_start_open();
+CREATE FUNCTION transition_requests_final() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.state <> 'OPEN' THEN
+        RAISE EXCEPTION 'transition_requests_final: a request that has ended stays as it is' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_final BEFORE UPDATE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_final();
+CREATE FUNCTION transition_requests_identity() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.uid <> OLD.uid OR NEW.model_uid <> OLD.model_uid OR NEW.version_uid <> OLD.version_uid OR NEW.target <> OLD.target OR NEW.gate_id <> OLD.gate_id OR NEW.created <> OLD.created THEN
+        RAISE EXCEPTION 'transition_requests_identity: what a request asks for does not change' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_identity BEFORE UPDATE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_identity();
+CREATE FUNCTION transition_requests_quorum() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state = 'APPROVED' AND (
+        SELECT COUNT(DISTINCT d.person_uid) FROM request_decisions d
+        WHERE d.request_uid = NEW.uid AND d.kind = 'APPROVED' AND d.voided IS NULL AND d.evidence_digest = NEW.evidence_digest
+    ) < (SELECT g.approvals_required FROM gates g WHERE g.gate_id = NEW.gate_id AND g.version = NEW.gate_version) THEN
+        RAISE EXCEPTION 'transition_requests_quorum: the quorum is not met' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_quorum BEFORE UPDATE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_quorum();
+CREATE FUNCTION transition_requests_expired() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state = 'APPROVED' AND NEW.expires IS NOT NULL AND NEW.updated >= NEW.expires THEN
+        RAISE EXCEPTION 'transition_requests_expired: the request has expired' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_expired BEFORE UPDATE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_expired();
+CREATE FUNCTION transition_requests_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'transition_requests_kept: requests are kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER transition_requests_kept BEFORE DELETE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_kept();
+CREATE FUNCTION evidence_fixed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'evidence_fixed: evidence does not change' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER evidence_fixed BEFORE UPDATE ON evidence FOR EACH ROW EXECUTE FUNCTION evidence_fixed();
+CREATE FUNCTION evidence_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'evidence_kept: evidence is kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER evidence_kept BEFORE DELETE ON evidence FOR EACH ROW EXECUTE FUNCTION evidence_kept();
+CREATE FUNCTION request_requesters_open() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN' THEN
+        RAISE EXCEPTION 'request_requesters_open: the request has ended' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_requesters_open BEFORE INSERT ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_open();
+CREATE FUNCTION request_requesters_four_eyes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM request_decisions d WHERE d.request_uid = NEW.request_uid AND d.kind = 'APPROVED' AND d.voided IS NULL
+        AND (d.person_uid = NEW.person_uid OR d.person_uid = NEW.issuer_person_uid
+             OR d.issuer_person_uid = NEW.person_uid OR d.issuer_person_uid = NEW.issuer_person_uid)) THEN
+        RAISE EXCEPTION 'request_requesters_four_eyes: four eyes: an approver cannot become a requester' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_requesters_four_eyes BEFORE INSERT ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_four_eyes();
+CREATE FUNCTION request_requesters_identity() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.request_uid <> OLD.request_uid OR NEW.person_uid <> OLD.person_uid OR COALESCE(NEW.issuer_person_uid, '') <> COALESCE(OLD.issuer_person_uid, '') OR NEW.user_uid <> OLD.user_uid THEN
+        RAISE EXCEPTION 'request_requesters_identity: requesters are kept as they were' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_requesters_identity BEFORE UPDATE ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_identity();
+CREATE FUNCTION request_requesters_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'request_requesters_kept: requesters are kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER request_requesters_kept BEFORE DELETE ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_kept();
+CREATE FUNCTION request_decisions_open() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN' THEN
+        RAISE EXCEPTION 'request_decisions_open: the request has ended' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_open BEFORE INSERT ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_open();
+CREATE FUNCTION request_decisions_four_eyes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM request_requesters q WHERE q.request_uid = NEW.request_uid
+        AND (q.person_uid = NEW.person_uid OR q.person_uid = NEW.issuer_person_uid
+             OR q.issuer_person_uid = NEW.person_uid OR q.issuer_person_uid = NEW.issuer_person_uid)) THEN
+        RAISE EXCEPTION 'request_decisions_four_eyes: four eyes: a requester cannot decide' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_four_eyes BEFORE INSERT ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_four_eyes();
+CREATE FUNCTION request_decisions_identity() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.voided IS NOT NULL OR NEW.voided IS NULL OR NEW.uid <> OLD.uid OR NEW.request_uid <> OLD.request_uid OR NEW.person_uid <> OLD.person_uid OR COALESCE(NEW.issuer_person_uid, '') <> COALESCE(OLD.issuer_person_uid, '') OR NEW.user_uid <> OLD.user_uid OR NEW.kind <> OLD.kind OR NEW.evidence_digest <> OLD.evidence_digest OR NEW.comment <> OLD.comment OR NEW.gate_version <> OLD.gate_version THEN
+        RAISE EXCEPTION 'request_decisions_identity: a decision can only be voided' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_identity BEFORE UPDATE ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_identity();
+CREATE FUNCTION request_decisions_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'request_decisions_kept: decisions are kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER request_decisions_kept BEFORE DELETE ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_kept();
+CREATE FUNCTION transitions_fixed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'transitions_fixed: transitions do not change' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transitions_fixed BEFORE UPDATE ON transitions FOR EACH ROW EXECUTE FUNCTION transitions_fixed();
+CREATE FUNCTION transitions_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'transitions_kept: transitions are kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER transitions_kept BEFORE DELETE ON transitions FOR EACH ROW EXECUTE FUNCTION transitions_kept();
+CREATE FUNCTION transitions_by_request() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.authority = 'request' AND NOT EXISTS (SELECT 1 FROM transition_requests r WHERE r.uid = NEW.request_uid
+        AND r.state = 'APPROVED' AND r.version_uid = NEW.version_uid AND r.target = NEW.target)
+    OR NEW.authority = 'request' AND EXISTS (SELECT 1 FROM transitions t WHERE t.request_uid = NEW.request_uid) THEN
+        RAISE EXCEPTION 'transitions_by_request: no approved request gives the right to this move' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transitions_by_request BEFORE INSERT ON transitions FOR EACH ROW EXECUTE FUNCTION transitions_by_request();
+CREATE FUNCTION transitions_direct() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.authority = 'direct' AND ((SELECT g.direct_moves_allowed FROM gates g, registered_models m
+          WHERE m.uid = NEW.model_uid AND g.active AND g.target = NEW.target AND m.name LIKE g.model_like ESCAPE '\'
+          ORDER BY g.pattern_exact DESC, g.pattern_fixed DESC, g.gate_id DESC LIMIT 1) = FALSE OR (SELECT g.direct_moves_allowed FROM gates g, registered_models m
+          WHERE m.uid = NEW.model_uid AND g.active AND g.target = NEW.from_target AND m.name LIKE g.model_like ESCAPE '\'
+          ORDER BY g.pattern_exact DESC, g.pattern_fixed DESC, g.gate_id DESC LIMIT 1) = FALSE) THEN
+        RAISE EXCEPTION 'transitions_direct: the gate allows no direct moves' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transitions_direct BEFORE INSERT ON transitions FOR EACH ROW EXECUTE FUNCTION transitions_direct();
+CREATE FUNCTION transitions_own_request() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.authority = 'direct' AND EXISTS (SELECT 1 FROM transition_requests r, request_requesters q, users u
+        WHERE r.version_uid = NEW.version_uid AND r.target = NEW.target AND r.state = 'OPEN' AND q.request_uid = r.uid
+        AND q.withdrawn IS NULL AND u.uid = NEW.actor_uid AND q.person_uid = u.person_uid) THEN
+        RAISE EXCEPTION 'transitions_own_request: a person with an open request cannot move the version there directly' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transitions_own_request BEFORE INSERT ON transitions FOR EACH ROW EXECUTE FUNCTION transitions_own_request();
+CREATE FUNCTION transitions_consequence() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.authority = 'consequence' AND (NEW.target NOT IN ('Archived', '') AND SUBSTR(NEW.target, 1, 1) <> '@'
+        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.cause AND t.model_uid = NEW.model_uid AND t.target = NEW.from_target)) THEN
+        RAISE EXCEPTION 'transitions_consequence: only those that give way move as a consequence' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transitions_consequence BEFORE INSERT ON transitions FOR EACH ROW EXECUTE FUNCTION transitions_consequence();
+CREATE FUNCTION model_versions_start() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.current_stage <> 'None' OR NEW.transition_id IS NOT NULL THEN
+        RAISE EXCEPTION 'model_versions_start: a version starts without a stage' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER model_versions_start BEFORE INSERT ON model_versions FOR EACH ROW EXECUTE FUNCTION model_versions_start();
+CREATE FUNCTION model_versions_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.current_stage <> OLD.current_stage AND (NEW.transition_id IS NULL OR NEW.transition_id <= COALESCE(OLD.transition_id, 0)
+        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.transition_id AND t.from_target = OLD.current_stage)) THEN
+        RAISE EXCEPTION 'model_versions_moved: a version moves only by a transition' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER model_versions_moved BEFORE UPDATE ON model_versions FOR EACH ROW EXECUTE FUNCTION model_versions_moved();
+CREATE FUNCTION model_versions_identity() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.uid <> OLD.uid OR NEW.model_uid <> OLD.model_uid OR NEW.version <> OLD.version OR NEW.source <> OLD.source OR NEW.source_digest <> OLD.source_digest OR NEW.run_id <> OLD.run_id THEN
+        RAISE EXCEPTION 'model_versions_identity: what a version is does not change' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER model_versions_identity BEFORE UPDATE ON model_versions FOR EACH ROW EXECUTE FUNCTION model_versions_identity();
+CREATE FUNCTION model_versions_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'model_versions_kept: versions leave a tombstone' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER model_versions_kept BEFORE DELETE ON model_versions FOR EACH ROW EXECUTE FUNCTION model_versions_kept();
+CREATE FUNCTION version_artifacts_fixed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'version_artifacts_fixed: a manifest does not change' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER version_artifacts_fixed BEFORE UPDATE ON version_artifacts FOR EACH ROW EXECUTE FUNCTION version_artifacts_fixed();
+CREATE FUNCTION version_artifacts_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'version_artifacts_kept: a manifest does not change' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER version_artifacts_kept BEFORE DELETE ON version_artifacts FOR EACH ROW EXECUTE FUNCTION version_artifacts_kept();
+CREATE FUNCTION model_aliases_set() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.transition_id <> (SELECT MAX(t.id) FROM transitions t WHERE t.model_uid = NEW.model_uid AND t.target = NEW.target) THEN
+        RAISE EXCEPTION 'model_aliases_set: an alias moves only by a transition' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER model_aliases_set BEFORE INSERT ON model_aliases FOR EACH ROW EXECUTE FUNCTION model_aliases_set();
+CREATE FUNCTION model_aliases_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.model_uid <> OLD.model_uid OR NEW.alias <> OLD.alias OR NEW.transition_id <= OLD.transition_id OR NEW.transition_id <> (SELECT MAX(t.id) FROM transitions t WHERE t.model_uid = NEW.model_uid AND t.target = NEW.target) THEN
+        RAISE EXCEPTION 'model_aliases_moved: an alias moves only by a transition' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER model_aliases_moved BEFORE UPDATE ON model_aliases FOR EACH ROW EXECUTE FUNCTION model_aliases_moved();
+CREATE FUNCTION model_aliases_released() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT t.version_uid FROM transitions t WHERE t.model_uid = OLD.model_uid AND t.target = OLD.target ORDER BY t.id DESC LIMIT 1) IS NOT NULL THEN
+        RAISE EXCEPTION 'model_aliases_released: an alias is released only by a transition' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER model_aliases_released BEFORE DELETE ON model_aliases FOR EACH ROW EXECUTE FUNCTION model_aliases_released();
+CREATE FUNCTION holdings_follow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.until_time IS NOT NULL OR EXISTS (SELECT 1 FROM holdings h WHERE h.model_uid = NEW.model_uid AND h.target = NEW.target AND (h.until_time IS NULL OR h.until_time > NEW.from_time)) THEN
+        RAISE EXCEPTION 'holdings_follow: the intervals of a target do not overlap' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER holdings_follow BEFORE INSERT ON holdings FOR EACH ROW EXECUTE FUNCTION holdings_follow();
+CREATE FUNCTION holdings_end_once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.until_time IS NOT NULL OR NEW.until_time IS NULL OR NEW.model_uid <> OLD.model_uid OR NEW.target <> OLD.target OR NEW.version_uid <> OLD.version_uid OR NEW.from_time <> OLD.from_time OR NEW.transition_id <> OLD.transition_id THEN
+        RAISE EXCEPTION 'holdings_end_once: a holding can only end' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER holdings_end_once BEFORE UPDATE ON holdings FOR EACH ROW EXECUTE FUNCTION holdings_end_once();
+CREATE FUNCTION holdings_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'holdings_kept: holdings are kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER holdings_kept BEFORE DELETE ON holdings FOR EACH ROW EXECUTE FUNCTION holdings_kept();
+CREATE FUNCTION gates_fixed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT OLD.active OR (NEW.gate_id, NEW.version, NEW.target, NEW.model_pattern, NEW.model_like, NEW.pattern_exact, NEW.pattern_fixed, NEW.approvals_required, NEW.direct_moves_allowed, COALESCE(NEW.expires_after, 0)) <> (OLD.gate_id, OLD.version, OLD.target, OLD.model_pattern, OLD.model_like, OLD.pattern_exact, OLD.pattern_fixed, OLD.approvals_required, OLD.direct_moves_allowed, COALESCE(OLD.expires_after, 0)) THEN
+        RAISE EXCEPTION 'gates_fixed: a version of a gate does not change' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER gates_fixed BEFORE UPDATE ON gates FOR EACH ROW EXECUTE FUNCTION gates_fixed();
+CREATE FUNCTION gates_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'gates_kept: gates are kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER gates_kept BEFORE DELETE ON gates FOR EACH ROW EXECUTE FUNCTION gates_kept();

@@ -1,0 +1,114 @@
+-- Promotion holds in the database: what these triggers refuse, no code path can do.
+CREATE TRIGGER transition_requests_start_open BEFORE INSERT ON transition_requests
+WHEN NEW.state <> 'OPEN'
+BEGIN SELECT RAISE(ABORT, 'transition_requests_start_open: a request starts open'); END;
+CREATE TRIGGER transition_requests_final BEFORE UPDATE ON transition_requests
+WHEN OLD.state <> 'OPEN'
+BEGIN SELECT RAISE(ABORT, 'transition_requests_final: a request that has ended stays as it is'); END;
+CREATE TRIGGER transition_requests_identity BEFORE UPDATE ON transition_requests
+WHEN NEW.uid <> OLD.uid OR NEW.model_uid <> OLD.model_uid OR NEW.version_uid <> OLD.version_uid OR NEW.target <> OLD.target OR NEW.gate_id <> OLD.gate_id OR NEW.created <> OLD.created
+BEGIN SELECT RAISE(ABORT, 'transition_requests_identity: what a request asks for does not change'); END;
+CREATE TRIGGER transition_requests_quorum BEFORE UPDATE ON transition_requests
+WHEN NEW.state = 'APPROVED' AND (
+        SELECT COUNT(DISTINCT d.person_uid) FROM request_decisions d
+        WHERE d.request_uid = NEW.uid AND d.kind = 'APPROVED' AND d.voided IS NULL AND d.evidence_digest = NEW.evidence_digest
+    ) < (SELECT g.approvals_required FROM gates g WHERE g.gate_id = NEW.gate_id AND g.version = NEW.gate_version)
+BEGIN SELECT RAISE(ABORT, 'transition_requests_quorum: the quorum is not met'); END;
+CREATE TRIGGER transition_requests_expired BEFORE UPDATE ON transition_requests
+WHEN NEW.state = 'APPROVED' AND NEW.expires IS NOT NULL AND NEW.updated >= NEW.expires
+BEGIN SELECT RAISE(ABORT, 'transition_requests_expired: the request has expired'); END;
+CREATE TRIGGER transition_requests_kept BEFORE DELETE ON transition_requests
+BEGIN SELECT RAISE(ABORT, 'transition_requests_kept: requests are kept'); END;
+CREATE TRIGGER evidence_fixed BEFORE UPDATE ON evidence
+BEGIN SELECT RAISE(ABORT, 'evidence_fixed: evidence does not change'); END;
+CREATE TRIGGER evidence_kept BEFORE DELETE ON evidence
+BEGIN SELECT RAISE(ABORT, 'evidence_kept: evidence is kept'); END;
+CREATE TRIGGER request_requesters_open BEFORE INSERT ON request_requesters
+WHEN (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN'
+BEGIN SELECT RAISE(ABORT, 'request_requesters_open: the request has ended'); END;
+CREATE TRIGGER request_requesters_four_eyes BEFORE INSERT ON request_requesters
+WHEN EXISTS (SELECT 1 FROM request_decisions d WHERE d.request_uid = NEW.request_uid AND d.kind = 'APPROVED' AND d.voided IS NULL
+        AND (d.person_uid = NEW.person_uid OR d.person_uid = NEW.issuer_person_uid
+             OR d.issuer_person_uid = NEW.person_uid OR d.issuer_person_uid = NEW.issuer_person_uid))
+BEGIN SELECT RAISE(ABORT, 'request_requesters_four_eyes: four eyes: an approver cannot become a requester'); END;
+CREATE TRIGGER request_requesters_identity BEFORE UPDATE ON request_requesters
+WHEN NEW.request_uid <> OLD.request_uid OR NEW.person_uid <> OLD.person_uid OR COALESCE(NEW.issuer_person_uid, '') <> COALESCE(OLD.issuer_person_uid, '') OR NEW.user_uid <> OLD.user_uid
+BEGIN SELECT RAISE(ABORT, 'request_requesters_identity: requesters are kept as they were'); END;
+CREATE TRIGGER request_requesters_kept BEFORE DELETE ON request_requesters
+BEGIN SELECT RAISE(ABORT, 'request_requesters_kept: requesters are kept'); END;
+CREATE TRIGGER request_decisions_open BEFORE INSERT ON request_decisions
+WHEN (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN'
+BEGIN SELECT RAISE(ABORT, 'request_decisions_open: the request has ended'); END;
+CREATE TRIGGER request_decisions_four_eyes BEFORE INSERT ON request_decisions
+WHEN EXISTS (SELECT 1 FROM request_requesters q WHERE q.request_uid = NEW.request_uid
+        AND (q.person_uid = NEW.person_uid OR q.person_uid = NEW.issuer_person_uid
+             OR q.issuer_person_uid = NEW.person_uid OR q.issuer_person_uid = NEW.issuer_person_uid))
+BEGIN SELECT RAISE(ABORT, 'request_decisions_four_eyes: four eyes: a requester cannot decide'); END;
+CREATE TRIGGER request_decisions_identity BEFORE UPDATE ON request_decisions
+WHEN OLD.voided IS NOT NULL OR NEW.voided IS NULL OR NEW.uid <> OLD.uid OR NEW.request_uid <> OLD.request_uid OR NEW.person_uid <> OLD.person_uid OR COALESCE(NEW.issuer_person_uid, '') <> COALESCE(OLD.issuer_person_uid, '') OR NEW.user_uid <> OLD.user_uid OR NEW.kind <> OLD.kind OR NEW.evidence_digest <> OLD.evidence_digest OR NEW.comment <> OLD.comment OR NEW.gate_version <> OLD.gate_version
+BEGIN SELECT RAISE(ABORT, 'request_decisions_identity: a decision can only be voided'); END;
+CREATE TRIGGER request_decisions_kept BEFORE DELETE ON request_decisions
+BEGIN SELECT RAISE(ABORT, 'request_decisions_kept: decisions are kept'); END;
+CREATE TRIGGER transitions_fixed BEFORE UPDATE ON transitions
+BEGIN SELECT RAISE(ABORT, 'transitions_fixed: transitions do not change'); END;
+CREATE TRIGGER transitions_kept BEFORE DELETE ON transitions
+BEGIN SELECT RAISE(ABORT, 'transitions_kept: transitions are kept'); END;
+CREATE TRIGGER transitions_by_request BEFORE INSERT ON transitions
+WHEN NEW.authority = 'request' AND NOT EXISTS (SELECT 1 FROM transition_requests r WHERE r.uid = NEW.request_uid
+        AND r.state = 'APPROVED' AND r.version_uid = NEW.version_uid AND r.target = NEW.target)
+    OR NEW.authority = 'request' AND EXISTS (SELECT 1 FROM transitions t WHERE t.request_uid = NEW.request_uid)
+BEGIN SELECT RAISE(ABORT, 'transitions_by_request: no approved request gives the right to this move'); END;
+CREATE TRIGGER transitions_direct BEFORE INSERT ON transitions
+WHEN NEW.authority = 'direct' AND ((SELECT g.direct_moves_allowed FROM gates g, registered_models m
+          WHERE m.uid = NEW.model_uid AND g.active AND g.target = NEW.target AND m.name GLOB g.model_pattern
+          ORDER BY g.pattern_exact DESC, g.pattern_fixed DESC, g.gate_id DESC LIMIT 1) = 0 OR (SELECT g.direct_moves_allowed FROM gates g, registered_models m
+          WHERE m.uid = NEW.model_uid AND g.active AND g.target = NEW.from_target AND m.name GLOB g.model_pattern
+          ORDER BY g.pattern_exact DESC, g.pattern_fixed DESC, g.gate_id DESC LIMIT 1) = 0)
+BEGIN SELECT RAISE(ABORT, 'transitions_direct: the gate allows no direct moves'); END;
+CREATE TRIGGER transitions_own_request BEFORE INSERT ON transitions
+WHEN NEW.authority = 'direct' AND EXISTS (SELECT 1 FROM transition_requests r, request_requesters q, users u
+        WHERE r.version_uid = NEW.version_uid AND r.target = NEW.target AND r.state = 'OPEN' AND q.request_uid = r.uid
+        AND q.withdrawn IS NULL AND u.uid = NEW.actor_uid AND q.person_uid = u.person_uid)
+BEGIN SELECT RAISE(ABORT, 'transitions_own_request: a person with an open request cannot move the version there directly'); END;
+CREATE TRIGGER transitions_consequence BEFORE INSERT ON transitions
+WHEN NEW.authority = 'consequence' AND (NEW.target NOT IN ('Archived', '') AND SUBSTR(NEW.target, 1, 1) <> '@'
+        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.cause AND t.model_uid = NEW.model_uid AND t.target = NEW.from_target))
+BEGIN SELECT RAISE(ABORT, 'transitions_consequence: only those that give way move as a consequence'); END;
+CREATE TRIGGER model_versions_start BEFORE INSERT ON model_versions
+WHEN NEW.current_stage <> 'None' OR NEW.transition_id IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'model_versions_start: a version starts without a stage'); END;
+CREATE TRIGGER model_versions_moved BEFORE UPDATE ON model_versions
+WHEN NEW.current_stage <> OLD.current_stage AND (NEW.transition_id IS NULL OR NEW.transition_id <= COALESCE(OLD.transition_id, 0)
+        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.transition_id AND t.from_target = OLD.current_stage))
+BEGIN SELECT RAISE(ABORT, 'model_versions_moved: a version moves only by a transition'); END;
+CREATE TRIGGER model_versions_identity BEFORE UPDATE ON model_versions
+WHEN NEW.uid <> OLD.uid OR NEW.model_uid <> OLD.model_uid OR NEW.version <> OLD.version OR NEW.source <> OLD.source OR NEW.source_digest <> OLD.source_digest OR NEW.run_id <> OLD.run_id
+BEGIN SELECT RAISE(ABORT, 'model_versions_identity: what a version is does not change'); END;
+CREATE TRIGGER model_versions_kept BEFORE DELETE ON model_versions
+BEGIN SELECT RAISE(ABORT, 'model_versions_kept: versions leave a tombstone'); END;
+CREATE TRIGGER version_artifacts_fixed BEFORE UPDATE ON version_artifacts
+BEGIN SELECT RAISE(ABORT, 'version_artifacts_fixed: a manifest does not change'); END;
+CREATE TRIGGER version_artifacts_kept BEFORE DELETE ON version_artifacts
+BEGIN SELECT RAISE(ABORT, 'version_artifacts_kept: a manifest does not change'); END;
+CREATE TRIGGER model_aliases_set BEFORE INSERT ON model_aliases
+WHEN NEW.transition_id <> (SELECT MAX(t.id) FROM transitions t WHERE t.model_uid = NEW.model_uid AND t.target = NEW.target)
+BEGIN SELECT RAISE(ABORT, 'model_aliases_set: an alias moves only by a transition'); END;
+CREATE TRIGGER model_aliases_moved BEFORE UPDATE ON model_aliases
+WHEN NEW.model_uid <> OLD.model_uid OR NEW.alias <> OLD.alias OR NEW.transition_id <= OLD.transition_id OR NEW.transition_id <> (SELECT MAX(t.id) FROM transitions t WHERE t.model_uid = NEW.model_uid AND t.target = NEW.target)
+BEGIN SELECT RAISE(ABORT, 'model_aliases_moved: an alias moves only by a transition'); END;
+CREATE TRIGGER model_aliases_released BEFORE DELETE ON model_aliases
+WHEN (SELECT t.version_uid FROM transitions t WHERE t.model_uid = OLD.model_uid AND t.target = OLD.target ORDER BY t.id DESC LIMIT 1) IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'model_aliases_released: an alias is released only by a transition'); END;
+CREATE TRIGGER holdings_follow BEFORE INSERT ON holdings
+WHEN NEW.until_time IS NOT NULL OR EXISTS (SELECT 1 FROM holdings h WHERE h.model_uid = NEW.model_uid AND h.target = NEW.target AND (h.until_time IS NULL OR h.until_time > NEW.from_time))
+BEGIN SELECT RAISE(ABORT, 'holdings_follow: the intervals of a target do not overlap'); END;
+CREATE TRIGGER holdings_end_once BEFORE UPDATE ON holdings
+WHEN OLD.until_time IS NOT NULL OR NEW.until_time IS NULL OR NEW.model_uid <> OLD.model_uid OR NEW.target <> OLD.target OR NEW.version_uid <> OLD.version_uid OR NEW.from_time <> OLD.from_time OR NEW.transition_id <> OLD.transition_id
+BEGIN SELECT RAISE(ABORT, 'holdings_end_once: a holding can only end'); END;
+CREATE TRIGGER holdings_kept BEFORE DELETE ON holdings
+BEGIN SELECT RAISE(ABORT, 'holdings_kept: holdings are kept'); END;
+CREATE TRIGGER gates_fixed BEFORE UPDATE ON gates
+WHEN OLD.active = 0 OR NEW.gate_id <> OLD.gate_id OR NEW.version <> OLD.version OR NEW.target <> OLD.target OR NEW.model_pattern <> OLD.model_pattern OR NEW.model_like <> OLD.model_like OR NEW.pattern_exact <> OLD.pattern_exact OR NEW.pattern_fixed <> OLD.pattern_fixed OR NEW.approvals_required <> OLD.approvals_required OR NEW.direct_moves_allowed <> OLD.direct_moves_allowed OR COALESCE(NEW.expires_after, 0) <> COALESCE(OLD.expires_after, 0)
+BEGIN SELECT RAISE(ABORT, 'gates_fixed: a version of a gate does not change'); END;
+CREATE TRIGGER gates_kept BEFORE DELETE ON gates
+BEGIN SELECT RAISE(ABORT, 'gates_kept: gates are kept'); END;

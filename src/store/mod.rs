@@ -1,0 +1,152 @@
+//! The store: one database, SQLite or PostgreSQL, behind typed queries per subject. Everything that
+//! changes goes through `Store::write`; queries take the connection or transaction they run on.
+//! No rule of the service stands here, and no driver error leaves it.
+
+pub mod access;
+pub mod error;
+pub mod experiments;
+pub mod ledger;
+pub mod migration;
+pub mod objects;
+pub mod protection;
+pub mod search;
+pub mod sql;
+mod write;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend};
+use sea_orm_migration::MigratorTrait;
+
+pub use error::{StoreError, WriteError};
+pub use write::{Body, Recorded, Tx};
+
+/// The only workspace, for now.
+pub const WORKSPACE: &str = "default";
+
+/// The kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Embedded, one writer.
+    Sqlite,
+    /// A server that several replicas may share.
+    Postgres,
+}
+
+/// A connected database with an up-to-date schema.
+#[derive(Clone)]
+pub struct Store {
+    engine: Engine,
+    reader: DatabaseConnection,
+    writer: write::Writer,
+}
+
+impl Store {
+    /// Connects, brings the schema up to date and checks that commits are durable.
+    /// `url` is `sqlite://PATH` or `postgres://…`. Errors say what to do.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let store = Self::connect(url).await?;
+        migration::Migrator::up(store.migration_connection(), None).await?;
+        Ok(store)
+    }
+
+    async fn connect(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("sqlite:") {
+            let writer = Database::connect(sqlite_options(url, 1)).await?;
+            let reader = Database::connect(sqlite_options(url, 8)).await?;
+            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer) };
+            store.check_sqlite().await?;
+            return Ok(store);
+        }
+        if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
+            return Err(StoreError::Unavailable(
+                "the database URL must start with `sqlite:` or `postgres:`".to_owned(),
+            ));
+        }
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
+        let pool = Database::connect(options).await?;
+        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::Postgres(pool) };
+        store.check_postgres().await?;
+        Ok(store)
+    }
+
+    /// The kind of database.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// The connection for reads.
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// A connection that may change the schema.
+    pub fn migration_connection(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Runs `body` in a write transaction. What it returns says whether the ledger has its row; an error
+    /// leaves nothing behind. See [`Body`] for what a body may do.
+    pub async fn write<I, T, E>(&self, input: I, body: Body<I, T, E>) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: WriteError,
+    {
+        self.writer.write(input, body).await
+    }
+
+    async fn check_sqlite(&self) -> Result<(), StoreError> {
+        let synchronous: i64 = sql::one(&self.reader, "PRAGMA synchronous", []).await?.get(0)?;
+        let journal: String = sql::one(&self.reader, "PRAGMA journal_mode", []).await?.get(0)?;
+        if synchronous != 2 || journal != "wal" {
+            return Err(StoreError::Unavailable(format!(
+                "SQLite must run with journal_mode=wal and synchronous=FULL, found {journal} and {synchronous}"
+            )));
+        }
+        Ok(())
+    }
+
+    async fn check_postgres(&self) -> Result<(), StoreError> {
+        for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
+            let value: String = sql::one(&self.reader, &format!("SHOW {setting}"), []).await?.get(0)?;
+            if value == "off" {
+                return Err(StoreError::Unavailable(format!(
+                    "PostgreSQL runs with {setting}=off and would lose acknowledged writes; turn it on"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The URL of a SQLite file, which is created when it is not there.
+pub fn sqlite_url(file: &Path) -> String {
+    format!("sqlite://{}", file.display())
+}
+
+fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
+    use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(connections).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
+    options.map_sqlx_sqlite_opts(|options| {
+        options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            .pragma("case_sensitive_like", "ON")
+            .pragma("recursive_triggers", "ON")
+            .pragma("trusted_schema", "OFF")
+            .statement_cache_capacity(512)
+    });
+    options
+}
+
+/// Whether a connection is to SQLite.
+pub fn is_sqlite<C: ConnectionTrait>(on: &C) -> bool {
+    on.get_database_backend() == DbBackend::Sqlite
+}

@@ -1,0 +1,250 @@
+//! The way to a write transaction. On SQLite one writer drains what waits and commits it together, each
+//! request in a savepoint of its own; on PostgreSQL each request has its own transaction and is tried
+//! again when another one was in the way.
+
+use std::any::Any;
+use std::ops::Deref;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{StoreError, WriteError};
+use crate::clock;
+
+/// Requests that wait for the SQLite writer; more of them wait at their callers.
+const QUEUE: usize = 1_024;
+/// Requests in one commit.
+const GROUP: usize = 256;
+/// After this long without a pause other processes get a chance at the lock.
+const HOLD: Duration = Duration::from_millis(50);
+/// How often a write is tried on PostgreSQL before its conflict is reported.
+const ATTEMPTS: u32 = 8;
+
+/// A write transaction. It ends with the write that it was handed to.
+pub struct Tx {
+    transaction: DatabaseTransaction,
+    now: i64,
+}
+
+impl Tx {
+    /// Unix milliseconds at the start of the write; every time stamp of one write is this one.
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+}
+
+impl Deref for Tx {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.transaction
+    }
+}
+
+/// What a write may return: proof that the ledger has its row, or that there was nothing to record.
+#[must_use]
+#[derive(Debug)]
+pub struct Recorded<T>(T);
+
+impl<T> Recorded<T> {
+    /// Nothing changed that the ledger keeps: a retry of an earlier call, or a change without effect.
+    pub fn nothing(value: T) -> Self {
+        Self(value)
+    }
+
+    /// Of the kind that never is a row: params, run tags, inputs and the store's own bookkeeping.
+    pub fn outside_ledger(value: T) -> Self {
+        Self(value)
+    }
+
+    pub(super) fn in_ledger(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The same proof for another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Recorded<U> {
+        Recorded(change(self.0))
+    }
+
+    /// The value.
+    pub fn value(&self) -> &T {
+        &self.0
+    }
+}
+
+/// The body of a write. It may run twice and share its commit with others, so it gets all it needs as
+/// input and touches nothing but the transaction.
+pub type Body<I, T, E> = for<'a> fn(&'a Tx, &'a I) -> BoxFuture<'a, Result<Recorded<T>, E>>;
+
+/// Where writes go.
+#[derive(Clone)]
+pub(super) enum Writer {
+    Sqlite(mpsc::Sender<Box<dyn Job>>),
+    Postgres(DatabaseConnection),
+}
+
+impl Writer {
+    /// The writer of a SQLite database. `connection` must be a pool of one.
+    pub(super) fn sqlite(connection: DatabaseConnection) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        tokio::spawn(drain(connection, receiver));
+        Self::Sqlite(sender)
+    }
+
+    pub(super) async fn write<I, T, E>(&self, input: I, body: Body<I, T, E>) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: WriteError,
+    {
+        match self {
+            Self::Sqlite(queue) => {
+                let (reply, answer) = oneshot::channel();
+                let gone = |_| StoreError::Unavailable("the writer has stopped".to_owned());
+                queue.send(Box::new(Waiting { input, body, outcome: None, reply })).await.map_err(|_| gone(()))?;
+                answer.await.map_err(|_| gone(()))?
+            }
+            Self::Postgres(pool) => write_alone(pool, &input, body).await,
+        }
+    }
+}
+
+/// A write that waits for the SQLite writer, whatever its types.
+pub(super) trait Job: Send {
+    /// Runs the body; true when its savepoint shall be kept.
+    fn run<'a>(&'a mut self, tx: &'a Tx) -> BoxFuture<'a, bool>;
+    /// Answers the caller, once the group's commit is decided.
+    fn answer(self: Box<Self>, commit: Result<(), &StoreError>);
+}
+
+struct Waiting<I, T, E> {
+    input: I,
+    body: Body<I, T, E>,
+    outcome: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<I, T, E> Job for Waiting<I, T, E>
+where
+    I: Send + Sync + 'static,
+    T: Send + 'static,
+    E: WriteError,
+{
+    fn run<'a>(&'a mut self, tx: &'a Tx) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let outcome = guarded(tx, &self.input, self.body).await;
+            let keep = outcome.is_ok();
+            self.outcome = Some(outcome.map(|recorded| recorded.0));
+            keep
+        })
+    }
+
+    fn answer(self: Box<Self>, commit: Result<(), &StoreError>) {
+        let outcome = match (commit, self.outcome) {
+            (Ok(()), Some(outcome)) => outcome,
+            (_, Some(Err(error))) => Err(error),
+            (Err(error), _) => Err(copy(error).into()),
+            (Ok(()), None) => Err(StoreError::Internal("the write was not run".to_owned()).into()),
+        };
+        // A caller that has gone away needs no answer.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+fn copy(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Conflict => StoreError::Conflict,
+        StoreError::Unavailable(what) => StoreError::Unavailable(what.clone()),
+        other => StoreError::Internal(other.to_string()),
+    }
+}
+
+/// Runs a body so that a panic in it is an error of this one request.
+async fn guarded<I, T, E: WriteError>(tx: &Tx, input: &I, body: Body<I, T, E>) -> Result<Recorded<T>, E> {
+    AssertUnwindSafe(async { body(tx, input).await })
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic: Box<dyn Any + Send>| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            Err(StoreError::Internal(format!("a write panicked: {text}")).into())
+        })
+}
+
+async fn drain(connection: DatabaseConnection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+    let mut since_pause = Instant::now();
+    while let Some(first) = queue.recv().await {
+        let mut group = vec![first];
+        while group.len() < GROUP {
+            match queue.try_recv() {
+                Ok(job) => group.push(job),
+                Err(_) => break,
+            }
+        }
+        let committed = commit_group(&connection, &mut group).await;
+        if let Err(error) = &committed {
+            tracing::warn!(%error, writes = group.len(), "a group of writes was not committed");
+        }
+        for job in group {
+            job.answer(committed.as_ref().map(|()| ()));
+        }
+        if queue.is_empty() {
+            since_pause = Instant::now();
+        } else if since_pause.elapsed() > HOLD {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            since_pause = Instant::now();
+        }
+    }
+}
+
+async fn commit_group(connection: &DatabaseConnection, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    let options = TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
+    let outer = connection.begin_with_options(options).await?;
+    let now = clock::now_ms();
+    for job in group {
+        let savepoint = Tx { transaction: outer.begin().await?, now };
+        if job.run(&savepoint).await {
+            savepoint.transaction.commit().await?;
+        } else {
+            savepoint.transaction.rollback().await?;
+        }
+    }
+    outer.commit().await?;
+    Ok(())
+}
+
+async fn write_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, body: Body<I, T, E>) -> Result<T, E> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let outcome = attempt_alone(pool, input, body).await;
+        match outcome {
+            Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
+                let [jitter] = clock::random_bytes::<1>();
+                let pause = (1_u64 << attempt) * (64 + u64::from(jitter)) / 64;
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn attempt_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, body: Body<I, T, E>) -> Result<T, E> {
+    let transaction = pool.begin().await.map_err(StoreError::from)?;
+    let tx = Tx { transaction, now: clock::now_ms() };
+    match guarded(&tx, input, body).await {
+        Ok(recorded) => {
+            tx.transaction.commit().await.map_err(StoreError::from)?;
+            Ok(recorded.0)
+        }
+        Err(error) => {
+            // The error that is reported is the body's; a failed rollback ends with the connection.
+            let _ = tx.transaction.rollback().await;
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What comes over the network: connections, the gRPC face, and the few plain HTTP paths. No meaning of
+//! an operation stands here.
+
+pub mod error;
+pub mod grpc;
+pub mod server;

@@ -1,0 +1,191 @@
+//! Connections: one port, HTTP/1.1 and HTTP/2, with or without TLS, every limit set explicitly.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tonic::service::Routes;
+use tower::ServiceExt;
+
+use super::grpc::Surface;
+use crate::access::Access;
+use crate::contract::{DESCRIPTOR_SET, OPERATIONS, add_services};
+
+/// Connections at a time; more of them wait to be accepted.
+const CONNECTIONS: usize = 10_000;
+/// HTTP/2 streams of one connection.
+const STREAMS: u32 = 200;
+/// A request's head, in bytes.
+const HEAD_BYTES: u32 = 16 * 1024;
+/// Headers of one HTTP/1 request.
+const HEADERS: usize = 100;
+/// A TLS handshake and the head of a request must be there within this time.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// HTTP/2 pings after this silence, and how long their answer may take.
+const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+/// Streams that the client has reset and that wait to be forgotten.
+const PENDING_RESETS: usize = 20;
+/// How long running calls may take to end when the server stops.
+const STOP_TIME: Duration = Duration::from_secs(10);
+
+/// The far end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(IpAddr);
+
+impl Peer {
+    /// The address as text.
+    pub fn host(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// A bound port that waits to serve.
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    routes: Router,
+}
+
+impl Server {
+    /// Binds the address. Errors name it.
+    pub async fn bind(listen: SocketAddr, tls: Option<TlsAcceptor>, access: &Arc<Access>) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
+        let routes = routes(access).await.map_err(io::Error::other)?;
+        Ok(Self { listener, tls, routes })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` changes, then lets running calls end.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        let graceful = Arc::new(GracefulShutdown::new());
+        loop {
+            let accepted = tokio::select! {
+                _ = stop.changed() => break,
+                accepted = accept(&self.listener, &permits) => accepted,
+            };
+            let (stream, peer, permit) = accepted;
+            let routes = self.routes.clone();
+            let tls = self.tls.clone();
+            let watcher = graceful.watcher();
+            tokio::spawn(async move {
+                let _permit = permit;
+                match tls {
+                    None => serve(stream, peer, routes, watcher).await,
+                    Some(tls) => {
+                        if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME, tls.accept(stream)).await {
+                            serve(stream, peer, routes, watcher).await;
+                        }
+                    }
+                }
+            });
+        }
+        drop(self.listener);
+        if let Ok(graceful) = Arc::try_unwrap(graceful) {
+            let _ = tokio::time::timeout(STOP_TIME, graceful.shutdown()).await;
+        }
+    }
+}
+
+/// The next connection. A failure to accept, such as too many open files, is waited out.
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (tokio::net::TcpStream, Peer, Option<tokio::sync::OwnedSemaphorePermit>) {
+    let permit = permits.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                // Small answers must not wait for more to send.
+                let _ = stream.set_nodelay(true);
+                return (stream, Peer(address.ip()), permit);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn serve<S>(stream: S, peer: Peer, routes: Router, watcher: hyper_util::server::graceful::Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_headers(HEADERS).max_buf_size(128 * 1024);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_BYTES)
+        .keep_alive_interval(PING.0)
+        .keep_alive_timeout(PING.1)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(4 * 1024 * 1024);
+    let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
+        request.map(axum::body::Body::new)
+    });
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+    if let Err(error) = watcher.watch(connection.into_owned()).await {
+        tracing::debug!(%error, "a connection ended with an error");
+    }
+}
+
+async fn routes(access: &Arc<Access>) -> Result<Router, tonic_reflection::server::Error> {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+        .build_v1()?;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let mut services: Vec<&str> = OPERATIONS.iter().map(|operation| operation.service).collect();
+    services.dedup();
+    for service in services {
+        reporter.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+    }
+    let grpc = add_services(Routes::default(), Surface::new(access.clone())).add_service(reflection).add_service(health);
+    let plain = Router::new()
+        .route("/health", get(async || "OK"))
+        .route("/version", get(async || env!("CARGO_PKG_VERSION")))
+        .route("/.well-known/jwks.json", get(jwks))
+        .with_state(access.clone());
+    Ok(grpc.into_axum_router().merge(plain))
+}
+
+async fn jwks(State(access): State<Arc<Access>>) -> impl IntoResponse {
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], access.keys().jwks())
+}
+
+/// TLS from a certificate chain and a key, both PEM files. Errors name the file.
+pub fn tls(certificates: &Path, key: &Path) -> io::Result<TlsAcceptor> {
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let bad = |path: &Path, error: String| io::Error::other(format!("{}: {error}", path.display()));
+    let chain = CertificateDer::pem_file_iter(certificates)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| bad(certificates, error.to_string()))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, error.to_string()))?;
+    let mut config = tokio_rustls::rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| bad(certificates, error.to_string()))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
