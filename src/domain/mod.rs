@@ -10,6 +10,7 @@ pub mod glob;
 pub mod ids;
 pub mod ledger;
 pub mod limits;
+pub mod manifest;
 pub mod metric_value;
 pub mod page_token;
 pub mod request;

@@ -2,20 +2,33 @@
 //! check: validate, then one write or some reads, then the answer. They take and return the contract's
 //! own messages.
 
+mod comments;
 mod error;
+mod evidence;
 mod experiments;
 mod idempotency;
+mod models;
+mod moves;
 mod paging;
 mod protection;
+mod requests;
 mod users;
+mod versions;
 
 use std::pin::Pin;
 
 use futures::Stream;
 
+use crate::store::{Body, Store};
+
 pub use error::{Error, FOUR_EYES, PERMISSION_MISSING};
+pub use comments::*;
 pub use experiments::*;
+pub use models::*;
+pub use moves::*;
+pub use requests::*;
 pub use users::*;
+pub use versions::*;
 
 /// The outcome of a service function.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -23,3 +36,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub type RequestStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
 /// A stream of answers.
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
+
+/// `Store::write` with the service's error.
+async fn write<I, T>(store: &Store, input: I, body: Body<I, T, Error>) -> Result<T>
+where
+    I: Send + Sync + 'static,
+    T: Send + 'static,
+{
+    store.write(input, body).await
+}

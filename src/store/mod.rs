@@ -3,14 +3,21 @@
 //! No rule of the service stands here, and no driver error leaves it.
 
 pub mod access;
+pub mod artifacts;
+pub mod comments;
 pub mod error;
+pub mod evidence;
 pub mod experiments;
 pub mod ledger;
 pub mod migration;
+pub mod models;
+pub mod moves;
 pub mod objects;
 pub mod protection;
+pub mod requests;
 pub mod search;
 pub mod sql;
+pub mod versions;
 mod write;
 
 use std::path::Path;
