@@ -2,6 +2,8 @@
 
 mod serve;
 mod setup;
+mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +39,16 @@ enum Command {
     /// Bring the database's schema up to date, and stop.
     #[command(after_help = "Example:\n  stagegate migrate --database-url postgres://stagegate@db/stagegate")]
     Migrate,
+    /// Make, list and deactivate users, beside a running server or without one.
+    User {
+        #[command(subcommand)]
+        command: user::UserCommand,
+    },
+    /// Make, list and revoke tokens, beside a running server or without one.
+    Token {
+        #[command(subcommand)]
+        command: token::TokenCommand,
+    },
     /// Print the version.
     Version,
 }
@@ -66,6 +78,14 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             setup::store(&cli.data).await?;
             println!("The schema is up to date.");
+        }
+        Command::User { command } => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            user::run(&cli.data, command).await?;
+        }
+        Command::Token { command } => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            token::run(&cli.data, command).await?;
         }
         Command::Version => println!("stagegate {}", env!("CARGO_PKG_VERSION")),
     }

@@ -6,12 +6,15 @@ mod comments;
 mod error;
 mod evidence;
 mod experiments;
+mod grants;
+mod groups;
 mod idempotency;
 mod models;
 mod moves;
 mod paging;
 mod protection;
 mod requests;
+mod tokens;
 mod users;
 mod versions;
 
@@ -24,9 +27,12 @@ use crate::store::{Body, Store};
 pub use error::{Error, FOUR_EYES, PERMISSION_MISSING};
 pub use comments::*;
 pub use experiments::*;
+pub use grants::*;
+pub use groups::*;
 pub use models::*;
 pub use moves::*;
 pub use requests::*;
+pub use tokens::*;
 pub use users::*;
 pub use versions::*;
 
