@@ -2,6 +2,9 @@
 //! check: validate, then one write or some reads, then the answer. They take and return the contract's
 //! own messages.
 
+mod artifact_download;
+mod artifact_upload;
+mod artifacts;
 mod error;
 mod experiments;
 mod idempotency;
@@ -13,6 +16,9 @@ use std::pin::Pin;
 
 use futures::Stream;
 
+pub use artifact_download::*;
+pub use artifact_upload::*;
+pub use artifacts::*;
 pub use error::{Error, FOUR_EYES, PERMISSION_MISSING};
 pub use experiments::*;
 pub use users::*;
