@@ -3,6 +3,9 @@
 //! own messages.
 
 mod comments;
+mod artifact_download;
+mod artifact_upload;
+mod artifacts;
 mod error;
 mod evidence;
 mod experiments;
@@ -24,6 +27,9 @@ use futures::Stream;
 
 use crate::store::{Body, Store};
 
+pub use artifact_download::*;
+pub use artifact_upload::*;
+pub use artifacts::*;
 pub use error::{Error, FOUR_EYES, PERMISSION_MISSING};
 pub use comments::*;
 pub use experiments::*;

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod artifacts;
 pub mod comments;
+pub mod blobs;
 pub mod error;
 pub mod evidence;
 pub mod experiments;
@@ -47,6 +48,7 @@ pub struct Store {
     engine: Engine,
     reader: DatabaseConnection,
     writer: write::Writer,
+    blobs: Option<blobs::Blobs>,
 }
 
 impl Store {
@@ -62,7 +64,7 @@ impl Store {
         if url.starts_with("sqlite:") {
             let writer = Database::connect(sqlite_options(url, 1)).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
-            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer) };
+            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), blobs: None };
             store.check_sqlite().await?;
             return Ok(store);
         }
@@ -74,9 +76,20 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
         let pool = Database::connect(options).await?;
-        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::Postgres(pool) };
+        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::Postgres(pool), blobs: None };
         store.check_postgres().await?;
         Ok(store)
+    }
+
+    /// The same store, with a place for the bytes of artifacts.
+    #[must_use]
+    pub fn with_blobs(self, blobs: blobs::Blobs) -> Self {
+        Self { blobs: Some(blobs), ..self }
+    }
+
+    /// Where the bytes of artifacts lie. Errors where none was opened: commands beside the server need none.
+    pub fn blobs(&self) -> Result<&blobs::Blobs, StoreError> {
+        self.blobs.as_ref().ok_or_else(|| StoreError::Internal("no artifact store was opened".to_owned()))
     }
 
     /// The kind of database.
