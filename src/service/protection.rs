@@ -8,6 +8,11 @@ pub(super) async fn experiment(tx: &Tx, id: i64) -> Result<()> {
     refuse(rows::of_experiment(&**tx, id).await?)
 }
 
+/// Refuses to touch a run that made a version that holds a gated target.
+pub(super) async fn run(tx: &Tx, id: i64) -> Result<()> {
+    refuse(rows::of_run(&**tx, id).await?)
+}
+
 fn refuse(holder: Option<rows::Holder>) -> Result<()> {
     match holder {
         None => Ok(()),

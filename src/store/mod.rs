@@ -3,17 +3,23 @@
 //! No rule of the service stands here, and no driver error leaves it.
 
 pub mod access;
+mod bulk;
 pub mod error;
 pub mod experiments;
+pub mod inputs;
 pub mod ledger;
+pub mod metrics;
 pub mod migration;
 pub mod objects;
 pub mod protection;
+pub mod run_values;
+pub mod runs;
 pub mod search;
 pub mod sql;
 mod write;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend};
@@ -40,6 +46,7 @@ pub struct Store {
     engine: Engine,
     reader: DatabaseConnection,
     writer: write::Writer,
+    metric_names: Arc<metrics::Names>,
 }
 
 impl Store {
@@ -55,7 +62,7 @@ impl Store {
         if url.starts_with("sqlite:") {
             let writer = Database::connect(sqlite_options(url, 1)).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
-            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer) };
+            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), metric_names: Arc::default() };
             store.check_sqlite().await?;
             return Ok(store);
         }
@@ -67,7 +74,7 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
         let pool = Database::connect(options).await?;
-        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::Postgres(pool) };
+        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::postgres(pool), metric_names: Arc::default() };
         store.check_postgres().await?;
         Ok(store)
     }
@@ -96,6 +103,14 @@ impl Store {
         E: WriteError,
     {
         self.writer.write(input, body).await
+    }
+
+    fn writer(&self) -> &write::Writer {
+        &self.writer
+    }
+
+    fn metric_names(&self) -> &metrics::Names {
+        &self.metric_names
     }
 
     async fn check_sqlite(&self) -> Result<(), StoreError> {
