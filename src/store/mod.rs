@@ -16,6 +16,8 @@ pub mod run_values;
 pub mod runs;
 pub mod search;
 pub mod sql;
+#[cfg(test)]
+pub(crate) mod testing;
 mod write;
 
 use std::path::Path;
