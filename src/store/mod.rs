@@ -6,10 +6,13 @@ pub mod access;
 pub mod artifacts;
 pub mod comments;
 pub mod blobs;
+mod bulk;
 pub mod error;
 pub mod evidence;
 pub mod experiments;
+pub mod inputs;
 pub mod ledger;
+pub mod metrics;
 pub mod migration;
 pub mod models;
 pub mod moves;
@@ -19,9 +22,14 @@ pub mod requests;
 pub mod search;
 pub mod sql;
 pub mod versions;
+pub mod run_values;
+pub mod runs;
+#[cfg(test)]
+pub(crate) mod testing;
 mod write;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend};
@@ -49,6 +57,7 @@ pub struct Store {
     reader: DatabaseConnection,
     writer: write::Writer,
     blobs: Option<blobs::Blobs>,
+    metric_names: Arc<metrics::Names>,
 }
 
 impl Store {
@@ -64,7 +73,7 @@ impl Store {
         if url.starts_with("sqlite:") {
             let writer = Database::connect(sqlite_options(url, 1)).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
-            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), blobs: None };
+            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), metric_names: Arc::default(), blobs: None };
             store.check_sqlite().await?;
             return Ok(store);
         }
@@ -76,7 +85,7 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
         let pool = Database::connect(options).await?;
-        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::Postgres(pool), blobs: None };
+        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::postgres(pool), metric_names: Arc::default(), blobs: None };
         store.check_postgres().await?;
         Ok(store)
     }
@@ -116,6 +125,14 @@ impl Store {
         E: WriteError,
     {
         self.writer.write(input, body).await
+    }
+
+    fn writer(&self) -> &write::Writer {
+        &self.writer
+    }
+
+    fn metric_names(&self) -> &metrics::Names {
+        &self.metric_names
     }
 
     async fn check_sqlite(&self) -> Result<(), StoreError> {
