@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod ledger;
 mod serve;
 mod setup;
 
@@ -37,6 +38,9 @@ enum Command {
     /// Bring the database's schema up to date, and stop.
     #[command(after_help = "Example:\n  stagegate migrate --database-url postgres://stagegate@db/stagegate")]
     Migrate,
+    /// Verify and export the record of everything that happened.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Print the version.
     Version,
 }
@@ -66,6 +70,10 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             setup::store(&cli.data).await?;
             println!("The schema is up to date.");
+        }
+        Command::Ledger(command) => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            return ledger::run(&cli.data, command).await;
         }
         Command::Version => println!("stagegate {}", env!("CARGO_PKG_VERSION")),
     }

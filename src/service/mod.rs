@@ -6,14 +6,18 @@ mod comments;
 mod error;
 mod evidence;
 mod experiments;
+mod export;
 mod idempotency;
+mod ledger;
 mod models;
 mod moves;
 mod paging;
 mod protection;
 mod requests;
+mod upkeep;
 mod users;
 mod versions;
+mod watch;
 
 use std::pin::Pin;
 
@@ -24,11 +28,15 @@ use crate::store::{Body, Store};
 pub use error::{Error, FOUR_EYES, PERMISSION_MISSING};
 pub use comments::*;
 pub use experiments::*;
+pub use export::{Export, export_ledger};
+pub use ledger::*;
 pub use models::*;
 pub use moves::*;
 pub use requests::*;
+pub use upkeep::tend_ledger;
 pub use users::*;
 pub use versions::*;
+pub use watch::watch_ledger;
 
 /// The outcome of a service function.
 pub type Result<T> = std::result::Result<T, Error>;
