@@ -3,6 +3,8 @@
 mod ledger;
 mod serve;
 mod setup;
+mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,8 +41,20 @@ enum Command {
     #[command(after_help = "Example:\n  stagegate migrate --database-url postgres://stagegate@db/stagegate")]
     Migrate,
     /// Verify and export the record of everything that happened.
-    #[command(subcommand)]
-    Ledger(ledger::LedgerCommand),
+    Ledger {
+        #[command(subcommand)]
+        command: ledger::LedgerCommand,
+    },
+    /// Make, list and deactivate users, beside a running server or without one.
+    User {
+        #[command(subcommand)]
+        command: user::UserCommand,
+    },
+    /// Make, list and revoke tokens, beside a running server or without one.
+    Token {
+        #[command(subcommand)]
+        command: token::TokenCommand,
+    },
     /// Print the version.
     Version,
 }
@@ -71,9 +85,17 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
             setup::store(&cli.data).await?;
             println!("The schema is up to date.");
         }
-        Command::Ledger(command) => {
+        Command::Ledger { command } => {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             return ledger::run(&cli.data, command).await;
+        }
+        Command::User { command } => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            user::run(&cli.data, command).await?;
+        }
+        Command::Token { command } => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            token::run(&cli.data, command).await?;
         }
         Command::Version => println!("stagegate {}", env!("CARGO_PKG_VERSION")),
     }
