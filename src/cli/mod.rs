@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod ledger;
 mod serve;
 mod setup;
 mod token;
@@ -40,6 +41,11 @@ enum Command {
     /// Bring the database's schema up to date, and stop.
     #[command(after_help = "Example:\n  stagegate migrate --database-url postgres://stagegate@db/stagegate")]
     Migrate,
+    /// Verify and export the record of everything that happened.
+    Ledger {
+        #[command(subcommand)]
+        command: ledger::LedgerCommand,
+    },
     /// Make, list and deactivate users, beside a running server or without one.
     User {
         #[command(subcommand)]
@@ -81,6 +87,10 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             setup::store(&cli.data).await?;
             println!("The schema is up to date.");
+        }
+        Command::Ledger { command } => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            return ledger::run(&cli.data, command).await;
         }
         Command::User { command } => {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;

@@ -10,9 +10,11 @@ mod batch;
 mod error;
 mod evidence;
 mod experiments;
+mod export;
 mod grants;
 mod groups;
 mod idempotency;
+mod ledger;
 mod models;
 mod moves;
 mod paging;
@@ -25,8 +27,10 @@ mod metrics;
 mod run_search;
 mod run_values;
 mod runs;
+mod upkeep;
 mod users;
 mod versions;
+mod watch;
 
 use std::pin::Pin;
 
@@ -40,6 +44,8 @@ pub use artifacts::*;
 pub use error::{Error, FOUR_EYES, PERMISSION_MISSING};
 pub use comments::*;
 pub use experiments::*;
+pub use export::{Export, export_ledger};
+pub use ledger::*;
 pub use grants::*;
 pub use groups::*;
 pub use models::*;
@@ -52,8 +58,10 @@ pub use metrics::*;
 pub use run_search::*;
 pub use run_values::*;
 pub use runs::*;
+pub use upkeep::tend_ledger;
 pub use users::*;
 pub use versions::*;
+pub use watch::watch_ledger;
 
 /// The outcome of a service function.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -13,6 +13,9 @@ pub mod experiments;
 pub mod inputs;
 pub mod ledger;
 pub mod metrics;
+pub mod ledger_check;
+pub mod ledger_feed;
+pub mod ledger_filter;
 pub mod migration;
 pub mod models;
 pub mod moves;
@@ -58,6 +61,7 @@ pub struct Store {
     writer: write::Writer,
     blobs: Option<blobs::Blobs>,
     metric_names: Arc<metrics::Names>,
+    feed: ledger_feed::LedgerFeed,
 }
 
 impl Store {
@@ -69,11 +73,21 @@ impl Store {
         Ok(store)
     }
 
+    /// Connects to a database that is there already, and leaves its schema alone. Errors when there is none.
+    pub async fn open_existing(url: &str) -> Result<Self, StoreError> {
+        let file = url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches("//"));
+        let file = file.map(|rest| rest.split_once('?').map_or(rest, |(file, _)| file));
+        if let Some(file) = file.filter(|file| !Path::new(file).is_file()) {
+            return Err(StoreError::Unavailable(format!("there is no file {file}")));
+        }
+        Self::connect(url).await
+    }
+
     async fn connect(url: &str) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             let writer = Database::connect(sqlite_options(url, 1)).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
-            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), metric_names: Arc::default(), blobs: None };
+            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
             store.check_sqlite().await?;
             return Ok(store);
         }
@@ -85,7 +99,7 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
         let pool = Database::connect(options).await?;
-        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::postgres(pool), metric_names: Arc::default(), blobs: None };
+        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::postgres(pool), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
         store.check_postgres().await?;
         Ok(store)
     }
@@ -114,6 +128,11 @@ impl Store {
     /// A connection that may change the schema.
     pub fn migration_connection(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// How far the ledger has come, for those who follow it.
+    pub fn ledger_feed(&self) -> &ledger_feed::LedgerFeed {
+        &self.feed
     }
 
     /// Runs `body` in a write transaction. What it returns says whether the ledger has its row; an error
