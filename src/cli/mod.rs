@@ -1,10 +1,13 @@
 //! The command line: one file for each command.
 
+mod instance;
 mod ledger;
 mod serve;
 mod setup;
 mod token;
 mod user;
+
+pub use instance::Instance;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
