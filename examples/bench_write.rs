@@ -157,6 +157,8 @@ struct Ours {
     token: MetadataValue<Ascii>,
     experiment_id: String,
     acknowledged: Arc<AtomicI64>,
+    tending: tokio::task::JoinHandle<()>,
+    /// The server serves as long as it is there.
     _stop: watch::Sender<bool>,
 }
 
@@ -174,8 +176,8 @@ impl Ours {
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(server.run(stopped));
         tokio::spawn(access.clone().tend());
-        tokio::spawn(tend_ledger(store.clone(), access));
-        let mut ours = Self { store, endpoint, token, experiment_id: String::new(), acknowledged: Arc::default(), _stop: stop };
+        let tending = tokio::spawn(tend_ledger(store.clone(), access));
+        let mut ours = Self { store, endpoint, token, experiment_id: String::new(), acknowledged: Arc::default(), tending, _stop: stop };
         let create = v1::CreateExperimentRequest { name: "bench".to_owned(), ..Default::default() };
         ours.experiment_id = ours.connect().await?.create_experiment(ours.signed(create)).await?.into_inner().experiment_id;
         Ok(ours)
@@ -191,6 +193,7 @@ impl Ours {
 
     /// Every row that was acknowledged is there.
     async fn check(&self) -> Result<()> {
+        self.tending.abort();
         let row = store::sql::one(self.store.reader(), "SELECT COUNT(*) FROM metrics", []).await?;
         let (found, acknowledged) = (row.get::<i64>(0)?, self.acknowledged.load(Ordering::Relaxed));
         if found == acknowledged {
@@ -292,7 +295,7 @@ impl Raw {
         let sqlite = url.starts_with("sqlite:");
         let mut options = ConnectOptions::new(url);
         // One connection is the fastest way to write to SQLite.
-        options.max_connections(if sqlite { 1 } else { u32::try_from(clients)? }).sqlx_logging(false);
+        options.max_connections(if sqlite { 1 } else { u32::try_from(clients)? }).sqlx_logging(false).test_before_acquire(false);
         options.map_sqlx_sqlite_opts(|options| {
             options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full).foreign_keys(true).statement_cache_capacity(512)
         });
