@@ -2,8 +2,10 @@
 
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::keys::KeyRing;
+use crate::clock;
 
 /// Who issues the tokens, and for whom.
 const ISSUER: &str = "stagegate";
@@ -66,9 +68,22 @@ pub fn sign(keys: &KeyRing, claims: &Claims) -> Result<String, jsonwebtoken::err
     jsonwebtoken::encode(&header, claims, &keys.signing.1)
 }
 
+/// The claims of a token's text; none when anything about it is wrong or its time is over. The same text is
+/// verified once and then known by its digest; its expiry is looked at each time.
+pub fn verify(keys: &KeyRing, text: &str) -> Option<Claims> {
+    let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    if let Some(claims) = keys.verified.get(&digest) {
+        let now = clock::now_ms().unsigned_abs() / 1_000;
+        return (claims.exp.saturating_add(SKEW_SECONDS) >= now).then_some(claims);
+    }
+    let claims = verify_signature(keys, text)?;
+    keys.verified.insert(digest, claims.clone());
+    Some(claims)
+}
+
 /// The claims of a token's text; none when anything about it is wrong. The key is looked up by its exact
 /// name among the server's own, and it decides the algorithm.
-pub fn verify(keys: &KeyRing, text: &str) -> Option<Claims> {
+fn verify_signature(keys: &KeyRing, text: &str) -> Option<Claims> {
     let header = jsonwebtoken::decode_header(text).ok()?;
     if header.alg != Algorithm::EdDSA || header.jwk.is_some() || header.jku.is_some() || header.x5u.is_some() || header.x5c.is_some() {
         return None;
@@ -86,4 +101,34 @@ pub fn verify(keys: &KeyRing, text: &str) -> Option<Claims> {
 pub fn names_unknown_key(keys: &KeyRing, text: &str) -> bool {
     let kid = jsonwebtoken::decode_header(text).ok().and_then(|header| header.kid);
     kid.is_some_and(|kid| kid.len() == 32 && !keys.verifying.contains_key(&kid))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::access::MasterKey;
+    use crate::store::testing::stores;
+
+    #[tokio::test]
+    async fn a_remembered_token_is_good_until_it_expires_and_no_other_text_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let master = Arc::new(MasterKey::load(&folder.path().join("master.key"), false).unwrap());
+        let store = &stores().await[0].store;
+        let keys = KeyRing::open(store, &master).await.unwrap();
+        let now = clock::now_ms();
+        let claims = Claims::new("user", "token", now, now + 60_000);
+        let text = sign(&keys, &claims).unwrap();
+        for _ in 0..2 {
+            assert_eq!(verify(&keys, &text), Some(claims.clone()));
+            assert_eq!(verify(&keys, &text[..text.len() - 2]), None);
+        }
+        let expired = Claims::new("user", "token", now - 120_000, now - 60_000);
+        assert_eq!(verify(&keys, &sign(&keys, &expired).unwrap()), None);
+        // One that was good when it was first seen.
+        keys.verified.insert(Sha256::digest(text.as_bytes()).into(), expired);
+        assert_eq!(verify(&keys, &text), None);
+        assert_eq!(verify(&KeyRing::open(store, &master).await.unwrap(), &text), Some(claims));
+    }
 }

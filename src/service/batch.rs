@@ -82,6 +82,16 @@ pub(super) fn time(field: &str, time: i64) -> std::result::Result<(), FieldError
     Ok(())
 }
 
+/// Says an error about the only param of a batch in the terms of a request that has one param.
+pub(super) fn of_one_param(error: Error) -> Error {
+    let Error::Invalid(invalid) = error else { return error };
+    let mut check = Check::new();
+    for violation in invalid.violations() {
+        check.fail(FieldError::new(violation.field.trim_start_matches("params[0]."), violation.message.clone()));
+    }
+    check.finish().map_or_else(Error::from, |()| Error::Invalid(invalid))
+}
+
 /// Stores a checked batch durably. Metrics alone share statements with what others log at the same time.
 pub(super) async fn store(call: &Call, run_id: &str, batch: Batch) -> Result<()> {
     let points = Points { run_id: run_id.to_owned(), points: points(call.store(), &batch.metrics).await? };

@@ -118,12 +118,11 @@ impl Log {
     /// Returns the number of the last that is.
     async fn store(&mut self, mut group: Vec<Numbered>) -> Option<i64> {
         let last = group.last().map(|message| message.sequence);
-        if group.len() > 1 {
-            if let Some(batch) = merged(&group)
-                && batch::store(&self.call, &self.run_id, batch).await.is_ok()
-            {
-                return last;
-            }
+        if group.len() > 1
+            && let Some(batch) = merged(&group)
+            && batch::store(&self.call, &self.run_id, batch).await.is_ok()
+        {
+            return last;
         }
         let mut stored = None;
         for message in group.drain(..) {

@@ -41,6 +41,10 @@ use sea_orm_migration::MigratorTrait;
 pub use error::{StoreError, WriteError};
 pub use write::{Body, Recorded, Tx};
 
+/// A connection that has idled this long is tried before it is used; a busy one is not, that costs a
+/// round trip for each statement.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// The only workspace, for now.
 pub const WORKSPACE: &str = "default";
 
@@ -97,7 +101,7 @@ impl Store {
             ));
         }
         let mut options = ConnectOptions::new(url);
-        options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
+        options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10)).test_before_acquire_if_idle_for(IDLE);
         let pool = Database::connect(options).await?;
         let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::postgres(pool), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
         store.check_postgres().await?;
@@ -186,7 +190,7 @@ pub fn sqlite_url(file: &Path) -> String {
 fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
     use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
     let mut options = ConnectOptions::new(url);
-    options.max_connections(connections).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
+    options.max_connections(connections).sqlx_logging(false).acquire_timeout(Duration::from_secs(10)).test_before_acquire_if_idle_for(IDLE);
     options.map_sqlx_sqlite_opts(|options| {
         options
             .create_if_missing(true)

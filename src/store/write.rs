@@ -237,7 +237,7 @@ async fn drain(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work>) 
         if let Err(error) = &committed {
             tracing::warn!(%error, writes = group.len(), "a group of writes was not committed");
         }
-        group.answer(committed.as_ref().map(|()| ()));
+        group.answer(committed.as_ref().copied());
         if queue.is_empty() {
             since_pause = Instant::now();
         } else if since_pause.elapsed() > HOLD {
