@@ -14,7 +14,7 @@ use super::token::{self, Claims};
 use super::{Access, Throttled};
 use crate::clock;
 use crate::domain::access::{Snapshot, TokenLimits, User};
-use crate::domain::limits;
+use crate::domain::{limits, text};
 use crate::store::access as rows;
 
 /// No bearer token and no Basic header is longer.
@@ -87,7 +87,11 @@ impl Access {
         if name.len() > limits::PRINCIPAL_NAME || password.chars().count() > limits::PASSWORD_MAX {
             return Err(Refused::Unauthenticated);
         }
-        let user = rows::user_by_name(self.store.reader(), name).await?.filter(|user| user.active);
+        let user = match text::principal_name("user_name", name) {
+            Ok(()) => rows::user_by_name(self.store.reader(), name).await?.filter(|user| user.active),
+            // No user has such a name; it takes as long as any other that is not known.
+            Err(_) => None,
+        };
         let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
         match self.passwords.verify(name, source, password, stored).await {
             Ok(true) => {}

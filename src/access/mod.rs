@@ -101,16 +101,31 @@ impl Access {
         }
     }
 
+    /// Reads the keys again when access has changed since `seen`: another replica may have made a new one,
+    /// and this one must not go on signing with the old.
+    async fn follow_keys(&self, seen: &mut i64, epoch: i64) {
+        if *seen == epoch {
+            return;
+        }
+        match self.reload_keys().await {
+            Ok(()) => *seen = epoch,
+            Err(error) => tracing::warn!(%error, "the keys cannot be read again; those known so far are used"),
+        }
+    }
+
     /// Polls the epoch, and once a minute writes when tokens were used and what was refused. Ends with
     /// the runtime.
     pub async fn tend(self: Arc<Self>) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut flushed = Instant::now();
+        // The keys were read at the start, the epoch was not noted with them.
+        let mut keys_of = 0;
         loop {
             poll.tick().await;
-            if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "the access epoch cannot be polled; checks will fail closed");
+            match self.refresh().await {
+                Ok(snapshot) => self.follow_keys(&mut keys_of, snapshot.epoch).await,
+                Err(error) => tracing::warn!(%error, "the access epoch cannot be polled; checks will fail closed"),
             }
             if flushed.elapsed() >= Duration::from_secs(60) {
                 flushed = Instant::now();

@@ -1,7 +1,10 @@
 //! The command line: one file for each command.
 
+mod beside;
 mod serve;
 mod setup;
+mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +40,12 @@ enum Command {
     /// Bring the database's schema up to date, and stop.
     #[command(after_help = "Example:\n  stagegate migrate --database-url postgres://stagegate@db/stagegate")]
     Migrate,
+    /// Make, list and deactivate users, also while the server runs.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Make, list and revoke tokens, also while the server runs.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Print the version.
     Version,
 }
@@ -66,6 +75,14 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             setup::store(&cli.data).await?;
             println!("The schema is up to date.");
+        }
+        Command::User(command) => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            user::run(&cli.data, command).await?;
+        }
+        Command::Token(command) => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            token::run(&cli.data, command).await?;
         }
         Command::Version => println!("stagegate {}", env!("CARGO_PKG_VERSION")),
     }

@@ -1,61 +1,212 @@
-//! Users, and the first of them.
+//! Users and service accounts.
 
 use serde_json::json;
 
-use super::Error;
-use crate::access::{Access, Caller, Credential, Subject, entry};
-use crate::domain::access::{ADMIN, Effect, Grant, Principal, Scope, UserKind};
-use crate::domain::text;
-use crate::store::{Recorded, Tx, access as rows};
+use super::access_change::{self, begin, keep_an_admin, must_hold, must_hold_all_of};
+use super::{Error, Result, access_shown, idempotency, paging};
+use crate::access::{Call, Subject};
 use crate::clock;
-use std::sync::Arc;
+use crate::contract::v1;
+use crate::domain::access::{Effect, Grant, Object, Principal, Scope, Snapshot, UserKind};
+use crate::domain::field::Check;
+use crate::domain::text::{self, canonical_principal};
+use crate::domain::limits;
+use crate::store::access::UserRow;
+use crate::store::{Recorded, Tx, access as rows};
 
-/// Makes the user `admin` when there is no user at all. Returns its password when that was generated here.
-pub async fn ensure_admin(access: &Arc<Access>, given: Option<String>) -> Result<Option<String>, Error> {
-    if rows::count_users(access.store.reader()).await? > 0 {
-        return Ok(None);
+/// See the proto.
+pub async fn create_user(call: &Call, mut request: v1::CreateUserRequest) -> Result<v1::CreateUserResponse> {
+    let mut check = Check::new();
+    new_principal(&mut check, &request.user_name, &request.display_name, &request.persona, request.idempotency_key.as_deref());
+    // What is kept for retries and what is recorded comes from the request, so the password leaves it here.
+    let password = zeroize::Zeroizing::new(std::mem::take(&mut request.password));
+    if !password.is_empty() {
+        check.take(text::password("password", &password));
     }
-    let generated = given.is_none();
-    let password = given.unwrap_or_else(|| clock::new_uid()[..24].to_owned());
-    text::password("STAGEGATE_ADMIN_PASSWORD", &password)?;
-    let hash = access.passwords.hash(&password).await.ok_or_else(|| Error::Internal("hashing failed".to_owned()))?;
-    let made = access.store.write(hash, |tx, hash| Box::pin(insert_admin(tx, hash))).await?;
-    access.refresh().await?;
-    Ok((made && generated).then_some(password))
+    optional_name(&mut check, "person_of", &request.person_of);
+    check.finish()?;
+    let hash = if password.is_empty() { None } else { Some(super::hash(call, &password).await?) };
+    let answer = call
+        .store()
+        .write((call.clone(), request, hash), |tx, (call, request, hash)| Box::pin(insert_person(tx, call, request, hash.as_deref())))
+        .await?;
+    call.access().refresh().await?;
+    Ok(answer)
 }
 
-async fn insert_admin(tx: &Tx, hash: &str) -> Result<Recorded<bool>, Error> {
-    if rows::count_users(&**tx).await? > 0 {
-        // Another replica was first.
-        return Ok(Recorded::nothing(false));
+async fn insert_person(tx: &Tx, call: &Call, request: &v1::CreateUserRequest, hash: Option<&str>) -> Result<Recorded<v1::CreateUserResponse>> {
+    let snapshot = begin(tx, call, &Object::SERVER).await?;
+    let key = request.idempotency_key.as_deref();
+    if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
+        return Ok(Recorded::nothing(answer));
     }
-    let user = rows::UserRow {
+    let person_uid = match request.person_of.as_str() {
+        "" => {
+            let person = clock::new_uid();
+            rows::insert_person(tx, &person).await?;
+            person
+        }
+        name => {
+            let other = access_change::user(&snapshot, name)?;
+            if other.kind != UserKind::Person {
+                return Err(Error::invalid("person_of", "names a service account, not a login"));
+            }
+            other.person_uid.clone()
+        }
+    };
+    let user = new_user(tx, &request.user_name, &request.display_name, UserKind::Person, person_uid, hash);
+    let payload = json!({
+        "user_name": user.name, "display_name": user.display_name, "persona": request.persona,
+        "person_of": request.person_of, "with_password": hash.is_some(),
+    });
+    let recorded = insert(tx, call, &snapshot, &user, &request.persona, &payload).await?;
+    let answer = recorded.map(|()| v1::CreateUserResponse { user: Some(access_shown::user(user)) });
+    idempotency::keep(tx, call, key, request, answer).await
+}
+
+/// See the proto.
+pub async fn create_service_account(call: &Call, request: v1::CreateServiceAccountRequest) -> Result<v1::CreateServiceAccountResponse> {
+    let mut check = Check::new();
+    new_principal(&mut check, &request.user_name, &request.display_name, &request.persona, request.idempotency_key.as_deref());
+    optional_name(&mut check, "owner", &request.owner);
+    check.finish()?;
+    let answer = call
+        .store()
+        .write((call.clone(), request), |tx, (call, request)| Box::pin(insert_service_account(tx, call, request)))
+        .await?;
+    call.access().refresh().await?;
+    Ok(answer)
+}
+
+async fn insert_service_account(tx: &Tx, call: &Call, request: &v1::CreateServiceAccountRequest) -> Result<Recorded<v1::CreateServiceAccountResponse>> {
+    let snapshot = begin(tx, call, &Object::SERVER).await?;
+    let key = request.idempotency_key.as_deref();
+    if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
+        return Ok(Recorded::nothing(answer));
+    }
+    let person_uid = match request.owner.as_str() {
+        "" => call.caller().person_uid.clone(),
+        owner => access_change::user(&snapshot, owner)?.person_uid.clone(),
+    };
+    let user = new_user(tx, &request.user_name, &request.display_name, UserKind::ServiceAccount, person_uid, None);
+    let payload = json!({
+        "user_name": user.name, "display_name": user.display_name, "persona": request.persona,
+        "owner": request.owner, "person_id": user.person_uid,
+    });
+    let recorded = insert(tx, call, &snapshot, &user, &request.persona, &payload).await?;
+    let answer = recorded.map(|()| v1::CreateServiceAccountResponse { user: Some(access_shown::user(user)) });
+    idempotency::keep(tx, call, key, request, answer).await
+}
+
+fn new_principal(check: &mut Check, name: &str, display_name: &str, persona: &str, key: Option<&str>) {
+    check.take(text::principal_name("user_name", name));
+    check.take(text::label("display_name", display_name, limits::DISPLAY_NAME));
+    optional_name(check, "persona", persona);
+    check.take(text::idempotency_key(key));
+}
+
+fn optional_name(check: &mut Check, field: &str, name: &str) {
+    if !name.is_empty() {
+        check.take(text::principal_name(field, name));
+    }
+}
+
+fn new_user(tx: &Tx, name: &str, display_name: &str, kind: UserKind, person_uid: String, hash: Option<&str>) -> UserRow {
+    UserRow {
         uid: clock::new_uid(),
-        name: ADMIN.to_owned(),
-        display_name: "Administrator".to_owned(),
-        kind: UserKind::Person,
-        person_uid: clock::new_uid(),
-        password_hash: Some(hash.to_owned()),
+        name: name.to_owned(),
+        display_name: display_name.to_owned(),
+        kind,
+        person_uid,
+        password_hash: hash.map(str::to_owned),
         active: true,
         created: tx.now(),
-    };
-    rows::insert_person(tx, &user.person_uid).await?;
-    rows::insert_user(tx, &user).await?;
-    let grant = Grant {
-        uid: clock::new_uid(),
-        principal: Principal::User(user.uid.clone()),
-        persona: ADMIN.to_owned(),
-        scope: Scope::Server,
-        targets: Vec::new(),
-        effect: Effect::Allow,
-        created: tx.now(),
-        created_by: String::new(),
-    };
-    rows::insert_grant(tx, &grant).await?;
-    rows::raise_epoch(tx).await?;
-    let caller = Caller::without_user(Credential::System, "");
+    }
+}
+
+/// Inserts a user and, with a persona, the grant of it on the server.
+async fn insert(tx: &Tx, call: &Call, snapshot: &Snapshot, user: &UserRow, persona: &str, payload: &serde_json::Value) -> Result<Recorded<()>> {
+    rows::insert_user(tx, user).await.map_err(Error::on_duplicate("user", &user.name))?;
+    if !persona.is_empty() {
+        let rights = access_change::persona(snapshot, persona)?.rights;
+        must_hold(tx, call, snapshot, &rights, &Scope::Server, &[]).await?;
+        let grant = Grant {
+            uid: clock::new_uid(),
+            principal: Principal::User(user.uid.clone()),
+            persona: persona.to_owned(),
+            scope: Scope::Server,
+            targets: Vec::new(),
+            effect: Effect::Allow,
+            created: tx.now(),
+            created_by: call.caller().user_uid.clone(),
+        };
+        rows::insert_grant(tx, &grant).await?;
+    }
+    record(tx, call, user, payload).await
+}
+
+async fn record(tx: &Tx, call: &Call, user: &UserRow, payload: &serde_json::Value) -> Result<Recorded<()>> {
     let subject = Subject { kind: "user", id: &user.uid, name: &user.name, scope: "" };
-    let payload = json!({"user_name": user.name, "persona": ADMIN});
-    let row = entry(&caller, "stagegate.v1.AccessService/CreateUser", "", tx.now(), &subject, &payload);
-    Ok(tx.record(&row).await?.map(|()| true))
+    Ok(tx.record(&call.entry(tx.now(), &subject, payload)).await?)
+}
+
+/// See the proto.
+pub async fn get_user(call: &Call, request: v1::GetUserRequest) -> Result<v1::GetUserResponse> {
+    // The rule reads an empty name as the caller's own.
+    let name = if request.user_name.is_empty() { &call.caller().user_name } else { &request.user_name };
+    let row = by_name(call, name).await?;
+    let snapshot = call.access().snapshot().await?;
+    let groups = access_shown::groups_of(&snapshot, &row.uid);
+    Ok(v1::GetUserResponse { user: Some(access_shown::user(row)), groups })
+}
+
+/// See the proto.
+pub async fn list_users(call: &Call, request: v1::ListUsersRequest) -> Result<v1::ListUsersResponse> {
+    let size = text::page_size("max_results", request.max_results.into(), limits::PAGE_DEFAULT, limits::PAGE)?;
+    let page = paging::query(call, &[]);
+    let after = paging::cursor::<String>(call, &page, &request.page_token)?.unwrap_or_default();
+    let mut found = rows::users_after(call.store().reader(), &after, size + 1).await?;
+    let next_page_token = paging::cut(call, &page, &mut found, size, |row| canonical_principal(&row.name))?;
+    Ok(v1::ListUsersResponse { users: found.into_iter().map(access_shown::user).collect(), next_page_token })
+}
+
+/// See the proto.
+pub async fn update_user(call: &Call, request: v1::UpdateUserRequest) -> Result<v1::UpdateUserResponse> {
+    let mut check = Check::new();
+    check.take(text::principal_name("user_name", &request.user_name));
+    check.take(text::label("display_name", request.display_name.as_deref().unwrap_or_default(), limits::DISPLAY_NAME));
+    check.finish()?;
+    let row = call
+        .store()
+        .write((call.clone(), request), |tx, (call, request)| Box::pin(update(tx, call, request)))
+        .await?;
+    call.access().refresh().await?;
+    Ok(v1::UpdateUserResponse { user: Some(access_shown::user(row)) })
+}
+
+async fn update(tx: &Tx, call: &Call, request: &v1::UpdateUserRequest) -> Result<Recorded<UserRow>> {
+    let snapshot = begin(tx, call, &Object::SERVER).await?;
+    let before = rows::user_by_name(&**tx, &request.user_name).await?.ok_or_else(|| Error::not_found("user", &request.user_name))?;
+    let mut after = before.clone();
+    after.display_name = request.display_name.clone().unwrap_or(after.display_name);
+    after.active = request.active.unwrap_or(after.active);
+    if (&after.display_name, after.active) == (&before.display_name, before.active) {
+        return Ok(Recorded::nothing(before));
+    }
+    if after.active && !before.active {
+        must_hold_all_of(tx, call, &snapshot, &before.uid, &[]).await?;
+    }
+    rows::update_user(tx, &before.uid, &after.display_name, after.active).await?;
+    if !after.active {
+        keep_an_admin(tx).await?;
+    }
+    let state = |row: &UserRow| json!({"display_name": row.display_name, "active": row.active});
+    let payload = json!({"before": state(&before), "after": state(&after)});
+    Ok(record(tx, call, &before, &payload).await?.map(|()| after))
+}
+
+/// The row of a user by name.
+pub(super) async fn by_name(call: &Call, name: &str) -> Result<UserRow> {
+    text::principal_name("user_name", name)?;
+    rows::user_by_name(call.store().reader(), name).await?.ok_or_else(|| Error::not_found("user", name))
 }

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod migration;
 pub mod objects;
 pub mod protection;
+pub mod scope_names;
 pub mod search;
 pub mod sql;
 mod write;
