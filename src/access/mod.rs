@@ -37,7 +37,8 @@ pub struct Access {
     pub passwords: Passwords,
     master: Arc<MasterKey>,
     keys: RwLock<Arc<KeyRing>>,
-    keys_read: std::sync::Mutex<Instant>,
+    /// The epoch at which the keys were read.
+    keys_of: tokio::sync::Mutex<i64>,
     snapshot: SnapshotCache,
     resolver: Resolver,
     refusals: Refusals,
@@ -55,7 +56,7 @@ impl Access {
             passwords: Passwords::new(),
             master,
             keys: RwLock::new(Arc::new(keys)),
-            keys_read: std::sync::Mutex::new(Instant::now()),
+            keys_of: tokio::sync::Mutex::new(0),
             resolver: Resolver::new(),
             refusals: Refusals::new(),
             used_tokens: moka::sync::Cache::new(100_000),
@@ -87,10 +88,15 @@ impl Access {
         Ok(snapshot)
     }
 
-    /// Reads the keys again.
-    pub async fn reload_keys(&self) -> Result<(), KeyError> {
-        let keys = KeyRing::open(&self.store, &self.master).await?;
-        *self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(keys);
+    /// Reads the keys again when they are older than an epoch: another replica may have made a new one, and
+    /// this one must not go on signing with the old. One at a time; who waits finds the work done.
+    pub async fn follow_keys(&self, epoch: i64) -> Result<(), KeyError> {
+        let mut read_at = self.keys_of.lock().await;
+        if *read_at < epoch {
+            let keys = KeyRing::open(&self.store, &self.master).await?;
+            *self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(keys);
+            *read_at = epoch;
+        }
         Ok(())
     }
 
@@ -101,30 +107,20 @@ impl Access {
         }
     }
 
-    /// Reads the keys again when access has changed since `seen`: another replica may have made a new one,
-    /// and this one must not go on signing with the old.
-    async fn follow_keys(&self, seen: &mut i64, epoch: i64) {
-        if *seen == epoch {
-            return;
-        }
-        match self.reload_keys().await {
-            Ok(()) => *seen = epoch,
-            Err(error) => tracing::warn!(%error, "the keys cannot be read again; those known so far are used"),
-        }
-    }
-
     /// Polls the epoch, and once a minute writes when tokens were used and what was refused. Ends with
     /// the runtime.
     pub async fn tend(self: Arc<Self>) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut flushed = Instant::now();
-        // The keys were read at the start, the epoch was not noted with them.
-        let mut keys_of = 0;
         loop {
             poll.tick().await;
             match self.refresh().await {
-                Ok(snapshot) => self.follow_keys(&mut keys_of, snapshot.epoch).await,
+                Ok(snapshot) => {
+                    if let Err(error) = self.follow_keys(snapshot.epoch).await {
+                        tracing::warn!(%error, "the keys cannot be read again; those known so far are used");
+                    }
+                }
                 Err(error) => tracing::warn!(%error, "the access epoch cannot be polled; checks will fail closed"),
             }
             if flushed.elapsed() >= Duration::from_secs(60) {

@@ -198,8 +198,8 @@ pub async fn rotate_signing_key(call: &Call, _: v1::RotateSigningKeyRequest) -> 
     let key = token_key(call.access().master()).map_err(|error| Error::Internal(error.to_string()))?;
     let key_id = key.key_id.clone();
     call.store().write((call.clone(), key), |tx, (call, key)| Box::pin(rotate(tx, call, key))).await?;
-    call.access().refresh().await?;
-    call.access().reload_keys().await.map_err(|error| Error::Internal(error.to_string()))?;
+    let epoch = call.access().refresh().await?.epoch;
+    call.access().follow_keys(epoch).await.map_err(|error| Error::Internal(error.to_string()))?;
     Ok(v1::RotateSigningKeyResponse { key_id })
 }
 
