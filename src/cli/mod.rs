@@ -1,6 +1,7 @@
 //! The command line: one file for each command.
 
 mod beside;
+mod ledger;
 mod serve;
 mod setup;
 mod token;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use nix::sys::stat::{Mode, umask};
 
 use crate::config::{self, DataOptions, ServeOptions};
 
@@ -40,6 +42,11 @@ enum Command {
     /// Bring the database's schema up to date, and stop.
     #[command(after_help = "Example:\n  stagegate migrate --database-url postgres://stagegate@db/stagegate")]
     Migrate,
+    /// Verify and export the record of everything that happened.
+    Ledger {
+        #[command(subcommand)]
+        command: ledger::LedgerCommand,
+    },
     /// Make, list and deactivate users, also while the server runs.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -53,6 +60,8 @@ enum Command {
 /// Runs the command of the process's arguments.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Databases, keys and artifacts are nobody else's to read.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(4 * 1024 * 1024)
@@ -75,6 +84,10 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             setup::store(&cli.data).await?;
             println!("The schema is up to date.");
+        }
+        Command::Ledger { command } => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            return ledger::run(&cli.data, command).await;
         }
         Command::User(command) => {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;

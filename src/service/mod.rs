@@ -4,25 +4,51 @@
 
 mod access_change;
 mod access_shown;
+mod comments;
+mod artifact_download;
+mod artifact_upload;
+mod artifacts;
+mod batch;
 mod error;
+mod evidence;
 mod experiments;
 mod explain;
 mod first_admin;
+mod export;
 mod grants;
 mod groups;
 mod idempotency;
+mod ledger;
+mod models;
+mod moves;
 mod paging;
 mod personas;
 mod protection;
 mod sign_in;
 mod tokens;
+mod requests;
+mod inputs;
+mod log_stream;
+mod metrics;
+mod run_search;
+mod run_values;
+mod runs;
+mod upkeep;
 mod users;
+mod versions;
+mod watch;
 
 use std::pin::Pin;
 
 use futures::Stream;
 
+use crate::store::{Body, Store};
+
+pub use artifact_download::*;
+pub use artifact_upload::*;
+pub use artifacts::*;
 pub use error::{Error, FOUR_EYES, PERMISSION_MISSING};
+pub use comments::*;
 pub use experiments::*;
 pub use explain::*;
 pub use first_admin::*;
@@ -31,7 +57,21 @@ pub use groups::*;
 pub use personas::*;
 pub use sign_in::*;
 pub use tokens::*;
+pub use export::{Export, export_ledger};
+pub use ledger::*;
+pub use models::*;
+pub use moves::*;
+pub use requests::*;
+pub use inputs::*;
+pub use log_stream::*;
+pub use metrics::*;
+pub use run_search::*;
+pub use run_values::*;
+pub use runs::*;
+pub use upkeep::tend_ledger;
 pub use users::*;
+pub use versions::*;
+pub use watch::watch_ledger;
 
 /// The outcome of a service function.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -43,4 +83,13 @@ pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
 /// The hash of a new password.
 async fn hash(call: &crate::access::Call, password: &str) -> Result<String> {
     call.access().passwords.hash(password).await.ok_or_else(|| Error::Internal("hashing failed".to_owned()))
+}
+
+/// `Store::write` with the service's error.
+async fn write<I, T>(store: &Store, input: I, body: Body<I, T, Error>) -> Result<T>
+where
+    I: Send + Sync + 'static,
+    T: Send + 'static,
+{
+    store.write(input, body).await
 }

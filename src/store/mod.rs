@@ -3,18 +3,37 @@
 //! No rule of the service stands here, and no driver error leaves it.
 
 pub mod access;
+pub mod artifacts;
+pub mod comments;
+pub mod blobs;
+mod bulk;
 pub mod error;
+pub mod evidence;
 pub mod experiments;
+pub mod inputs;
 pub mod ledger;
+pub mod metrics;
+pub mod ledger_check;
+pub mod ledger_feed;
+pub mod ledger_filter;
 pub mod migration;
+pub mod models;
+pub mod moves;
 pub mod objects;
 pub mod protection;
 pub mod scope_names;
+pub mod requests;
 pub mod search;
 pub mod sql;
+pub mod versions;
+pub mod run_values;
+pub mod runs;
+#[cfg(test)]
+pub(crate) mod testing;
 mod write;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend};
@@ -41,6 +60,9 @@ pub struct Store {
     engine: Engine,
     reader: DatabaseConnection,
     writer: write::Writer,
+    blobs: Option<blobs::Blobs>,
+    metric_names: Arc<metrics::Names>,
+    feed: ledger_feed::LedgerFeed,
 }
 
 impl Store {
@@ -52,11 +74,21 @@ impl Store {
         Ok(store)
     }
 
+    /// Connects to a database that is there already, and leaves its schema alone. Errors when there is none.
+    pub async fn open_existing(url: &str) -> Result<Self, StoreError> {
+        let file = url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches("//"));
+        let file = file.map(|rest| rest.split_once('?').map_or(rest, |(file, _)| file));
+        if let Some(file) = file.filter(|file| !Path::new(file).is_file()) {
+            return Err(StoreError::Unavailable(format!("there is no file {file}")));
+        }
+        Self::connect(url).await
+    }
+
     async fn connect(url: &str) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             let writer = Database::connect(sqlite_options(url, 1)).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
-            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer) };
+            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
             store.check_sqlite().await?;
             return Ok(store);
         }
@@ -68,9 +100,20 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
         let pool = Database::connect(options).await?;
-        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::Postgres(pool) };
+        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::postgres(pool), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
         store.check_postgres().await?;
         Ok(store)
+    }
+
+    /// The same store, with a place for the bytes of artifacts.
+    #[must_use]
+    pub fn with_blobs(self, blobs: blobs::Blobs) -> Self {
+        Self { blobs: Some(blobs), ..self }
+    }
+
+    /// Where the bytes of artifacts lie. Errors where none was opened: commands beside the server need none.
+    pub fn blobs(&self) -> Result<&blobs::Blobs, StoreError> {
+        self.blobs.as_ref().ok_or_else(|| StoreError::Internal("no artifact store was opened".to_owned()))
     }
 
     /// The kind of database.
@@ -88,6 +131,11 @@ impl Store {
         &self.reader
     }
 
+    /// How far the ledger has come, for those who follow it.
+    pub fn ledger_feed(&self) -> &ledger_feed::LedgerFeed {
+        &self.feed
+    }
+
     /// Runs `body` in a write transaction. What it returns says whether the ledger has its row; an error
     /// leaves nothing behind. See [`Body`] for what a body may do.
     pub async fn write<I, T, E>(&self, input: I, body: Body<I, T, E>) -> Result<T, E>
@@ -97,6 +145,14 @@ impl Store {
         E: WriteError,
     {
         self.writer.write(input, body).await
+    }
+
+    fn writer(&self) -> &write::Writer {
+        &self.writer
+    }
+
+    fn metric_names(&self) -> &metrics::Names {
+        &self.metric_names
     }
 
     async fn check_sqlite(&self) -> Result<(), StoreError> {
