@@ -2,6 +2,8 @@
 //! check: validate, then one write or some reads, then the answer. They take and return the contract's
 //! own messages.
 
+mod access_change;
+mod access_shown;
 mod comments;
 mod artifact_download;
 mod artifact_upload;
@@ -10,6 +12,8 @@ mod batch;
 mod error;
 mod evidence;
 mod experiments;
+mod explain;
+mod first_admin;
 mod export;
 mod grants;
 mod groups;
@@ -18,9 +22,11 @@ mod ledger;
 mod models;
 mod moves;
 mod paging;
+mod personas;
 mod protection;
-mod requests;
+mod sign_in;
 mod tokens;
+mod requests;
 mod inputs;
 mod log_stream;
 mod metrics;
@@ -44,14 +50,18 @@ pub use artifacts::*;
 pub use error::{Error, FOUR_EYES, PERMISSION_MISSING};
 pub use comments::*;
 pub use experiments::*;
-pub use export::{Export, export_ledger};
-pub use ledger::*;
+pub use explain::*;
+pub use first_admin::*;
 pub use grants::*;
 pub use groups::*;
+pub use personas::*;
+pub use sign_in::*;
+pub use tokens::*;
+pub use export::{Export, export_ledger};
+pub use ledger::*;
 pub use models::*;
 pub use moves::*;
 pub use requests::*;
-pub use tokens::*;
 pub use inputs::*;
 pub use log_stream::*;
 pub use metrics::*;
@@ -69,6 +79,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub type RequestStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
 /// A stream of answers.
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
+
+/// The hash of a new password.
+async fn hash(call: &crate::access::Call, password: &str) -> Result<String> {
+    call.access().passwords.hash(password).await.ok_or_else(|| Error::Internal("hashing failed".to_owned()))
+}
 
 /// `Store::write` with the service's error.
 async fn write<I, T>(store: &Store, input: I, body: Body<I, T, Error>) -> Result<T>

@@ -12,6 +12,9 @@ use crate::domain::text::canonical_principal;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
+/// By how much the clocks of replicas may differ: five minutes.
+const CLOCKS_DIFFER_MS: i64 = 300_000;
+
 /// The count of changes of access.
 pub async fn epoch<C: ConnectionTrait>(on: &C) -> Result<i64> {
     sql::one(on, "SELECT epoch FROM access_epoch WHERE id = 1", []).await?.get(0)
@@ -42,7 +45,9 @@ pub async fn snapshot<C: ConnectionTrait>(on: &C, now: i64) -> Result<Snapshot> 
     }
     snapshot.personas = personas(on).await?;
     snapshot.grants = grants(on).await?;
-    for row in sql::all(on, "SELECT token_id FROM tokens WHERE revoked IS NOT NULL AND expires > $1", bind![now]).await? {
+    // Clocks of replicas may differ: an expired token is kept for a while, lest another one still takes it.
+    let since = now - CLOCKS_DIFFER_MS;
+    for row in sql::all(on, "SELECT token_id FROM tokens WHERE revoked IS NOT NULL AND expires > $1", bind![since]).await? {
         snapshot.revoked.insert(row.get(0)?);
     }
     Ok(snapshot)

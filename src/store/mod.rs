@@ -21,6 +21,7 @@ pub mod models;
 pub mod moves;
 pub mod objects;
 pub mod protection;
+pub mod scope_names;
 pub mod requests;
 pub mod search;
 pub mod sql;

@@ -79,7 +79,7 @@ pub struct Visibility {
 const ON_ONESELF: [Permission; 6] = [UsersRead, PasswordsSet, TokensCreate, TokensRead, TokensRevoke, GrantsRead];
 
 /// Permissions that grants can limit to targets.
-const ABOUT_TARGETS: [Permission; 7] = [
+pub(super) const ABOUT_TARGETS: [Permission; 7] = [
     StagesTransition, StagesPromote, AliasesSet, RequestsCreate, RequestsWithdraw, RequestsApprove, RequestsReject,
 ];
 

@@ -117,6 +117,14 @@ fn admins_are_counted_for_the_last_of_them_to_stay() {
     let team = snapshot(vec![grant(Principal::Group("team".into()), "admin", Scope::Server, Effect::Allow)]);
     assert_eq!(team.admins().len(), 1);
     assert_eq!(snapshot(vec![ann("admin", Scope::Models("*".into()))]).admins().len(), 0);
+    let deny = |persona: &str| {
+        let denied = grant(Principal::Group("team".into()), persona, Scope::Server, Effect::Deny);
+        let mut denied = snapshot(vec![ann("admin", Scope::Server), denied]);
+        let rights = vec![Right { permission: GrantsManage, own: false }];
+        denied.personas.insert("granter".into(), Persona { name: "granter".into(), rights, built_in: false });
+        denied.admins().len()
+    };
+    assert_eq!((deny("admin"), deny("granter"), deny("viewer")), (0, 0, 1));
 }
 
 #[test]
