@@ -163,7 +163,7 @@ pub async fn obstacle<C: ConnectionTrait>(on: &C, run: i64, path: &str) -> Resul
     let mut condition = "path > $2 AND path < $3".to_owned();
     let mut values: Vec<Value> = bind![run, first, end].into();
     if !above.is_empty() {
-        condition.push_str(&format!(" OR path IN {}", sql::rows_of(4, 1, above.len())));
+        condition = format!("{condition} OR path IN {}", sql::rows_of(4, 1, above.len()));
         values.extend(above.into_iter().map(Value::from));
     }
     let query = format!("SELECT path FROM run_artifacts WHERE run = $1 AND ({condition}) ORDER BY path LIMIT 1");
