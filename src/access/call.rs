@@ -57,6 +57,8 @@ pub struct Caller {
     pub issuer_person: Option<String>,
     /// The token's id.
     pub token_id: Option<String>,
+    /// When the token expires, in Unix milliseconds.
+    pub token_expires: Option<i64>,
     /// What the token is limited to.
     pub limits: TokenLimits,
     /// How the caller proved it.
@@ -78,6 +80,7 @@ impl Caller {
             person_uid: String::new(),
             issuer_person: None,
             token_id: None,
+            token_expires: None,
             limits: TokenLimits::default(),
             credential,
         }

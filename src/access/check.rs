@@ -94,7 +94,9 @@ impl Access {
         let (kind, name) = on.split_once(" \"").map_or((on, ""), |(kind, name)| (kind, name.trim_end_matches('"')));
         let object = self.object_of_text(kind, name).await?;
         let id = object.uid.clone().unwrap_or_default();
-        let subject = Subject { kind, id: &id, name, scope: &id };
+        // Rows about one kind of object bear one word for it.
+        let kind = if kind == "promotion request" { "transition_request".to_owned() } else { kind.replace(' ', "_") };
+        let subject = Subject { kind: &kind, id: &id, name, scope: &id };
         let caller = call.caller();
         let mut row = entry(caller, operation.full_name, call.request_id(), clock::now_ms(), &subject, &serde_json::json!({}));
         row.outcome = Outcome::Denied;

@@ -112,6 +112,7 @@ fn caller(user: &User, credential: Credential) -> Caller {
         person_uid: user.person_uid.clone(),
         issuer_person: None,
         token_id: None,
+        token_expires: None,
         limits: TokenLimits::default(),
         credential,
     }
@@ -125,6 +126,7 @@ fn token_caller(user: &User, claims: Claims) -> Caller {
         caller.limits.permissions = vec![crate::contract::Permission::Unspecified];
     }
     caller.issuer_person = claims.by.filter(|person| *person != user.person_uid);
+    caller.token_expires = Some(i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1_000));
     caller.token_id = Some(claims.jti);
     caller
 }

@@ -94,11 +94,13 @@ impl Access {
         Ok(())
     }
 
-    /// Lets caches go that an older epoch filled.
-    fn follow(&self, snapshot: &Snapshot) {
-        if self.resolver.follow(snapshot.epoch) {
+    /// Lets caches go that an older epoch filled; tells whether the epoch is another.
+    fn follow(&self, snapshot: &Snapshot) -> bool {
+        let changed = self.resolver.follow(snapshot.epoch);
+        if changed {
             self.passwords.forget();
         }
+        changed
     }
 
     /// Polls the epoch, and once a minute writes when tokens were used and what was refused. Ends with
@@ -109,13 +111,24 @@ impl Access {
         let mut flushed = Instant::now();
         loop {
             poll.tick().await;
-            if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "the access epoch cannot be polled; checks will fail closed");
-            }
+            self.poll().await;
             if flushed.elapsed() >= Duration::from_secs(60) {
                 flushed = Instant::now();
                 self.flush().await;
             }
+        }
+    }
+
+    async fn poll(&self) {
+        match self.snapshot.refresh(Instant::now()).await {
+            Ok(snapshot) if self.follow(&snapshot) => {
+                // A new signing key raises the epoch, too.
+                if let Err(error) = self.reload_keys().await {
+                    tracing::warn!(%error, "the keys cannot be read again");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the access epoch cannot be polled; checks will fail closed"),
         }
     }
 

@@ -1,7 +1,10 @@
 //! The command line: one file for each command.
 
+mod ledger;
 mod serve;
 mod setup;
+mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +41,21 @@ enum Command {
     /// Bring the database's schema up to date, and stop.
     #[command(after_help = "Example:\n  stagegate migrate --database-url postgres://stagegate@db/stagegate")]
     Migrate,
+    /// Verify and export the record of everything that happened.
+    Ledger {
+        #[command(subcommand)]
+        command: ledger::LedgerCommand,
+    },
+    /// Make, list and deactivate users, beside a running server or without one.
+    User {
+        #[command(subcommand)]
+        command: user::UserCommand,
+    },
+    /// Make, list and revoke tokens, beside a running server or without one.
+    Token {
+        #[command(subcommand)]
+        command: token::TokenCommand,
+    },
     /// Print the version.
     Version,
 }
@@ -69,6 +87,18 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             setup::store(&cli.data).await?;
             println!("The schema is up to date.");
+        }
+        Command::Ledger { command } => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            return ledger::run(&cli.data, command).await;
+        }
+        Command::User { command } => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            user::run(&cli.data, command).await?;
+        }
+        Command::Token { command } => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            token::run(&cli.data, command).await?;
         }
         Command::Version => println!("stagegate {}", env!("CARGO_PKG_VERSION")),
     }

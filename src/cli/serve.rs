@@ -1,24 +1,15 @@
 //! `stagegate serve`.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, setup};
-use crate::access::Access;
 use crate::config::{DataOptions, ServeOptions};
 use crate::service;
-use crate::store::Store;
 use crate::wire::server::{self, Server};
-
-/// A PostgreSQL sequencer that finds nothing looks again after this.
-const LEDGER_IDLE: Duration = Duration::from_millis(20);
-/// Checkpoints are signed this often while rows come.
-const CHECKPOINT: Duration = Duration::from_millis(500);
 
 /// Runs the server until it is told to stop.
 pub async fn serve(data: &DataOptions, options: &ServeOptions) -> Result<(), Failure> {
@@ -40,45 +31,20 @@ pub async fn serve(data: &DataOptions, options: &ServeOptions) -> Result<(), Fai
     }
     let (stop, stopped) = watch::channel(false);
     let tending = tokio::spawn(access.clone().tend());
-    let ledger = tokio::spawn(tend_ledger(access.clone(), store.clone(), stopped.clone()));
+    let (last_row, no_more_rows) = watch::channel(false);
+    let ledger = tokio::spawn(service::tend_ledger(access.clone(), no_more_rows));
     let running = tokio::spawn(server.run(stopped));
     wait_for_signal().await?;
     tracing::info!("stopping");
+    // Those who watch end now, with their cursor; running calls may still write rows.
+    store.ledger_feed().end();
     stop.send_replace(true);
     running.await?;
-    ledger.await?;
     tending.abort();
     access.flush().await;
+    last_row.send_replace(true);
+    ledger.await?;
     Ok(())
-}
-
-/// Gives positions and signs checkpoints until the server stops, and once more then.
-async fn tend_ledger(access: Arc<Access>, store: Store, mut stopped: watch::Receiver<bool>) {
-    let mut checkpointed = tokio::time::Instant::now();
-    loop {
-        let stop = *stopped.borrow();
-        let due = stop || checkpointed.elapsed() >= CHECKPOINT;
-        match store.tend_ledger(&access.keys().ledger, due).await {
-            Ok(true) if !stop => {}
-            Ok(_) if stop => return,
-            Ok(_) => idle(&mut stopped).await,
-            Err(error) => {
-                tracing::warn!(%error, "the ledger could not be tended");
-                if stop {
-                    return;
-                }
-                idle(&mut stopped).await;
-            }
-        }
-        if due {
-            checkpointed = tokio::time::Instant::now();
-        }
-    }
-}
-
-async fn idle(stopped: &mut watch::Receiver<bool>) {
-    // Either way the loop goes on; which of the two it was does not matter.
-    let _ = tokio::time::timeout(LEDGER_IDLE, stopped.changed()).await;
 }
 
 async fn wait_for_signal() -> std::io::Result<()> {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Error, Result, idempotency, paging};
+use super::{Error, Result, idempotency, paging, write};
 use crate::access::{Call, Subject};
 use crate::contract::{Permission, v1};
 use crate::domain::access::ObjectClass;
@@ -24,8 +24,7 @@ pub async fn create_experiment(call: &Call, request: v1::CreateExperimentRequest
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
     tags(&mut check, "tags", &request.tags, limits::EXPERIMENT_TAG_VALUE);
     check.finish()?;
-    call.store()
-        .write((call.clone(), request), |tx, (call, request)| {
+    write(call.store(), (call.clone(), request), |tx, (call, request)| {
             Box::pin(async move {
                 let key = request.idempotency_key.as_deref();
                 if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
@@ -90,8 +89,7 @@ pub async fn update_experiment(call: &Call, request: v1::UpdateExperimentRequest
     let id = ids::experiment_id("experiment_id", &request.experiment_id)?;
     let Some(name) = request.new_name else { return Ok(v1::UpdateExperimentResponse {}) };
     text::experiment_name("new_name", &name)?;
-    call.store()
-        .write((call.clone(), id, name), |tx, (call, id, name)| {
+    write(call.store(), (call.clone(), id, name), |tx, (call, id, name)| {
             Box::pin(async move {
                 let before = active(tx, *id).await?;
                 rows::rename(tx, *id, name).await.map_err(Error::on_duplicate("experiment", name))?;
@@ -120,8 +118,7 @@ pub async fn restore_experiment(call: &Call, request: v1::RestoreExperimentReque
 }
 
 async fn set_active(call: &Call, id: i64, wanted: bool) -> Result<()> {
-    call.store()
-        .write((call.clone(), id, wanted), |tx, (call, id, wanted)| {
+    write(call.store(), (call.clone(), id, wanted), |tx, (call, id, wanted)| {
             Box::pin(async move {
                 let row = rows::by_id(&**tx, *id).await?.filter(|row| row.active != *wanted);
                 let row = row.ok_or_else(|| absent(&id.to_string()))?;
@@ -140,8 +137,7 @@ pub async fn set_experiment_tag(call: &Call, request: v1::SetExperimentTagReques
     let id = ids::experiment_id("experiment_id", &request.experiment_id)?;
     text::key("key", &request.key)?;
     text::value("value", &request.value, limits::EXPERIMENT_TAG_VALUE)?;
-    call.store()
-        .write((call.clone(), id, request), |tx, (call, id, request)| {
+    write(call.store(), (call.clone(), id, request), |tx, (call, id, request)| {
             Box::pin(async move {
                 let row = active(tx, *id).await?;
                 rows::set_tag(tx, *id, &request.key, &request.value).await?;
@@ -156,8 +152,7 @@ pub async fn set_experiment_tag(call: &Call, request: v1::SetExperimentTagReques
 pub async fn delete_experiment_tag(call: &Call, request: v1::DeleteExperimentTagRequest) -> Result<v1::DeleteExperimentTagResponse> {
     let id = ids::experiment_id("experiment_id", &request.experiment_id)?;
     text::key("key", &request.key)?;
-    call.store()
-        .write((call.clone(), id, request.key), |tx, (call, id, key)| {
+    write(call.store(), (call.clone(), id, request.key), |tx, (call, id, key)| {
             Box::pin(async move {
                 let row = active(tx, *id).await?;
                 if !rows::delete_tag(tx, *id, key).await? {
@@ -259,11 +254,10 @@ fn absent(id: &str) -> Error {
 
 /// Makes the experiment 0, `Default`, at the first start.
 pub async fn ensure_default_experiment(store: &store::Store) -> Result<()> {
-    store
-        .write((), |tx, ()| {
+    write(store, (), |tx, ()| {
             Box::pin(async move {
                 rows::insert_default(tx).await?;
-                Ok::<_, Error>(Recorded::outside_ledger(()))
+                Ok(Recorded::outside_ledger(()))
             })
         })
         .await

@@ -198,9 +198,10 @@ pub async fn page<C: ConnectionTrait>(on: &C, condition: &str, mut values: Vec<V
     sql::all(on, &query, values).await?.iter().map(positioned).collect()
 }
 
-/// How many rows lie in the table, with or without a position.
-pub async fn count<C: ConnectionTrait>(on: &C) -> Result<i64> {
-    sql::one(on, "SELECT COUNT(*) FROM ledger_entries", []).await?.get(0)
+/// With which the checkpoints are verified; none before the first start of a server.
+pub async fn verifier_key<C: ConnectionTrait>(on: &C) -> Result<Option<(String, String)>> {
+    let row = sql::first(on, "SELECT key_id, public_key FROM secret_keys WHERE purpose = 'ledger'", []).await?;
+    row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
 }
 
 /// Rows that the table holds and no position refers to: on PostgreSQL those that wait for the
@@ -234,14 +235,14 @@ fn positioned(row: &sql::Row) -> Result<Positioned> {
         object_id: row.get(12)?,
         object_name: row.get(13)?,
         scope_id: row.get(14)?,
-        // A text that is no outcome cannot be hashed as one; the row is then found changed.
-        outcome: Outcome::parse(&outcome).unwrap_or(Outcome::Denied),
+        outcome: Outcome::parse(&outcome)
+            .ok_or_else(|| StoreError::Internal(format!("a row of the ledger has the outcome {outcome:?}")))?,
         reason: row.get(16)?,
         salt: row.get(17)?,
         payload: row.get(18)?,
         payload_digest: row.get(19)?,
     };
-    Ok(Positioned { position: row.get(20)?, entry, leaf_hash: hash(row.get(21)?).unwrap_or(Hash([0; 32])) })
+    Ok(Positioned { position: row.get(20)?, entry, leaf_hash: hash(row.get(21)?)? })
 }
 
 fn hash(bytes: Vec<u8>) -> Result<Hash> {
@@ -254,23 +255,34 @@ fn tree_fault(error: impl std::fmt::Display) -> StoreError {
 }
 
 impl Store {
-    /// One round of the ledger's upkeep: positions, then tree and checkpoint. Returns whether there was work.
+    /// One round of the ledger's upkeep: positions, then, when it is due, tree and checkpoint. Returns
+    /// whether there was work. Looks before it writes, so that an idle ledger costs no transaction.
     pub async fn tend_ledger(&self, signer: &std::sync::Arc<CheckpointSigner>, checkpoint: bool) -> Result<bool> {
         let mut worked = false;
-        if self.engine() == super::Engine::Postgres {
+        if self.engine() == super::Engine::Postgres && is_waiting(self.reader()).await? {
             let given = self
                 .write((), |tx, ()| Box::pin(async move { sequence(tx).await.map(Recorded::outside_ledger) }))
                 .await?;
             worked = given > 0;
         }
-        if checkpoint {
-            let grew: bool = self
+        if checkpoint && is_behind(self.reader()).await? {
+            worked |= self
                 .write(signer.clone(), |tx, signer| {
                     Box::pin(async move { Ok::<_, StoreError>(Recorded::outside_ledger(grow_tree(tx, signer).await?.1)) })
                 })
                 .await?;
-            worked |= grew;
         }
         Ok(worked)
     }
+}
+
+/// Whether rows wait for the sequencer.
+async fn is_waiting<C: ConnectionTrait>(on: &C) -> Result<bool> {
+    Ok(sql::first(on, "SELECT 1 FROM ledger_pending LIMIT 1", []).await?.is_some())
+}
+
+/// Whether the newest checkpoint does not cover all rows.
+async fn is_behind<C: ConnectionTrait>(on: &C) -> Result<bool> {
+    let covered = newest_checkpoint(on).await?.map_or(0, |(size, _)| size);
+    Ok(next_position(on).await?.cast_unsigned() > covered)
 }

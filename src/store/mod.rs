@@ -4,18 +4,35 @@
 
 pub mod access;
 pub mod artifacts;
+pub mod comments;
 pub mod blobs;
+mod bulk;
 pub mod error;
+pub mod evidence;
 pub mod experiments;
+pub mod inputs;
 pub mod ledger;
+pub mod metrics;
+pub mod ledger_check;
+pub mod ledger_feed;
+pub mod ledger_filter;
 pub mod migration;
+pub mod models;
+pub mod moves;
 pub mod objects;
 pub mod protection;
+pub mod requests;
 pub mod search;
 pub mod sql;
+pub mod versions;
+pub mod run_values;
+pub mod runs;
+#[cfg(test)]
+pub(crate) mod testing;
 mod write;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend};
@@ -43,6 +60,8 @@ pub struct Store {
     reader: DatabaseConnection,
     writer: write::Writer,
     blobs: Option<blobs::Blobs>,
+    metric_names: Arc<metrics::Names>,
+    feed: ledger_feed::LedgerFeed,
 }
 
 impl Store {
@@ -54,11 +73,21 @@ impl Store {
         Ok(store)
     }
 
+    /// Connects to a database that is there already, and leaves its schema alone. Errors when there is none.
+    pub async fn open_existing(url: &str) -> Result<Self, StoreError> {
+        let file = url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches("//"));
+        let file = file.map(|rest| rest.split_once('?').map_or(rest, |(file, _)| file));
+        if let Some(file) = file.filter(|file| !Path::new(file).is_file()) {
+            return Err(StoreError::Unavailable(format!("there is no file {file}")));
+        }
+        Self::connect(url).await
+    }
+
     async fn connect(url: &str) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
             let writer = Database::connect(sqlite_options(url, 1)).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
-            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), blobs: None };
+            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
             store.check_sqlite().await?;
             return Ok(store);
         }
@@ -70,7 +99,7 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
         let pool = Database::connect(options).await?;
-        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::Postgres(pool), blobs: None };
+        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::postgres(pool), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
         store.check_postgres().await?;
         Ok(store)
     }
@@ -101,6 +130,11 @@ impl Store {
         &self.reader
     }
 
+    /// How far the ledger has come, for those who follow it.
+    pub fn ledger_feed(&self) -> &ledger_feed::LedgerFeed {
+        &self.feed
+    }
+
     /// Runs `body` in a write transaction. What it returns says whether the ledger has its row; an error
     /// leaves nothing behind. See [`Body`] for what a body may do.
     pub async fn write<I, T, E>(&self, input: I, body: Body<I, T, E>) -> Result<T, E>
@@ -110,6 +144,14 @@ impl Store {
         E: WriteError,
     {
         self.writer.write(input, body).await
+    }
+
+    fn writer(&self) -> &write::Writer {
+        &self.writer
+    }
+
+    fn metric_names(&self) -> &metrics::Names {
+        &self.metric_names
     }
 
     async fn check_sqlite(&self) -> Result<(), StoreError> {

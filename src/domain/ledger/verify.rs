@@ -103,6 +103,11 @@ impl Verifier {
         self.report.entries
     }
 
+    /// Whether nothing is wrong so far.
+    pub fn sound(&self) -> bool {
+        self.report.sound()
+    }
+
     /// The next row. `stored` are hashes that the database keeps of it besides; all must agree.
     pub fn row(&mut self, position: u64, entry: &Entry, stored: &[Hash]) {
         let expected = self.report.entries;

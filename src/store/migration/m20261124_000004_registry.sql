@@ -39,7 +39,9 @@ CREATE TABLE gates (
 CREATE UNIQUE INDEX gates_in_force ON gates (gate_id) WHERE active;
 INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed,
                    approvals_required, direct_moves_allowed, expires_after, active, created, created_by)
-VALUES ('default-production', 1, 'default', 'Production', '*', '%', FALSE, 0, 1, TRUE, NULL, TRUE, 0, '');
+VALUES ('default-production', 1, 'default', 'Production', '*', '%', FALSE, 0, 1, TRUE, NULL, TRUE, 0, ''),
+-- Requests for targets that no gate protects are decided under this one, which protects nothing.
+       ('no-gate', 1, 'default', '', '*', '%', FALSE, 0, 1, TRUE, NULL, TRUE, 0, '');
 -- Every move of a version to a target, or of a target to nothing, with what gave the right to it.
 CREATE TABLE transitions (
     id {identity},

@@ -1,0 +1,179 @@
+//! `stagegate ledger`: verification, export and checkpoints, beside a running server or without one.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::Failure;
+use crate::config::DataOptions;
+use crate::domain::ledger::{ExportError, Line, Report, Verifier, read_export};
+use crate::service::{self, Export};
+use crate::store::{Store, ledger};
+
+/// The commands about the ledger.
+#[derive(Subcommand)]
+pub enum LedgerCommand {
+    /// Recompute every row and the tree. Exit status: 0 sound, 1 not sound, 2 cannot be checked.
+    #[command(after_help = "Examples:\n  stagegate ledger verify --data-dir /var/lib/stagegate\n  \
+        stagegate ledger verify --export ledger.jsonl --key 'stagegate.…+…+…' --against kept-checkpoint")]
+    Verify {
+        /// Verify this export instead of the database.
+        #[arg(long, value_name = "FILE")]
+        export: Option<PathBuf>,
+        /// Compare also with a checkpoint that was kept elsewhere: it shows a rewritten or cut-off ledger.
+        #[arg(long, value_name = "CHECKPOINT_FILE")]
+        against: Option<PathBuf>,
+        /// The ledger's public key, kept elsewhere; without it the one in the database or export is believed.
+        #[arg(long, value_name = "VERIFIER_KEY")]
+        key: Option<String>,
+    },
+    /// Write all rows and checkpoints as lines of JSON.
+    #[command(after_help = "Example:\n  stagegate ledger export --output ledger.jsonl")]
+    Export {
+        /// The file to write; it must not be there yet. Standard output when it is not given.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Print the newest signed checkpoint, to be kept elsewhere.
+    #[command(after_help = "Example:\n  stagegate ledger checkpoint > kept-checkpoint")]
+    Checkpoint,
+}
+
+/// Runs a command about the ledger.
+pub async fn run(data: &DataOptions, command: LedgerCommand) -> Result<ExitCode, Failure> {
+    match command {
+        LedgerCommand::Verify { export, against, key } => {
+            let note = against.as_deref().map(read).transpose()?;
+            let report = match export {
+                Some(file) => verify_export(&file, key, note.as_deref())?,
+                None => verify_database(data, key, note.as_deref()).await?,
+            };
+            println!("{report}");
+            Ok(if report.sound() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        }
+        LedgerCommand::Export { output } => export(data, output.as_deref()).await,
+        LedgerCommand::Checkpoint => {
+            let store = open(data).await?;
+            let newest = ledger::newest_checkpoint(store.reader()).await?;
+            let (_, note) = newest.ok_or("there is no checkpoint yet: a running server signs one within a second of the first row")?;
+            print!("{note}");
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn open(data: &DataOptions) -> Result<Store, Failure> {
+    let url = data.database();
+    Store::open_existing(&url).await.map_err(|error| format!("cannot open the database: {error}").into())
+}
+
+async fn keys(store: &Store) -> Result<(String, String), Failure> {
+    let keys = ledger::verifier_key(store.reader()).await?;
+    keys.ok_or_else(|| "the database has no ledger key: no server was ever started on it".into())
+}
+
+async fn verify_database(data: &DataOptions, key: Option<String>, against: Option<&str>) -> Result<Report, Failure> {
+    let store = open(data).await?;
+    let key = match key {
+        Some(key) => key,
+        None => keys(&store).await?.1,
+    };
+    Ok(service::verify(&store, &key, against).await?)
+}
+
+/// What the lines of an export must add up to.
+struct Reading {
+    verifier: Option<Verifier>,
+    key: Option<String>,
+    against: Option<String>,
+    ended: bool,
+    fault: Option<service::Error>,
+}
+
+impl Reading {
+    fn line(&mut self, line: Line) {
+        let Some(verifier) = &mut self.verifier else { return self.first(line) };
+        if self.ended {
+            verifier.bad(None, "", "lines follow the last line of the export".to_owned());
+        }
+        match line {
+            Line::Begin { .. } => verifier.bad(None, "", "a second export begins within the first".to_owned()),
+            Line::Entry { position, entry } => verifier.row(position, &entry, &[]),
+            Line::Checkpoint { note } => verifier.checkpoint(&note),
+            Line::End { entries } => {
+                self.ended = true;
+                let size = verifier.size();
+                if entries != size {
+                    verifier.bad(Some(size), "", format!("missing: the export says that it has {entries} rows, {size} are there"));
+                }
+            }
+        }
+    }
+
+    fn first(&mut self, line: Line) {
+        let Line::Begin { format: 1, verifier_key, .. } = line else {
+            let reason = "the first line does not begin an export of format 1";
+            self.fault.get_or_insert_with(|| service::Error::invalid("export", reason));
+            return;
+        };
+        let key = self.key.clone().unwrap_or_else(|| verifier_key.clone());
+        match service::verifier(&key, self.against.as_deref()) {
+            Ok(mut verifier) => {
+                if key != verifier_key {
+                    verifier.bad(None, "", "the export names another key than the one given".to_owned());
+                }
+                self.verifier = Some(verifier);
+            }
+            Err(error) => {
+                self.fault.get_or_insert(error);
+            }
+        }
+    }
+}
+
+fn verify_export(file: &Path, key: Option<String>, against: Option<&str>) -> Result<Report, Failure> {
+    let opened = File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut reading = Reading { verifier: None, key, against: against.map(str::to_owned), ended: false, fault: None };
+    let read = read_export(BufReader::new(opened), |line| reading.line(line));
+    if let Some(fault) = reading.fault {
+        return Err(fault.into());
+    }
+    match (read, reading.verifier) {
+        (Ok(()), None) => Err(format!("{}: is empty", file.display()).into()),
+        (Err(error @ ExportError::Io(_)), _) | (Err(error), None) => Err(format!("{}: {error}", file.display()).into()),
+        (Err(error @ ExportError::Line { .. }), Some(mut verifier)) => {
+            let next = verifier.size();
+            verifier.bad(Some(next), "", format!("the export cannot be read on: {error}"));
+            Ok(verifier.finish())
+        }
+        (Ok(()), Some(mut verifier)) => {
+            if !reading.ended {
+                let next = verifier.size();
+                verifier.bad(Some(next), "", "the export ends before its last line".to_owned());
+            }
+            Ok(verifier.finish())
+        }
+    }
+}
+
+async fn export(data: &DataOptions, output: Option<&Path>) -> Result<ExitCode, Failure> {
+    let store = open(data).await?;
+    let (origin, key) = keys(&store).await?;
+    let mut export = Export::new(store, &origin, &key).await?;
+    let mut out: Box<dyn Write> = match output {
+        Some(path) => Box::new(File::create_new(path).map_err(|error| format!("{}: {error}", path.display()))?),
+        None => Box::new(std::io::stdout().lock()),
+    };
+    while let Some(lines) = export.next().await? {
+        out.write_all(lines.as_bytes())?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()).into())
+}

@@ -1,0 +1,93 @@
+//! `ExportLedger`: the ledger as lines of JSON, for verifiers that have no server.
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Error, ResponseStream, Result};
+use crate::access::Call;
+use crate::bind;
+use crate::contract::v1;
+use crate::domain::ledger::Line;
+use crate::store::Store;
+use crate::store::ledger as rows;
+
+/// Rows that are read at a time; of the checkpoints among them the newest is exported.
+const PAGE: u64 = 500;
+/// Bytes in one message.
+const CHUNK: usize = 1024 * 1024;
+
+/// See the proto.
+pub async fn export_ledger(call: &Call, _: v1::ExportLedgerRequest) -> Result<ResponseStream<v1::ExportLedgerResponse>> {
+    let keys = call.access().keys();
+    let export = Export::new(call.store().clone(), &keys.ledger_origin, &keys.ledger_verifier).await?;
+    let parts = stream::try_unfold(export, async |mut export| {
+        let part = export.next().await?;
+        Ok::<_, Error>(part.map(|part| (part, export)))
+    });
+    let chunks = parts.map_ok(|part: String| {
+        let part = Bytes::from(part);
+        let starts = (0..part.len()).step_by(CHUNK);
+        let chunks: Vec<_> = starts.map(|start| part.slice(start..part.len().min(start + CHUNK))).collect();
+        stream::iter(chunks).map(|chunk| Ok(v1::ExportLedgerResponse { chunk }))
+    });
+    Ok(chunks.try_flatten().boxed())
+}
+
+/// An export in the making. It ends where the ledger ended when it began.
+pub struct Export {
+    store: Store,
+    begin: Option<Line>,
+    next: i64,
+    end: i64,
+    done: bool,
+}
+
+impl Export {
+    /// Begins an export of the ledger of that name and key.
+    pub async fn new(store: Store, origin: &str, verifier_key: &str) -> Result<Self> {
+        let begin = Line::Begin { format: 1, origin: origin.to_owned(), verifier_key: verifier_key.to_owned() };
+        let end = rows::next_position(store.reader()).await?;
+        Ok(Self { store, begin: Some(begin), next: 0, end, done: false })
+    }
+
+    /// The next whole lines; none behind the last.
+    pub async fn next(&mut self) -> Result<Option<String>> {
+        let mut text = String::new();
+        if let Some(begin) = self.begin.take() {
+            push(&mut text, &begin)?;
+        }
+        if self.done {
+            return Ok(None);
+        }
+        if self.next < self.end {
+            self.page(&mut text).await?;
+        }
+        if self.next >= self.end {
+            push(&mut text, &Line::End { entries: self.end.cast_unsigned() })?;
+            self.done = true;
+        }
+        Ok(Some(text))
+    }
+
+    async fn page(&mut self, text: &mut String) -> Result<()> {
+        let on = self.store.reader();
+        let range = bind![self.next, self.end];
+        let page = rows::page(on, "p.position >= $1 AND p.position < $2", range.into(), PAGE).await?;
+        let reached = page.last().map_or(self.end, |last| last.position + 1);
+        let newest = rows::checkpoints_between(on, self.next, reached).await?.pop();
+        for row in page {
+            let covered = row.position.cast_unsigned() + 1;
+            push(text, &Line::Entry { position: row.position.cast_unsigned(), entry: row.entry })?;
+            if let Some((_, note)) = newest.as_ref().filter(|(size, _)| *size == covered) {
+                push(text, &Line::Checkpoint { note: note.clone() })?;
+            }
+        }
+        self.next = reached;
+        Ok(())
+    }
+}
+
+fn push(text: &mut String, line: &Line) -> Result<()> {
+    text.push_str(&line.to_json().map_err(|error| Error::Internal(error.to_string()))?);
+    Ok(())
+}

@@ -1,0 +1,366 @@
+//! Moves of versions to stages and aliases: the direct ones, and what every move does.
+
+use serde_json::json;
+
+use super::{Error, Result, models, paging, versions, write};
+use crate::access::{Call, Subject};
+use crate::contract::{Permission, v1};
+use crate::domain::access::{Object, ObjectClass};
+use crate::domain::gate::{self, Gate};
+use crate::domain::request::State;
+use crate::domain::stage::{self, ARCHIVED, Target};
+use crate::domain::{ids, limits, text};
+use crate::store::models::ModelRow;
+use crate::store::moves::{self as rows, Authority, HoldingFilter, Move};
+use crate::store::versions::VersionRow;
+use crate::store::{self, Recorded, Tx, requests};
+use crate::clock;
+
+/// See the proto.
+pub async fn transition_model_version_stage(call: &Call, request: v1::TransitionModelVersionStageRequest) -> Result<v1::TransitionModelVersionStageResponse> {
+    let number = ids::version_number("version", &request.version)?;
+    let target = stage::stage("stage", &request.stage)?;
+    text::value("comment", &request.comment, limits::COMMENT)?;
+    let archive = archiving(target, request.archive_existing_versions)?;
+    let version = write(call.store(), (call.clone(), request, number, target, archive), |tx, (call, request, number, target, archive)| {
+            Box::pin(async move {
+                let (model, version) = versions::lock(tx, &request.name, *number).await?;
+                if version.current_stage == *target {
+                    return Ok(Recorded::nothing(versions::reread(tx, call, &version.uid).await?));
+                }
+                let target = Target::Stage(target);
+                let direct = Direct { call, model: &model, permission: Permission::StagesTransition };
+                let gate = direct.allowed(tx, &version, &target, &version.current_stage).await?;
+                let authority = Authority::Direct;
+                let step = Step { call, version: &version, target: &target, archive: *archive, authority, gate: gate.as_ref(), comment: &request.comment };
+                let recorded = step.take(tx).await?;
+                let answer = versions::reread(tx, call, &version.uid).await?;
+                Ok(recorded.map(|()| answer))
+            })
+        })
+        .await?;
+    Ok(v1::TransitionModelVersionStageResponse { model_version: Some(version) })
+}
+
+/// See the proto.
+pub async fn set_registered_model_alias(call: &Call, request: v1::SetRegisteredModelAliasRequest) -> Result<v1::SetRegisteredModelAliasResponse> {
+    let number = ids::version_number("version", &request.version)?;
+    text::alias("alias", &request.alias)?;
+    write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
+            Box::pin(async move {
+                let (model, version) = versions::lock(tx, &request.name, *number).await?;
+                let target = Target::Alias(request.alias.clone());
+                if rows::holder(&**tx, &model.uid, &target.to_string()).await?.as_ref() == Some(&version.uid) {
+                    return Ok(Recorded::nothing(()));
+                }
+                let direct = Direct { call, model: &model, permission: Permission::AliasesSet };
+                let gate = direct.allowed(tx, &version, &target, "").await?;
+                let authority = Authority::Direct;
+                Step { call, version: &version, target: &target, archive: false, authority, gate: gate.as_ref(), comment: "" }.take(tx).await
+            })
+        })
+        .await?;
+    Ok(v1::SetRegisteredModelAliasResponse {})
+}
+
+/// See the proto.
+pub async fn delete_registered_model_alias(call: &Call, request: v1::DeleteRegisteredModelAliasRequest) -> Result<v1::DeleteRegisteredModelAliasResponse> {
+    text::required("name", &request.name, limits::MODEL_NAME)?;
+    text::required("alias", &request.alias, limits::ALIAS)?;
+    write(call.store(), (call.clone(), request), |tx, (call, request)| {
+            Box::pin(async move {
+                let model = models::lock(tx, &request.name).await?;
+                let Some(version) = store::versions::by_alias(&**tx, &model.uid, &request.alias).await? else {
+                    return Ok(Recorded::nothing(()));
+                };
+                let direct = Direct { call, model: &model, permission: Permission::AliasesSet };
+                direct.allowed(tx, &version, &Target::Alias(request.alias.clone()), "").await?;
+                release_alias(tx, call, &model.uid, &request.alias).await?;
+                models::record(tx, call, &model, &json!({"alias": request.alias, "before": version.version, "after": null})).await
+            })
+        })
+        .await?;
+    Ok(v1::DeleteRegisteredModelAliasResponse {})
+}
+
+/// See the proto.
+pub async fn get_model_version_by_alias(call: &Call, request: v1::GetModelVersionByAliasRequest) -> Result<v1::GetModelVersionByAliasResponse> {
+    text::required("alias", &request.alias, limits::ALIAS)?;
+    let model = models::by_name(call, &request.name).await?;
+    let on = call.store().reader();
+    let found = if request.alias == "latest" {
+        store::versions::newest(on, &model.uid).await?
+    } else {
+        store::versions::by_alias(on, &model.uid, &request.alias).await?
+    };
+    let version = found.ok_or_else(|| Error::not_found("alias", &request.alias))?;
+    Ok(v1::GetModelVersionByAliasResponse { model_version: Some(versions::shown(call, version).await?) })
+}
+
+/// See the proto.
+pub async fn list_holdings(call: &Call, request: v1::ListHoldingsRequest) -> Result<v1::ListHoldingsResponse> {
+    let size = text::page_size("max_results", request.max_results.into(), limits::PAGE_DEFAULT, limits::PAGE)?;
+    let target = if request.target.is_empty() { String::new() } else { Target::parse("target", &request.target)?.to_string() };
+    if request.at_time.is_some_and(|at| at < 0) {
+        return Err(Error::invalid("at_time", "must not be negative"));
+    }
+    let model = models::by_name(call, &request.name).await?;
+    let at = request.at_time.unwrap_or(-1).to_be_bytes();
+    let page = paging::query(call, &[model.uid.as_bytes(), target.as_bytes(), &at]);
+    let before = paging::cursor(call, &page, &request.page_token)?.unwrap_or((i64::MAX, i64::MAX));
+    let filter = HoldingFilter { model_uid: &model.uid, target: &target, at: request.at_time, before };
+    let mut found = rows::holdings(call.store().reader(), &filter, size + 1).await?;
+    let next_page_token = paging::cut(call, &page, &mut found, size, |row| (row.from_time, row.id))?;
+    let show = |row: rows::HoldingRow| v1::Holding {
+        name: model.name.clone(),
+        target: row.target,
+        version: row.version.to_string(),
+        from_time: row.from_time,
+        until_time: row.until_time,
+        authority: row.authority,
+        request_id: row.request_uid.unwrap_or_default(),
+        moved_by: row.moved_by,
+    };
+    Ok(v1::ListHoldingsResponse { holdings: found.into_iter().map(show).collect(), next_page_token })
+}
+
+/// See the proto.
+pub async fn list_gates(call: &Call, request: v1::ListGatesRequest) -> Result<v1::ListGatesResponse> {
+    let model = models::by_name(call, &request.name).await?;
+    let gates = rows::gates(call.store().reader()).await?;
+    let in_force = gates.iter().filter(|gate| gate::applicable(&gates, &model.name, &gate.target) == Some(gate) && !gate.target.is_empty());
+    let show = |gate: &Gate| v1::Gate {
+        gate_id: gate.gate_id.clone(),
+        version: gate.version,
+        target: gate.target.clone(),
+        model_pattern: gate.model_pattern.clone(),
+        approvals_required: gate.approvals_required,
+        direct_moves_allowed: gate.direct_moves_allowed,
+        expires_after: gate.expires_after_ms,
+    };
+    Ok(v1::ListGatesResponse { gates: in_force.map(show).collect() })
+}
+
+/// Whether others are archived: only where versions are in use, and there unless it is said otherwise.
+pub(super) fn archiving(target: &str, asked: Option<bool>) -> Result<bool> {
+    if asked == Some(true) && !stage::in_use(target) {
+        return Err(Error::invalid("archive_existing_versions", format!("cannot be set with the stage {target}")));
+    }
+    Ok(asked.unwrap_or(true) && stage::in_use(target))
+}
+
+/// Asks again inside the transaction, on grants as they are in it.
+pub(super) async fn require(tx: &Tx, call: &Call, permission: Permission, object: &Object, on: &str) -> Result<()> {
+    let snapshot = store::access::snapshot(&**tx, clock::now_ms()).await?;
+    if call.decide(&snapshot, permission, object).allowed { Ok(()) } else { Err(Error::denied(permission, on, "")) }
+}
+
+/// A move by the mover's own permission.
+struct Direct<'a> {
+    call: &'a Call,
+    model: &'a ModelRow,
+    permission: Permission,
+}
+
+impl Direct<'_> {
+    /// Refuses the move unless grants and gate allow it; gives the gate that is in force.
+    async fn allowed(&self, tx: &Tx, version: &VersionRow, target: &Target, from: &str) -> Result<Option<Gate>> {
+        let written = target.to_string();
+        let gates = rows::gates(&**tx).await?;
+        let snapshot = store::access::snapshot(&**tx, clock::now_ms()).await?;
+        let on = format!("registered model {:?}", self.model.name);
+        let ask = |permission, target: &str, hint: &str| {
+            let object = Object { target: Some(target.to_owned()), ..Object::named(ObjectClass::Model, &self.model.uid, &self.model.name) };
+            if self.call.decide(&snapshot, permission, &object).allowed { Ok(()) } else { Err(Error::denied(permission, &on, hint)) }
+        };
+        ask(self.permission, &written, "")?;
+        let entered = gate::applicable(&gates, &self.model.name, &written);
+        for gate in [entered, gate::applicable(&gates, &self.model.name, from)].into_iter().flatten().filter(|gate| !gate.target.is_empty()) {
+            let hint = format!("; a gate protects {}: ask for the promotion with CreateTransitionRequest", gate.target);
+            ask(Permission::StagesPromote, &gate.target, &hint)?;
+            if !gate.direct_moves_allowed {
+                return Err(Error::precondition("GATE_DEMANDS_REQUEST", format!("the gate on {} allows no direct moves; file a request with CreateTransitionRequest", gate.target)));
+            }
+        }
+        if let Some(open) = requests::open_of(&**tx, &version.uid, &written).await? {
+            let person = &self.call.caller().person_uid;
+            let own = requests::requesters(&**tx, &open.uid).await?.iter().any(|requester| requester.withdrawn.is_none() && requester.actor.person == *person);
+            if own {
+                return Err(Error::precondition("OWN_REQUEST_OPEN", format!("you have an open request for {written}; withdraw it, or let someone else decide")));
+            }
+        }
+        Ok(entered.filter(|gate| !gate.target.is_empty()).cloned())
+    }
+}
+
+/// One move, allowed and on its way.
+pub(super) struct Step<'a> {
+    pub call: &'a Call,
+    pub version: &'a VersionRow,
+    pub target: &'a Target,
+    pub archive: bool,
+    pub authority: Authority<'a>,
+    pub gate: Option<&'a Gate>,
+    pub comment: &'a str,
+}
+
+impl Step<'_> {
+    /// Moves the version, archives those that give way, keeps the holdings, ends requests that are moot,
+    /// and records it all.
+    pub(super) async fn take(&self, tx: &Tx) -> Result<Recorded<()>> {
+        let written = self.target.to_string();
+        let previous = rows::holder(&**tx, &self.version.model_uid, &written).await?;
+        let from = if matches!(self.target, Target::Stage(_)) { self.version.current_stage.as_str() } else { "" };
+        let transition = self.transition(tx, &self.version.uid, &written, from, self.authority.clone()).await?;
+        let mut archived = Vec::new();
+        match self.target {
+            Target::Stage(stage) => {
+                store::moves::set_stage(tx, &self.version.uid, stage, transition).await?;
+                leave(tx, self.version, from, transition).await?;
+                if self.archive {
+                    archived = self.archive_others(tx, stage, transition).await?;
+                }
+                if stage::in_use(stage) {
+                    self.hold(tx, &written, transition).await?;
+                }
+            }
+            Target::Alias(alias) => {
+                rows::set_alias(tx, &self.version.model_uid, alias, &self.version.uid, transition).await?;
+                self.hold(tx, &written, transition).await?;
+            }
+        }
+        let superseded = self.supersede(tx, &written).await?;
+        let payload = json!({
+            "target": written, "before": from, "after": written, "previous_holder": previous, "archived": archived,
+            "superseded_requests": superseded, "comment": self.comment,
+        });
+        versions::record(tx, self.call, self.version, &payload).await
+    }
+
+    async fn transition(&self, tx: &Tx, version_uid: &str, target: &str, from: &str, authority: Authority<'_>) -> Result<i64> {
+        let caller = self.call.caller();
+        let a_move = Move {
+            model_uid: &self.version.model_uid,
+            version_uid: Some(version_uid),
+            target,
+            from,
+            authority,
+            gate: self.gate,
+            actor_uid: &caller.user_uid,
+            actor_name: &caller.user_name,
+        };
+        Ok(rows::insert_transition(tx, &a_move).await?)
+    }
+
+    async fn archive_others(&self, tx: &Tx, stage: &str, cause: i64) -> Result<Vec<i64>> {
+        let mut archived = Vec::new();
+        for other in store::versions::in_stage(&**tx, &self.version.model_uid, stage).await? {
+            if other.uid == self.version.uid {
+                continue;
+            }
+            let transition = self.transition(tx, &other.uid, ARCHIVED, stage, Authority::Consequence(cause)).await?;
+            rows::set_stage(tx, &other.uid, ARCHIVED, transition).await?;
+            let payload = json!({"before": stage, "after": ARCHIVED, "because_of": self.version.version});
+            // The move itself is recorded last; these rows go with it.
+            let _ = versions::record(tx, self.call, &other, &payload).await?;
+            archived.push(other.version);
+        }
+        Ok(archived)
+    }
+
+    async fn hold(&self, tx: &Tx, written: &str, transition: i64) -> Result<()> {
+        rows::end_holding(tx, &self.version.model_uid, written).await?;
+        rows::begin_holding(tx, &self.version.model_uid, written, &self.version.uid, transition).await?;
+        Ok(())
+    }
+
+    /// Requests for a target that has just been taken have nothing left to ask for.
+    async fn supersede(&self, tx: &Tx, written: &str) -> Result<Vec<String>> {
+        let in_use = match self.target {
+            Target::Stage(stage) => stage::in_use(stage),
+            Target::Alias(_) => true,
+        };
+        let mut ended = Vec::new();
+        for request in requests::open_in(&**tx, &self.version.model_uid, written).await? {
+            if in_use || request.version_uid == self.version.uid {
+                end_request(tx, self.call, &request, State::Superseded).await?;
+                ended.push(request.uid);
+            }
+        }
+        Ok(ended)
+    }
+}
+
+/// A version leaves a stage: its holding ends, and the version with the highest number that is still in
+/// the stage holds it from now on.
+async fn leave(tx: &Tx, version: &VersionRow, from: &str, transition: i64) -> Result<()> {
+    if rows::holder(&**tx, &version.model_uid, from).await?.as_ref() != Some(&version.uid) {
+        return Ok(());
+    }
+    rows::end_holding(tx, &version.model_uid, from).await?;
+    let next = store::versions::in_stage(&**tx, &version.model_uid, from).await?.into_iter().find(|other| other.uid != version.uid);
+    if let Some(next) = next {
+        rows::begin_holding(tx, &version.model_uid, from, &next.uid, transition).await?;
+    }
+    Ok(())
+}
+
+/// Ends a request as a consequence of something else, with a row of its own.
+async fn end_request(tx: &Tx, call: &Call, request: &requests::RequestRow, state: State) -> Result<()> {
+    requests::end(tx, &request.uid, state).await?;
+    let name = format!("{}/{} -> {}", request.model_name, request.version, request.target);
+    let subject = Subject { kind: "transition_request", id: &request.uid, name: &name, scope: &request.model_uid };
+    let payload = json!({"before": State::Open.as_str(), "after": state.as_str()});
+    // The change that caused it is recorded as well.
+    let _ = tx.record(&call.entry(tx.now(), &subject, &payload)).await?;
+    Ok(())
+}
+
+/// Before a version, or with none named a whole model, is deleted: aliases, holdings and open requests end.
+pub(super) async fn release_all(tx: &Tx, call: &Call, model_uid: &str, version_uid: Option<&str>) -> Result<()> {
+    let concerned = |uid: &str| version_uid.is_none_or(|only| only == uid);
+    for request in requests::open_in(&**tx, model_uid, "").await? {
+        if concerned(&request.version_uid) {
+            end_request(tx, call, &request, State::Cancelled).await?;
+        }
+    }
+    for target in rows::held_in(&**tx, model_uid).await? {
+        let Some(holder) = rows::holder(&**tx, model_uid, &target).await?.filter(|holder| concerned(holder)) else {
+            continue;
+        };
+        if let Some(alias) = target.strip_prefix('@') {
+            release_alias(tx, call, model_uid, alias).await?;
+            continue;
+        }
+        rows::end_holding(tx, model_uid, &target).await?;
+        let others = store::versions::in_stage(&**tx, model_uid, &target).await?;
+        if let (Some(next), Some(_)) = (others.into_iter().find(|other| other.uid != holder), version_uid) {
+            let transition = release(tx, call, model_uid, &target).await?;
+            rows::begin_holding(tx, model_uid, &target, &next.uid, transition).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn release_alias(tx: &Tx, call: &Call, model_uid: &str, alias: &str) -> Result<()> {
+    let target = format!("@{alias}");
+    release(tx, call, model_uid, &target).await?;
+    rows::delete_alias(tx, model_uid, alias).await?;
+    rows::end_holding(tx, model_uid, &target).await?;
+    Ok(())
+}
+
+async fn release(tx: &Tx, call: &Call, model_uid: &str, target: &str) -> Result<i64> {
+    let caller = call.caller();
+    let a_move = Move {
+        model_uid,
+        version_uid: None,
+        target,
+        from: "",
+        authority: Authority::Direct,
+        gate: None,
+        actor_uid: &caller.user_uid,
+        actor_name: &caller.user_name,
+    };
+    Ok(rows::insert_transition(tx, &a_move).await?)
+}

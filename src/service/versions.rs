@@ -1,0 +1,354 @@
+//! Versions of registered models.
+
+use sea_orm::ConnectionTrait;
+use serde_json::json;
+
+use super::experiments::{behind, messages, tag_pairs, tags};
+use super::models::{self, user_name};
+use super::{Error, Result, idempotency, moves, paging, protection, write};
+use crate::access::{Call, Subject};
+use crate::contract::{Permission, v1};
+use crate::domain::access::{Object, ObjectClass, Snapshot};
+use crate::domain::field::Check;
+use crate::domain::search::{Entity, PROMPT_TAG, PromptScope, parse_filter, parse_order_by, prompt_rule};
+use crate::domain::source::{self, Source};
+use crate::domain::version_ref::VersionRef;
+use crate::domain::{ids, limits, manifest, stage, text};
+use crate::store::artifacts::{self, ManifestFile};
+use crate::store::models::ModelRow;
+use crate::store::search::{Cursor, Order, Query};
+use crate::store::versions::{self as rows, VersionRow};
+use crate::store::{self, Recorded, Tx};
+use crate::clock;
+
+/// The digest of a source that lies elsewhere.
+pub(super) const UNVERIFIED: &str = "unverified";
+
+/// See the proto.
+pub async fn create_model_version(call: &Call, request: v1::CreateModelVersionRequest) -> Result<v1::CreateModelVersionResponse> {
+    let mut check = Check::new();
+    check.take(text::required("name", &request.name, limits::MODEL_NAME));
+    let source = check.take(source::parse("source", &request.source));
+    if !request.run_id.is_empty() {
+        check.take(ids::run_id("run_id", &request.run_id));
+    }
+    check.take(text::value("run_link", &request.run_link, limits::URI));
+    check.take(text::value("description", &request.description, limits::DESCRIPTION));
+    check.take(text::idempotency_key(request.idempotency_key.as_deref()));
+    tags(&mut check, "tags", &request.tags, limits::REGISTRY_TAG_VALUE);
+    check.finish()?;
+    let source = source.ok_or_else(|| Error::Internal("a source that was not refused is missing".to_owned()))?;
+    let version = write(call.store(), (call.clone(), request, source), |tx, (call, request, source)| Box::pin(create(tx, call, request, source))).await?;
+    Ok(v1::CreateModelVersionResponse { model_version: Some(version) })
+}
+
+async fn create(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, source: &Source) -> Result<Recorded<v1::ModelVersion>> {
+    let key = request.idempotency_key.as_deref();
+    if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
+        return Ok(Recorded::nothing(answer));
+    }
+    let model = models::lock(tx, &request.name).await?;
+    let origin = origin(tx, call, request, source).await?;
+    let version = VersionRow {
+        uid: clock::new_uid(),
+        model_uid: model.uid.clone(),
+        model_name: model.name.clone(),
+        version: rows::next_number(tx, &model.uid).await?,
+        description: request.description.clone(),
+        source: request.source.clone(),
+        source_digest: origin.digest(),
+        run_id: origin.run_id,
+        run: origin.run,
+        run_link: request.run_link.clone(),
+        current_stage: stage::NONE.to_owned(),
+        created: tx.now(),
+        updated: tx.now(),
+        created_by: call.caller().user_uid.clone(),
+    };
+    rows::insert(tx, &version).await?;
+    artifacts::insert_manifest(tx, &version.uid, origin.files.as_deref().unwrap_or_default()).await?;
+    for tag in &request.tags {
+        rows::set_tag(tx, &version.uid, &tag.key, &tag.value).await?;
+    }
+    let payload = json!({
+        "source": version.source, "source_digest": version.source_digest, "run_id": version.run_id,
+        "description": version.description, "tags": tag_pairs(&request.tags),
+    });
+    let recorded = record(tx, call, &version, &payload).await?;
+    let answer = shown_in(tx, call, version).await?;
+    idempotency::keep(tx, call, key, request, recorded.map(|()| answer)).await
+}
+
+/// Where a version comes from.
+struct Origin {
+    run_id: String,
+    run: Option<i64>,
+    /// None when the source lies elsewhere.
+    files: Option<Vec<ManifestFile>>,
+}
+
+impl Origin {
+    fn digest(&self) -> String {
+        let Some(files) = &self.files else { return UNVERIFIED.to_owned() };
+        let files: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.size, file.sha256.as_str())).collect();
+        manifest::digest(&files)
+    }
+}
+
+async fn origin(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, source: &Source) -> Result<Origin> {
+    match source {
+        Source::Run { run_id, path } => {
+            if !request.run_id.is_empty() && request.run_id != *run_id {
+                return Err(Error::invalid("run_id", "is not the run that `source` names"));
+            }
+            let run = readable_run(tx, call, run_id).await?;
+            let files = artifacts::manifest_of_run(&**tx, run, path).await?;
+            if files.is_empty() {
+                return Err(Error::precondition("SOURCE_EMPTY", format!("the run {run_id} has no file at {path:?}; upload the model first")));
+            }
+            Ok(Origin { run_id: run_id.clone(), run: Some(run), files: Some(files) })
+        }
+        Source::Version { name, version } => {
+            let from = readable_version(tx, call, name, *version).await?;
+            if !request.run_id.is_empty() && request.run_id != from.run_id {
+                return Err(Error::invalid("run_id", "is not the run of the version that `source` names"));
+            }
+            let verified = from.source_digest != UNVERIFIED;
+            let files = if verified { Some(artifacts::manifest_of_version(&**tx, &from.uid).await?) } else { None };
+            Ok(Origin { run_id: from.run_id, run: from.run, files })
+        }
+        Source::Label if request.run_id.is_empty() => Ok(Origin { run_id: String::new(), run: None, files: None }),
+        Source::Label => {
+            let run = rows::run_of(&**tx, &request.run_id).await?;
+            let run = run.ok_or_else(|| Error::not_found("run", &request.run_id))?;
+            Ok(Origin { run_id: request.run_id.clone(), run: Some(run), files: None })
+        }
+    }
+}
+
+/// A run that the caller may read; the rule has only looked at `run_id`.
+async fn readable_run(tx: &Tx, call: &Call, run_id: &str) -> Result<i64> {
+    let object = store::objects::run(&**tx, run_id).await?.unwrap_or(Object::SERVER);
+    moves::require(tx, call, Permission::ExperimentsRead, &object, &format!("run {run_id:?}")).await?;
+    rows::run_of(&**tx, run_id).await?.ok_or_else(|| Error::not_found("run", run_id))
+}
+
+async fn readable_version(tx: &Tx, call: &Call, name: &str, number: i32) -> Result<VersionRow> {
+    let object = store::objects::model(&**tx, &text::canonical_name(name)).await?;
+    let named = Object { class: ObjectClass::Model, name: Some(name.to_owned()), ..Object::SERVER };
+    let on = format!("registered model {name:?}");
+    moves::require(tx, call, Permission::VersionsDownload, object.as_ref().unwrap_or(&named), &on).await?;
+    let model = models::lock(tx, name).await?;
+    of_model(tx, &model, number).await
+}
+
+/// See the proto.
+pub async fn get_model_version(call: &Call, request: v1::GetModelVersionRequest) -> Result<v1::GetModelVersionResponse> {
+    let number = ids::version_number("version", &request.version)?;
+    let model = models::by_name(call, &request.name).await?;
+    let found = rows::by_number(call.store().reader(), &model.uid, number.into()).await?;
+    let found = found.ok_or_else(|| absent(&request.name, &request.version))?;
+    Ok(v1::GetModelVersionResponse { model_version: Some(shown(call, found).await?) })
+}
+
+/// See the proto.
+pub async fn search_model_versions(call: &Call, request: v1::SearchModelVersionsRequest) -> Result<v1::SearchModelVersionsResponse> {
+    let size = text::page_size("max_results", request.max_results, limits::PAGE_VERSIONS_DEFAULT, limits::PAGE_VERSIONS)?;
+    let mut filter = parse_filter(Entity::ModelVersions, &request.filter)?;
+    let orders = parse_order_by(Entity::ModelVersions, &request.order_by)?;
+    let snapshot = call.access().snapshot().await?;
+    let visible = call.visibility(&snapshot, Permission::ModelsRead, ObjectClass::Model);
+    let mut query = Query::new(call.store().engine());
+    query.visible(&visible, "m.uid", "m.name", ("v.created_by", &call.caller().user_uid));
+    if prompt_rule(&mut filter) == PromptScope::Exclude {
+        let key = query.bind(PROMPT_TAG);
+        query.and(format!(
+            "NOT EXISTS (SELECT 1 FROM model_version_tags s WHERE s.version_uid = v.uid AND s.tag_key = {key} AND s.value = 'true')"
+        ));
+    }
+    query.filter(Entity::ModelVersions, &filter);
+    let ties: &[_] = if orders.is_empty() {
+        &[("v.updated", false, true), ("m.name", true, false), ("v.version", false, true), ("v.uid", true, false)]
+    } else {
+        &[("m.name", true, false), ("v.version", false, true), ("v.uid", true, false)]
+    };
+    let order = Order::new(&mut query, Entity::ModelVersions, &orders, ties);
+    let order_text = request.order_by.join("\n");
+    let page = paging::query(call, &[request.filter.as_bytes(), order_text.as_bytes()]);
+    if let Some(cursor) = paging::cursor::<Vec<Cursor>>(call, &page, &request.page_token)? {
+        behind(&order, &mut query, &cursor)?;
+    }
+    let mut found = rows::search(call.store().reader(), query, &order, size + 1).await?;
+    let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
+    let found = found.into_iter().map(|(version, _)| version).collect();
+    Ok(v1::SearchModelVersionsResponse { model_versions: shown_all(call.store().reader(), &snapshot, found).await?, next_page_token })
+}
+
+/// See the proto.
+pub async fn update_model_version(call: &Call, request: v1::UpdateModelVersionRequest) -> Result<v1::UpdateModelVersionResponse> {
+    text::value("description", request.description.as_deref().unwrap_or_default(), limits::DESCRIPTION)?;
+    let number = ids::version_number("version", &request.version)?;
+    let version = write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
+            Box::pin(async move {
+                let (_, version) = lock(tx, &request.name, *number).await?;
+                let Some(description) = &request.description else {
+                    return Ok(Recorded::nothing(shown_in(tx, call, version).await?));
+                };
+                rows::set_description(tx, &version.uid, description).await?;
+                let payload = json!({"before": {"description": version.description}, "after": {"description": description}});
+                let recorded = record(tx, call, &version, &payload).await?;
+                let answer = reread(tx, call, &version.uid).await?;
+                Ok(recorded.map(|()| answer))
+            })
+        })
+        .await?;
+    Ok(v1::UpdateModelVersionResponse { model_version: Some(version) })
+}
+
+/// See the proto.
+pub async fn delete_model_version(call: &Call, request: v1::DeleteModelVersionRequest) -> Result<v1::DeleteModelVersionResponse> {
+    let number = ids::version_number("version", &request.version)?;
+    write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
+            Box::pin(async move {
+                let (model, version) = lock(tx, &request.name, *number).await?;
+                protection::version(tx, &version.uid).await?;
+                moves::release_all(tx, call, &model.uid, Some(&version.uid)).await?;
+                rows::delete(tx, &version.uid).await?;
+                store::models::touch(tx, &model.uid).await?;
+                record(tx, call, &version, &json!({"source_digest": version.source_digest})).await
+            })
+        })
+        .await?;
+    Ok(v1::DeleteModelVersionResponse {})
+}
+
+/// See the proto.
+pub async fn set_model_version_tag(call: &Call, request: v1::SetModelVersionTagRequest) -> Result<v1::SetModelVersionTagResponse> {
+    let number = ids::version_number("version", &request.version)?;
+    text::key("key", &request.key)?;
+    text::value("value", &request.value, limits::REGISTRY_TAG_VALUE)?;
+    write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
+            Box::pin(async move {
+                let (_, version) = lock(tx, &request.name, *number).await?;
+                rows::set_tag(tx, &version.uid, &request.key, &request.value).await?;
+                record(tx, call, &version, &json!({"tag": request.key, "after": request.value})).await
+            })
+        })
+        .await?;
+    Ok(v1::SetModelVersionTagResponse {})
+}
+
+/// See the proto.
+pub async fn delete_model_version_tag(call: &Call, request: v1::DeleteModelVersionTagRequest) -> Result<v1::DeleteModelVersionTagResponse> {
+    let number = ids::version_number("version", &request.version)?;
+    text::key("key", &request.key)?;
+    write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
+            Box::pin(async move {
+                let (_, version) = lock(tx, &request.name, *number).await?;
+                if !rows::delete_tag(tx, &version.uid, &request.key).await? {
+                    return Ok(Recorded::nothing(()));
+                }
+                record(tx, call, &version, &json!({"tag": request.key, "after": null})).await
+            })
+        })
+        .await?;
+    Ok(v1::DeleteModelVersionTagResponse {})
+}
+
+/// See the proto.
+pub async fn get_model_version_download_uri(call: &Call, request: v1::GetModelVersionDownloadUriRequest) -> Result<v1::GetModelVersionDownloadUriResponse> {
+    let model = models::by_name(call, &request.name).await?;
+    let on = call.store().reader();
+    let written = request.version.as_str();
+    let found = match VersionRef::parse("version", written)? {
+        VersionRef::Alias(alias) => rows::by_alias(on, &model.uid, &alias).await?,
+        VersionRef::Stage(stage) => rows::in_stage(on, &model.uid, stage).await?.into_iter().next(),
+        VersionRef::Number(number) => rows::by_number(on, &model.uid, number.into()).await?,
+    };
+    let version = found.ok_or_else(|| absent(&request.name, written))?;
+    let inside = version.source_digest != UNVERIFIED;
+    let artifact_uri = if inside { format!("mlflow-artifacts:/versions/{}", version.uid) } else { version.source };
+    Ok(v1::GetModelVersionDownloadUriResponse { artifact_uri })
+}
+
+/// See the proto.
+pub async fn get_latest_versions(call: &Call, request: v1::GetLatestVersionsRequest) -> Result<v1::GetLatestVersionsResponse> {
+    text::count("stages", request.stages.len(), limits::GRANT_ITEMS)?;
+    let stages = request.stages.iter().enumerate();
+    let stages: Vec<&str> = stages.map(|(index, given)| stage::stage(&format!("stages[{index}]"), given)).collect::<std::result::Result<_, _>>()?;
+    let model = models::by_name(call, &request.name).await?;
+    let mut found = rows::latest(call.store().reader(), std::slice::from_ref(&model.uid)).await?.remove(&model.uid).unwrap_or_default();
+    found.retain(|version| stages.is_empty() || stages.contains(&version.current_stage.as_str()));
+    let snapshot = call.access().snapshot().await?;
+    Ok(v1::GetLatestVersionsResponse { model_versions: shown_all(call.store().reader(), &snapshot, found).await? })
+}
+
+/// A live version of a live model, for writing; the model is locked.
+pub(super) async fn lock(tx: &Tx, name: &str, number: i32) -> Result<(ModelRow, VersionRow)> {
+    text::required("name", name, limits::MODEL_NAME)?;
+    let model = models::lock(tx, name).await?;
+    let version = of_model(tx, &model, number).await?;
+    Ok((model, version))
+}
+
+async fn of_model(tx: &Tx, model: &ModelRow, number: i32) -> Result<VersionRow> {
+    rows::by_number(&**tx, &model.uid, number.into()).await?.ok_or_else(|| absent(&model.name, &number.to_string()))
+}
+
+/// Writes the row of a change of a version.
+pub(super) async fn record(tx: &Tx, call: &Call, version: &VersionRow, payload: &serde_json::Value) -> Result<Recorded<()>> {
+    let name = format!("{}/{}", version.model_name, version.version);
+    let subject = Subject { kind: "model_version", id: &version.uid, name: &name, scope: &version.model_uid };
+    Ok(tx.record(&call.entry(tx.now(), &subject, payload)).await?)
+}
+
+/// A version as it is now, within the write.
+pub(super) async fn reread(tx: &Tx, call: &Call, uid: &str) -> Result<v1::ModelVersion> {
+    let version = rows::by_uid(&**tx, uid).await?.ok_or_else(|| Error::Internal("a locked version is gone".to_owned()))?;
+    shown_in(tx, call, version).await
+}
+
+async fn shown_in(tx: &Tx, call: &Call, version: VersionRow) -> Result<v1::ModelVersion> {
+    let snapshot = call.access().snapshot().await?;
+    one(shown_all(&**tx, &snapshot, vec![version]).await?)
+}
+
+/// A version as the contract has it.
+pub(super) async fn shown(call: &Call, version: VersionRow) -> Result<v1::ModelVersion> {
+    let snapshot = call.access().snapshot().await?;
+    one(shown_all(call.store().reader(), &snapshot, vec![version]).await?)
+}
+
+fn one(mut shown: Vec<v1::ModelVersion>) -> Result<v1::ModelVersion> {
+    shown.pop().ok_or_else(|| Error::Internal("a version was lost".to_owned()))
+}
+
+/// Versions as the contract has them.
+pub(super) async fn shown_all<C: ConnectionTrait>(on: &C, snapshot: &Snapshot, found: Vec<VersionRow>) -> Result<Vec<v1::ModelVersion>> {
+    let uids: Vec<String> = found.iter().map(|version| version.uid.clone()).collect();
+    let mut tags = rows::tags(on, &uids).await?;
+    let mut aliases = rows::aliases(on, &uids).await?;
+    let show = |version: VersionRow| v1::ModelVersion {
+        name: version.model_name,
+        version: version.version.to_string(),
+        creation_timestamp: version.created,
+        last_updated_timestamp: version.updated,
+        user_id: user_name(snapshot, &version.created_by),
+        current_stage: version.current_stage,
+        description: version.description,
+        source: version.source,
+        run_id: version.run_id,
+        status: v1::ModelVersionStatus::Ready.into(),
+        status_message: String::new(),
+        tags: messages(tags.remove(&version.uid).unwrap_or_default()),
+        run_link: version.run_link,
+        aliases: aliases.remove(&version.uid).unwrap_or_default().into_iter().map(|(alias, _)| alias).collect(),
+        source_digest: version.source_digest,
+        id: version.uid,
+    };
+    Ok(found.into_iter().map(show).collect())
+}
+
+pub(super) fn absent(name: &str, version: &str) -> Error {
+    Error::not_found("model version", format!("{name}/{version}"))
+}

@@ -1,0 +1,154 @@
+//! Registered models, their tags and aliases.
+
+use std::collections::HashMap;
+
+use sea_orm::ConnectionTrait;
+
+use super::search::{Cursor, Order, Query};
+use super::{StoreError, Tx, WORKSPACE, is_sqlite, sql};
+use crate::bind;
+use crate::domain::text::canonical_name;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// A registered model as its table holds it.
+#[derive(Debug, Clone)]
+pub struct ModelRow {
+    /// Immutable.
+    pub uid: String,
+    /// As shown.
+    pub name: String,
+    /// Possibly empty.
+    pub description: String,
+    /// Unix milliseconds.
+    pub created: i64,
+    /// Unix milliseconds.
+    pub updated: i64,
+    /// The id of the user who created it.
+    pub created_by: String,
+}
+
+const COLUMNS: &str = "m.uid, m.name, m.description, m.created, m.updated, m.created_by";
+const COLUMN_COUNT: usize = 6;
+
+fn read(row: &sql::Row) -> Result<ModelRow> {
+    Ok(ModelRow {
+        uid: row.get(0)?,
+        name: row.get(1)?,
+        description: row.get(2)?,
+        created: row.get(3)?,
+        updated: row.get(4)?,
+        created_by: row.get(5)?,
+    })
+}
+
+/// A live model by its name.
+pub async fn by_name<C: ConnectionTrait>(on: &C, name: &str) -> Result<Option<ModelRow>> {
+    let query = format!("SELECT {COLUMNS} FROM registered_models m WHERE m.workspace_id = $1 AND m.canonical_name = $2 AND m.deleted IS NULL");
+    sql::first(on, &query, bind![WORKSPACE, canonical_name(name)]).await?.as_ref().map(read).transpose()
+}
+
+/// A model by its id, deleted or not.
+pub async fn by_uid<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Option<ModelRow>> {
+    let query = format!("SELECT {COLUMNS} FROM registered_models m WHERE m.uid = $1");
+    sql::first(on, &query, bind![uid]).await?.as_ref().map(read).transpose()
+}
+
+/// A live model by its name, locked until the write ends: what concerns one model happens one after the other.
+pub async fn lock_by_name(tx: &Tx, name: &str) -> Result<Option<ModelRow>> {
+    let lock = if is_sqlite(&**tx) { "" } else { " FOR UPDATE" };
+    let query = format!(
+        "SELECT {COLUMNS} FROM registered_models m WHERE m.workspace_id = $1 AND m.canonical_name = $2 AND m.deleted IS NULL{lock}"
+    );
+    sql::first(&**tx, &query, bind![WORKSPACE, canonical_name(name)]).await?.as_ref().map(read).transpose()
+}
+
+/// Inserts a model. Errors with `Duplicate` when the name is taken.
+pub async fn insert(tx: &Tx, model: &ModelRow) -> Result<()> {
+    let insert = "INSERT INTO registered_models (uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $6, $7, 0)";
+    let canonical = canonical_name(&model.name);
+    let values = bind![
+        model.uid.as_str(), WORKSPACE, model.name.as_str(), canonical, model.description.as_str(), model.created,
+        model.created_by.as_str()
+    ];
+    sql::execute(&**tx, insert, values).await?;
+    Ok(())
+}
+
+/// Sets the description.
+pub async fn set_description(tx: &Tx, uid: &str, description: &str) -> Result<()> {
+    let update = "UPDATE registered_models SET description = $2, updated = $3 WHERE uid = $1";
+    sql::execute(&**tx, update, bind![uid, description, tx.now()]).await?;
+    Ok(())
+}
+
+/// Renames a model; its versions count as updated. Errors with `Duplicate` when the name is taken.
+pub async fn rename(tx: &Tx, uid: &str, name: &str) -> Result<()> {
+    let update = "UPDATE registered_models SET name = $2, canonical_name = $3, updated = $4 WHERE uid = $1";
+    sql::execute(&**tx, update, bind![uid, name, canonical_name(name), tx.now()]).await?;
+    sql::execute(&**tx, "UPDATE model_versions SET updated = $2 WHERE model_uid = $1 AND deleted IS NULL", bind![uid, tx.now()]).await?;
+    Ok(())
+}
+
+/// Notes that a model changed.
+pub async fn touch(tx: &Tx, uid: &str) -> Result<()> {
+    sql::execute(&**tx, "UPDATE registered_models SET updated = $2 WHERE uid = $1", bind![uid, tx.now()]).await?;
+    Ok(())
+}
+
+/// Makes a tombstone of a model and of its versions.
+pub async fn delete(tx: &Tx, uid: &str) -> Result<()> {
+    sql::execute(&**tx, "UPDATE model_versions SET deleted = $2, updated = $2 WHERE model_uid = $1 AND deleted IS NULL", bind![uid, tx.now()]).await?;
+    sql::execute(&**tx, "UPDATE registered_models SET deleted = $2, updated = $2 WHERE uid = $1", bind![uid, tx.now()]).await?;
+    Ok(())
+}
+
+/// Sets a tag.
+pub async fn set_tag(tx: &Tx, uid: &str, key: &str, value: &str) -> Result<()> {
+    let upsert = "INSERT INTO registered_model_tags (model_uid, tag_key, value) VALUES ($1, $2, $3) \
+                  ON CONFLICT (model_uid, tag_key) DO UPDATE SET value = excluded.value";
+    sql::execute(&**tx, upsert, bind![uid, key, value]).await?;
+    Ok(())
+}
+
+/// Deletes a tag; false when there is none.
+pub async fn delete_tag(tx: &Tx, uid: &str, key: &str) -> Result<bool> {
+    let delete = "DELETE FROM registered_model_tags WHERE model_uid = $1 AND tag_key = $2";
+    Ok(sql::execute(&**tx, delete, bind![uid, key]).await? > 0)
+}
+
+/// The tags of some models, in the order of their keys.
+pub async fn tags<C: ConnectionTrait>(on: &C, uids: &[String]) -> Result<HashMap<String, Vec<(String, String)>>> {
+    pairs(on, "SELECT model_uid, tag_key, value FROM registered_model_tags WHERE model_uid IN", "ORDER BY model_uid, tag_key", uids).await
+}
+
+/// The aliases of some models with the numbers that they point at, in the order of the aliases.
+pub async fn aliases<C: ConnectionTrait>(on: &C, uids: &[String]) -> Result<HashMap<String, Vec<(String, String)>>> {
+    let query = "SELECT a.model_uid, a.alias, CAST(v.version AS TEXT) FROM model_aliases a JOIN model_versions v ON v.uid = a.version_uid WHERE a.model_uid IN";
+    pairs(on, query, "ORDER BY a.model_uid, a.alias", uids).await
+}
+
+/// Runs a query of triples (id, key, value) over many ids.
+pub(super) async fn pairs<C: ConnectionTrait>(on: &C, query: &str, order: &str, ids: &[String]) -> Result<HashMap<String, Vec<(String, String)>>> {
+    let mut found: HashMap<String, Vec<(String, String)>> = HashMap::new();
+    for chunk in ids.chunks(500) {
+        let text = format!("{query} {} {order}", sql::rows_of(1, 1, chunk.len()));
+        for row in sql::all(on, &text, chunk.iter().map(|id| id.as_str().into())).await? {
+            found.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
+        }
+    }
+    Ok(found)
+}
+
+/// The models of a query, in its order, each with the cursor of a page that ends at it.
+pub async fn search<C: ConnectionTrait>(on: &C, mut query: Query, order: &Order, limit: u64) -> Result<Vec<(ModelRow, Vec<Cursor>)>> {
+    let limit = query.bind(limit.cast_signed());
+    let text = format!(
+        "SELECT {COLUMNS}, {} FROM registered_models m WHERE m.deleted IS NULL AND {} ORDER BY {} LIMIT {limit}",
+        order.columns(),
+        query.condition(),
+        order.clause()
+    );
+    sql::all(on, &text, query.values).await?.iter().map(|row| Ok((read(row)?, order.cursor(row, COLUMN_COUNT)?))).collect()
+}

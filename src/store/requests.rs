@@ -1,0 +1,243 @@
+//! Promotion requests: who asks, what it rests on, who decided.
+
+use sea_orm::{ConnectionTrait, Value};
+
+use super::search::Query;
+use super::{StoreError, Tx, sql};
+use crate::bind;
+use crate::domain::request::{Actor, State};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// A request as its table holds it, with its model's name and its version's number.
+#[derive(Debug, Clone)]
+pub struct RequestRow {
+    /// Immutable.
+    pub uid: String,
+    /// The registered model's id.
+    pub model_uid: String,
+    /// The registered model's name.
+    pub model_name: String,
+    /// The version's id.
+    pub version_uid: String,
+    /// The version's number.
+    pub version: i64,
+    /// As written.
+    pub target: String,
+    /// Where it stands.
+    pub state: State,
+    /// The gate that it was filed under.
+    pub gate_id: String,
+    /// The gate's version.
+    pub gate_version: i64,
+    /// How many persons must approve.
+    pub approvals_required: i64,
+    /// What an approval must refer to.
+    pub evidence_digest: String,
+    /// Unix milliseconds.
+    pub created: i64,
+    /// Unix milliseconds.
+    pub updated: i64,
+    /// Unix milliseconds.
+    pub expires: Option<i64>,
+}
+
+const SELECT: &str = "SELECT q.uid, q.model_uid, m.name, q.version_uid, v.version, q.target, q.state, q.gate_id, q.gate_version, \
+    g.approvals_required, q.evidence_digest, q.created, q.updated, q.expires FROM transition_requests q \
+    JOIN registered_models m ON m.uid = q.model_uid JOIN model_versions v ON v.uid = q.version_uid \
+    JOIN gates g ON g.gate_id = q.gate_id AND g.version = q.gate_version";
+
+fn read(row: &sql::Row) -> Result<RequestRow> {
+    let state: String = row.get(6)?;
+    Ok(RequestRow {
+        uid: row.get(0)?,
+        model_uid: row.get(1)?,
+        model_name: row.get(2)?,
+        version_uid: row.get(3)?,
+        version: row.get(4)?,
+        target: row.get(5)?,
+        state: State::parse(&state).ok_or_else(|| StoreError::Internal(format!("a request's state is {state:?}")))?,
+        gate_id: row.get(7)?,
+        gate_version: row.get(8)?,
+        approvals_required: row.get(9)?,
+        evidence_digest: row.get(10)?,
+        created: row.get(11)?,
+        updated: row.get(12)?,
+        expires: row.get(13)?,
+    })
+}
+
+async fn select<C: ConnectionTrait>(on: &C, condition: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<RequestRow>> {
+    sql::all(on, &format!("{SELECT} WHERE {condition}"), values).await?.iter().map(read).collect()
+}
+
+/// A request by its id.
+pub async fn by_uid<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Option<RequestRow>> {
+    Ok(select(on, "q.uid = $1", bind![uid]).await?.pop())
+}
+
+/// The open request of a version for a target.
+pub async fn open_of<C: ConnectionTrait>(on: &C, version_uid: &str, target: &str) -> Result<Option<RequestRow>> {
+    Ok(select(on, "q.version_uid = $1 AND q.target = $2 AND q.state = 'OPEN'", bind![version_uid, target]).await?.pop())
+}
+
+/// The open requests of a model, for one target or, when it is empty, for all.
+pub async fn open_in<C: ConnectionTrait>(on: &C, model_uid: &str, target: &str) -> Result<Vec<RequestRow>> {
+    select(on, "q.model_uid = $1 AND ($2 = '' OR q.target = $2) AND q.state = 'OPEN' ORDER BY q.created, q.uid", bind![model_uid, target]).await
+}
+
+/// The requests of a query on `q` and `m`, the newest first.
+pub async fn search<C: ConnectionTrait>(on: &C, mut query: Query, limit: u64) -> Result<Vec<RequestRow>> {
+    let limit = query.bind(limit.cast_signed());
+    let condition = format!("{} ORDER BY q.created DESC, q.uid DESC LIMIT {limit}", query.condition());
+    select(on, &condition, query.values).await
+}
+
+/// Inserts an open request with its evidence.
+pub async fn insert(tx: &Tx, request: &RequestRow, record: &str) -> Result<()> {
+    let insert = "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, \
+                  created, updated, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)";
+    let values = bind![
+        request.uid.as_str(), request.model_uid.as_str(), request.version_uid.as_str(), request.target.as_str(),
+        request.state.as_str(), request.gate_id.as_str(), request.gate_version, request.evidence_digest.as_str(),
+        request.created, request.expires
+    ];
+    sql::execute(&**tx, insert, values).await?;
+    insert_evidence(tx, &request.uid, &request.evidence_digest, record).await
+}
+
+/// Keeps a further evidence record of a request. One that it had before is not kept twice.
+pub async fn insert_evidence(tx: &Tx, uid: &str, digest: &str, record: &str) -> Result<()> {
+    let insert = "INSERT INTO evidence (request_uid, digest, record, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    sql::execute(&**tx, insert, bind![uid, digest, record, tx.now()]).await?;
+    Ok(())
+}
+
+/// An evidence record of a request.
+pub async fn evidence<C: ConnectionTrait>(on: &C, uid: &str, digest: &str) -> Result<Option<String>> {
+    let row = sql::first(on, "SELECT record FROM evidence WHERE request_uid = $1 AND digest = $2", bind![uid, digest]).await?;
+    row.map(|row| row.get(0)).transpose()
+}
+
+/// Lets a request rest on another evidence record; approvals of the earlier one no longer count.
+pub async fn renew_evidence(tx: &Tx, uid: &str, digest: &str) -> Result<()> {
+    sql::execute(&**tx, "UPDATE transition_requests SET evidence_digest = $2, updated = $3 WHERE uid = $1", bind![uid, digest, tx.now()]).await?;
+    let void = "UPDATE request_decisions SET voided = $3 WHERE request_uid = $1 AND evidence_digest <> $2 AND voided IS NULL";
+    sql::execute(&**tx, void, bind![uid, digest, tx.now()]).await?;
+    Ok(())
+}
+
+/// Ends a request. Errors with `Refused` when it has ended, or the quorum is not met.
+pub async fn end(tx: &Tx, uid: &str, state: State) -> Result<()> {
+    let update = "UPDATE transition_requests SET state = $2, updated = $3 WHERE uid = $1";
+    sql::execute(&**tx, update, bind![uid, state.as_str(), tx.now()]).await?;
+    Ok(())
+}
+
+/// Someone who asks, or asked.
+#[derive(Debug, Clone)]
+pub struct RequesterRow {
+    /// Whom four eyes count.
+    pub actor: Actor,
+    /// The user's name.
+    pub user_name: String,
+    /// Why.
+    pub comment: String,
+    /// Unix milliseconds.
+    pub created: i64,
+    /// Unix milliseconds.
+    pub withdrawn: Option<i64>,
+}
+
+/// Those who asked for a request, the first first.
+pub async fn requesters<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Vec<RequesterRow>> {
+    let query = "SELECT r.person_uid, r.issuer_person_uid, u.name, r.comment, r.created, r.withdrawn FROM request_requesters r \
+                 JOIN users u ON u.uid = r.user_uid WHERE r.request_uid = $1 ORDER BY r.created, u.name";
+    let read = |row: &sql::Row| {
+        Ok(RequesterRow {
+            actor: Actor { person: row.get(0)?, issuer: row.get(1)? },
+            user_name: row.get(2)?,
+            comment: row.get(3)?,
+            created: row.get(4)?,
+            withdrawn: row.get(5)?,
+        })
+    };
+    sql::all(on, query, bind![uid]).await?.iter().map(read).collect()
+}
+
+/// Adds a requester; one who withdrew asks again.
+pub async fn insert_requester(tx: &Tx, uid: &str, actor: &Actor, user_uid: &str, comment: &str) -> Result<()> {
+    let again = "UPDATE request_requesters SET withdrawn = NULL, comment = $3 WHERE request_uid = $1 AND person_uid = $2 AND withdrawn IS NOT NULL";
+    if sql::execute(&**tx, again, bind![uid, actor.person.as_str(), comment]).await? > 0 {
+        return Ok(());
+    }
+    let insert = "INSERT INTO request_requesters (request_uid, person_uid, issuer_person_uid, user_uid, comment, created) VALUES ($1, $2, $3, $4, $5, $6)";
+    let values = bind![uid, actor.person.as_str(), actor.issuer.clone(), user_uid, comment, tx.now()];
+    sql::execute(&**tx, insert, values).await?;
+    Ok(())
+}
+
+/// Notes that a requester withdrew.
+pub async fn withdraw(tx: &Tx, uid: &str, person: &str) -> Result<()> {
+    let update = "UPDATE request_requesters SET withdrawn = $3 WHERE request_uid = $1 AND person_uid = $2";
+    sql::execute(&**tx, update, bind![uid, person, tx.now()]).await?;
+    Ok(())
+}
+
+/// A decision.
+#[derive(Debug, Clone)]
+pub struct DecisionRow {
+    /// Whom four eyes count.
+    pub actor: Actor,
+    /// The user's id; read back as the user's name.
+    pub user: String,
+    /// Approval or rejection.
+    pub approved: bool,
+    /// Why.
+    pub comment: String,
+    /// What was seen.
+    pub evidence_digest: String,
+    /// The gate's version.
+    pub gate_version: i64,
+    /// Made with a token of the command line.
+    pub command_line: bool,
+    /// Unix milliseconds.
+    pub created: i64,
+    /// Unix milliseconds.
+    pub voided: Option<i64>,
+}
+
+/// The decisions on a request, the first first; `user` is the user's name.
+pub async fn decisions<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Vec<DecisionRow>> {
+    let query = "SELECT d.person_uid, d.issuer_person_uid, u.name, d.kind, d.comment, d.evidence_digest, d.gate_version, d.command_line, \
+                 d.created, d.voided FROM request_decisions d JOIN users u ON u.uid = d.user_uid WHERE d.request_uid = $1 ORDER BY d.created, d.uid";
+    let read = |row: &sql::Row| {
+        let kind: String = row.get(3)?;
+        Ok(DecisionRow {
+            actor: Actor { person: row.get(0)?, issuer: row.get(1)? },
+            user: row.get(2)?,
+            approved: kind == "APPROVED",
+            comment: row.get(4)?,
+            evidence_digest: row.get(5)?,
+            gate_version: row.get(6)?,
+            command_line: row.get(7)?,
+            created: row.get(8)?,
+            voided: row.get(9)?,
+        })
+    };
+    sql::all(on, query, bind![uid]).await?.iter().map(read).collect()
+}
+
+/// Inserts a decision; `user` is the user's id. Errors with `Refused` for a requester, with `Duplicate`
+/// for a person who has decided.
+pub async fn insert_decision(tx: &Tx, uid: &str, decision: &DecisionRow) -> Result<()> {
+    let insert = "INSERT INTO request_decisions (uid, request_uid, person_uid, issuer_person_uid, user_uid, kind, comment, evidence_digest, \
+                  gate_version, command_line, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let kind = if decision.approved { "APPROVED" } else { "REJECTED" };
+    let values = bind![
+        crate::clock::new_uid(), uid, decision.actor.person.as_str(), decision.actor.issuer.clone(), decision.user.as_str(), kind,
+        decision.comment.as_str(), decision.evidence_digest.as_str(), decision.gate_version, decision.command_line, tx.now()
+    ];
+    sql::execute(&**tx, insert, values).await?;
+    Ok(())
+}
