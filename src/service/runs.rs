@@ -187,7 +187,8 @@ pub(super) async fn live(tx: &Tx, run_id: &str) -> Result<RunRow> {
     still_live(rows::by_run_id(&**tx, run_id).await?, run_id)
 }
 
-fn still_live(row: Option<RunRow>, run_id: &str) -> Result<RunRow> {
+/// A run that was found and is live, or the error that says what is in the way.
+pub(super) fn still_live(row: Option<RunRow>, run_id: &str) -> Result<RunRow> {
     let row = row.ok_or_else(|| absent(run_id))?;
     if row.active { Ok(row) } else { Err(deleted(run_id)) }
 }

@@ -257,18 +257,27 @@ pub async fn delete_model_version_tag(call: &Call, request: v1::DeleteModelVersi
 
 /// See the proto.
 pub async fn get_model_version_download_uri(call: &Call, request: v1::GetModelVersionDownloadUriRequest) -> Result<v1::GetModelVersionDownloadUriResponse> {
-    let model = models::by_name(call, &request.name).await?;
+    let version = referred(call, ("name", &request.name), ("version", &request.version)).await?;
+    Ok(v1::GetModelVersionDownloadUriResponse { artifact_uri: download_uri(&version) })
+}
+
+/// The version that two fields of a request name: a model, and a number, a stage or an alias with `@`.
+pub(super) async fn referred(call: &Call, (name_field, name): (&str, &str), (field, written): (&str, &str)) -> Result<rows::VersionRow> {
+    text::required(name_field, name, limits::MODEL_NAME)?;
+    let reference = VersionRef::parse(field, written)?;
+    let model = models::by_name(call, name).await?;
     let on = call.store().reader();
-    let written = request.version.as_str();
-    let found = match VersionRef::parse("version", written)? {
+    let found = match reference {
         VersionRef::Alias(alias) => rows::by_alias(on, &model.uid, &alias).await?,
         VersionRef::Stage(stage) => rows::in_stage(on, &model.uid, stage).await?.into_iter().next(),
         VersionRef::Number(number) => rows::by_number(on, &model.uid, number.into()).await?,
     };
-    let version = found.ok_or_else(|| absent(&request.name, written))?;
-    let inside = version.source_digest != UNVERIFIED;
-    let artifact_uri = if inside { format!("mlflow-artifacts:/versions/{}", version.uid) } else { version.source };
-    Ok(v1::GetModelVersionDownloadUriResponse { artifact_uri })
+    found.ok_or_else(|| absent(name, written))
+}
+
+/// Where a version's files are: an address that names the version, or the source when that lies elsewhere.
+pub(super) fn download_uri(version: &rows::VersionRow) -> String {
+    if version.source_digest == UNVERIFIED { version.source.clone() } else { format!("mlflow-artifacts:/versions/{}", version.uid) }
 }
 
 /// See the proto.

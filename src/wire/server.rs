@@ -23,6 +23,7 @@ use tonic::service::Routes;
 use tower::ServiceExt;
 
 use super::grpc::Surface;
+use super::request_body::RequestBody;
 use crate::access::Access;
 use crate::contract::{DESCRIPTOR_SET, OPERATIONS, add_services};
 
@@ -142,7 +143,8 @@ where
         .initial_connection_window_size(4 * 1024 * 1024);
     let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
-        request.map(axum::body::Body::new)
+        let version = request.version();
+        request.map(|body| axum::body::Body::new(RequestBody::new(body, version)))
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     if let Err(error) = watcher.watch(connection.into_owned()).await {
