@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".stagegate.v1.UploadArtifactRequest.chunk")
-        .bytes(".stagegate.v1.DownloadArtifactResponse.part.chunk")
+        .bytes(".stagegate.v1.DownloadArtifactResponse.chunk")
         .bytes(".stagegate.v1.ExportLedgerResponse.chunk")
         .include_file("contract.rs")
         .compile_fds(compiler.file_descriptor_set())?;

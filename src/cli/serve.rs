@@ -15,7 +15,7 @@ use crate::wire::server::{self, Server};
 pub async fn serve(data: &DataOptions, options: &ServeOptions) -> Result<(), Failure> {
     log();
     options.check()?;
-    let store = setup::store(data).await?;
+    let store = setup::store(data).await?.with_blobs(setup::blobs(data).await?);
     let access = setup::access(data, &store).await?;
     service::ensure_default_experiment(&store).await?;
     let admin = service::ensure_admin(&access, std::env::var("STAGEGATE_ADMIN_PASSWORD").ok()).await?;

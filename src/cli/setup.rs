@@ -8,6 +8,7 @@ use super::Failure;
 use crate::access::{Access, Call, Caller, Credential, MasterKey};
 use crate::config::DataOptions;
 use crate::contract;
+use crate::store::blobs::Blobs;
 use crate::store::{self, Store};
 
 /// Opens the database, its schema up to date; makes the data folder when it is not there.
@@ -20,6 +21,11 @@ pub async fn store(data: &DataOptions) -> Result<Store, Failure> {
         .map_err(|error| format!("data folder {}: {error}", folder.display()))?;
     let url = data.database();
     Store::open(&url).await.map_err(|error| format!("cannot open the database {}: {error}", without_password(&url)).into())
+}
+
+/// Opens the place of the artifacts' bytes.
+pub async fn blobs(data: &DataOptions) -> Result<Blobs, Failure> {
+    Ok(Blobs::open(data.artifacts(), &data.folder().join("artifacts")).await?)
 }
 
 /// Opens the keys of a database.

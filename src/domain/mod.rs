@@ -19,3 +19,4 @@ pub mod search;
 pub mod source;
 pub mod stage;
 pub mod text;
+pub mod version_ref;

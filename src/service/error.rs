@@ -5,6 +5,7 @@ use crate::contract::Permission;
 use crate::domain::field::{FieldError, Invalid};
 use crate::domain::request::Refusal;
 use crate::domain::search::SearchError;
+use crate::store::blobs::BlobError;
 use crate::store::{StoreError, WriteError};
 
 /// The error of every service function.
@@ -128,6 +129,19 @@ impl From<StoreError> for Error {
             }
             StoreError::Refused(what) => refused_by_database(&what),
             other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<BlobError> for Error {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Full => Self::Unavailable("the artifact store is full; nothing was kept".to_owned()),
+            BlobError::Unavailable(what) => {
+                tracing::error!(%what, "the artifact store is not available");
+                Self::Unavailable("the artifact store is not available".to_owned())
+            }
+            BlobError::NotFound(_) | BlobError::Unusable(_) => Self::Internal(error.to_string()),
         }
     }
 }

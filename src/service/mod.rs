@@ -3,6 +3,10 @@
 //! own messages.
 
 mod comments;
+mod artifact_download;
+mod artifact_upload;
+mod artifacts;
+mod batch;
 mod error;
 mod evidence;
 mod experiments;
@@ -17,6 +21,12 @@ mod paging;
 mod protection;
 mod requests;
 mod tokens;
+mod inputs;
+mod log_stream;
+mod metrics;
+mod run_search;
+mod run_values;
+mod runs;
 mod upkeep;
 mod users;
 mod versions;
@@ -28,6 +38,9 @@ use futures::Stream;
 
 use crate::store::{Body, Store};
 
+pub use artifact_download::*;
+pub use artifact_upload::*;
+pub use artifacts::*;
 pub use error::{Error, FOUR_EYES, PERMISSION_MISSING};
 pub use comments::*;
 pub use experiments::*;
@@ -39,6 +52,12 @@ pub use models::*;
 pub use moves::*;
 pub use requests::*;
 pub use tokens::*;
+pub use inputs::*;
+pub use log_stream::*;
+pub use metrics::*;
+pub use run_search::*;
+pub use run_values::*;
+pub use runs::*;
 pub use upkeep::tend_ledger;
 pub use users::*;
 pub use versions::*;

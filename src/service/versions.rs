@@ -12,6 +12,7 @@ use crate::domain::access::{Object, ObjectClass, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::search::{Entity, PROMPT_TAG, PromptScope, parse_filter, parse_order_by, prompt_rule};
 use crate::domain::source::{self, Source};
+use crate::domain::version_ref::VersionRef;
 use crate::domain::{ids, limits, manifest, stage, text};
 use crate::store::artifacts::{self, ManifestFile};
 use crate::store::models::ModelRow;
@@ -89,7 +90,7 @@ struct Origin {
 impl Origin {
     fn digest(&self) -> String {
         let Some(files) = &self.files else { return UNVERIFIED.to_owned() };
-        let files: Vec<_> = files.iter().map(|(path, _, size, sha256)| (path.clone(), *size, sha256.clone())).collect();
+        let files: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.size, file.sha256.as_str())).collect();
         manifest::digest(&files)
     }
 }
@@ -259,12 +260,10 @@ pub async fn get_model_version_download_uri(call: &Call, request: v1::GetModelVe
     let model = models::by_name(call, &request.name).await?;
     let on = call.store().reader();
     let written = request.version.as_str();
-    let found = if let Some(alias) = written.strip_prefix('@') {
-        rows::by_alias(on, &model.uid, alias).await?
-    } else if let Ok(stage) = stage::stage("version", written) {
-        rows::in_stage(on, &model.uid, stage).await?.into_iter().next()
-    } else {
-        rows::by_number(on, &model.uid, ids::version_number("version", written)?.into()).await?
+    let found = match VersionRef::parse("version", written)? {
+        VersionRef::Alias(alias) => rows::by_alias(on, &model.uid, &alias).await?,
+        VersionRef::Stage(stage) => rows::in_stage(on, &model.uid, stage).await?.into_iter().next(),
+        VersionRef::Number(number) => rows::by_number(on, &model.uid, number.into()).await?,
     };
     let version = found.ok_or_else(|| absent(&request.name, written))?;
     let inside = version.source_digest != UNVERIFIED;

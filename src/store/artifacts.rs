@@ -1,51 +1,261 @@
-//! Files of runs and versions: which path leads to which bytes.
+//! Which files runs and versions have: rows that lead from a path to a blob.
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, Value};
 
-use super::{StoreError, Tx, sql};
+use super::blobs::Blob;
+use super::{StoreError, Tx, WORKSPACE, is_sqlite, sql};
 use crate::bind;
+use crate::domain::text::canonical_name;
+use crate::domain::version_ref::VersionRef;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-/// A file of a version: relative path, blob, size and SHA-256.
-pub type ManifestFile = (String, String, i64, String);
+/// Rows that one statement takes.
+const ROWS: usize = 400;
 
-/// The files of a run at or below a path, with paths relative to it. A file named by its own path gets
-/// its base name.
-pub async fn manifest_of_run<C: ConnectionTrait>(on: &C, run: i64, path: &str) -> Result<Vec<ManifestFile>> {
-    let query = "SELECT a.path, b.uid, b.size, b.sha256 FROM run_artifacts a JOIN blobs b ON b.uid = a.blob_uid \
-                 WHERE a.run = $1 AND (a.path = $2 OR $2 = '' OR SUBSTR(a.path, 1, LENGTH($2) + 1) = $2 || '/') ORDER BY a.path";
-    let relative = |full: String| match full.strip_prefix(path).map(|rest| rest.trim_start_matches('/')) {
-        Some("") | None => full.rsplit('/').next().unwrap_or(&full).to_owned(),
-        Some(rest) => rest.to_owned(),
+/// What artifacts need to know of a run.
+#[derive(Debug, Clone)]
+pub struct RunRow {
+    /// Internal.
+    pub id: i64,
+    /// The run's name.
+    pub name: String,
+    /// Not deleted.
+    pub active: bool,
+    /// Its experiment.
+    pub experiment: i64,
+}
+
+/// What artifacts need to know of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRow {
+    /// Immutable.
+    pub uid: String,
+    /// Counts up from 1.
+    pub number: i64,
+    /// The registered model's name as shown.
+    pub model: String,
+}
+
+/// Whose files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// A run's, by its internal id.
+    Run(i64),
+    /// A version's, by its uid.
+    Version(String),
+}
+
+impl Owner {
+    /// Table, key column and key.
+    fn rows(&self) -> (&'static str, &'static str, Value) {
+        match self {
+            Self::Run(id) => ("run_artifacts", "run", (*id).into()),
+            Self::Version(uid) => ("version_artifacts", "version_uid", uid.as_str().into()),
+        }
+    }
+}
+
+/// A file of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestFile {
+    /// Relative to the manifest's root.
+    pub path: String,
+    /// The blob's uid.
+    pub blob: String,
+    /// Bytes.
+    pub size: i64,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+}
+
+/// A file or folder directly below a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// The last segment of its path.
+    pub name: String,
+    /// Whether it is a folder.
+    pub is_dir: bool,
+    /// Bytes; 0 for folders.
+    pub size: i64,
+    /// SHA-256 in hexadecimal; empty for folders.
+    pub sha256: String,
+}
+
+/// A run by its id.
+pub async fn run<C: ConnectionTrait>(on: &C, run_id: &str) -> Result<Option<RunRow>> {
+    read_run(on, run_id, "").await
+}
+
+/// A run by its id, held so that nobody else changes its files or copies them before this write ends.
+pub async fn run_for_change(tx: &Tx, run_id: &str) -> Result<Option<RunRow>> {
+    let hold = if is_sqlite(&**tx) { "" } else { " FOR NO KEY UPDATE" };
+    read_run(&**tx, run_id, hold).await
+}
+
+async fn read_run<C: ConnectionTrait>(on: &C, run_id: &str, hold: &str) -> Result<Option<RunRow>> {
+    let query = format!("SELECT id, name, active, experiment FROM runs WHERE run_id = $1{hold}");
+    let row = sql::first(on, &query, bind![run_id]).await?;
+    row.map(|row| Ok(RunRow { id: row.get(0)?, name: row.get(1)?, active: row.get(2)?, experiment: row.get(3)? })).transpose()
+}
+
+/// The live version that a reference leads to, in a live model.
+pub async fn version<C: ConnectionTrait>(on: &C, model: &str, reference: &VersionRef) -> Result<Option<VersionRow>> {
+    let (condition, value) = match reference {
+        VersionRef::Number(number) => ("v.version = $3", Value::from(i64::from(*number))),
+        VersionRef::Stage(stage) => ("v.current_stage = $3", Value::from(*stage)),
+        VersionRef::Alias(alias) => {
+            ("v.uid = (SELECT a.version_uid FROM model_aliases a WHERE a.model_uid = m.uid AND a.alias = $3)", Value::from(alias.as_str()))
+        }
     };
-    sql::all(on, query, bind![run, path])
-        .await?
-        .iter()
-        .map(|row| Ok((relative(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?)))
-        .collect()
+    let query = format!(
+        "SELECT v.uid, v.version, m.name FROM registered_models m JOIN model_versions v ON v.model_uid = m.uid \
+         WHERE m.workspace_id = $1 AND m.canonical_name = $2 AND m.deleted IS NULL AND v.deleted IS NULL AND {condition} \
+         ORDER BY v.version DESC LIMIT 1"
+    );
+    let mut values: Vec<Value> = bind![WORKSPACE, canonical_name(model)].into();
+    values.push(value);
+    let row = sql::first(on, &query, values).await?;
+    row.map(|row| Ok(VersionRow { uid: row.get(0)?, number: row.get(1)?, model: row.get(2)? })).transpose()
+}
+
+/// The file at a path.
+pub async fn file<C: ConnectionTrait>(on: &C, owner: &Owner, path: &str) -> Result<Option<Blob>> {
+    let (table, key, id) = owner.rows();
+    let query = format!("SELECT b.uid, b.size, b.sha256 FROM {table} f JOIN blobs b ON b.uid = f.blob_uid WHERE f.{key} = $1 AND f.path = $2");
+    let row = sql::first(on, &query, [id, path.into()]).await?;
+    row.map(|row| Ok(Blob { uid: row.get(0)?, size: row.get(1)?, sha256: row.get(2)? })).transpose()
+}
+
+/// Files and folders directly below a folder, empty for the root, in the order of their names' bytes and
+/// behind the name `after`.
+pub async fn children<C: ConnectionTrait>(on: &C, owner: &Owner, folder: &str, after: &str, limit: u64) -> Result<Vec<Child>> {
+    let (table, key, id) = owner.rows();
+    let (slash, bytewise) = if is_sqlite(on) { ("INSTR(rest, '/')", "") } else { ("STRPOS(rest, '/')", "COLLATE \"C\"") };
+    let (first, end) = bounds(folder);
+    // Positions in texts are counted from 1, in characters.
+    let rest = if folder.is_empty() { 1 } else { i32::try_from(first.chars().count() + 1).unwrap_or(i32::MAX) };
+    let query = format!(
+        "SELECT name, MIN(leaf), MAX(size), MAX(sha256) FROM (\
+           SELECT CASE WHEN {slash} > 0 THEN SUBSTR(rest, 1, {slash} - 1) ELSE rest END {bytewise} AS name, \
+             CAST(CASE WHEN {slash} > 0 THEN 0 ELSE 1 END AS BIGINT) AS leaf, \
+             CASE WHEN {slash} > 0 THEN 0 ELSE size END AS size, CASE WHEN {slash} > 0 THEN '' ELSE sha256 END AS sha256 \
+           FROM (SELECT SUBSTR(f.path, $4) AS rest, b.size, b.sha256 FROM {table} f JOIN blobs b ON b.uid = f.blob_uid \
+                 WHERE f.{key} = $1 AND f.path > $2 AND ($3 = '' OR f.path < $3)) below\
+         ) entries WHERE name > $5 GROUP BY name ORDER BY name LIMIT $6"
+    );
+    let values = [id, first.into(), end.into(), rest.into(), after.into(), limit.cast_signed().into()];
+    let read = |row: &sql::Row| Ok(Child { name: row.get(0)?, is_dir: row.get::<i64>(1)? == 0, size: row.get(2)?, sha256: row.get(3)? });
+    sql::all(on, &query, values).await?.iter().map(read).collect()
+}
+
+/// Between these two lie the paths below a folder: `a/` and `a0`, for `0` comes next to `/`. Below the root
+/// lie all, and no end is given.
+fn bounds(folder: &str) -> (String, String) {
+    if folder.is_empty() { (String::new(), String::new()) } else { (format!("{folder}/"), format!("{folder}0")) }
+}
+
+/// A path of the run that keeps a file from lying at `path`: a file where it needs a folder, or any file
+/// below it.
+pub async fn obstacle<C: ConnectionTrait>(on: &C, run: i64, path: &str) -> Result<Option<String>> {
+    let above: Vec<&str> = path.match_indices('/').map(|(end, _)| &path[..end]).collect();
+    let (first, end) = bounds(path);
+    let mut condition = "path > $2 AND path < $3".to_owned();
+    let mut values: Vec<Value> = bind![run, first, end].into();
+    if !above.is_empty() {
+        condition.push_str(&format!(" OR path IN {}", sql::rows_of(4, 1, above.len())));
+        values.extend(above.into_iter().map(Value::from));
+    }
+    let query = format!("SELECT path FROM run_artifacts WHERE run = $1 AND ({condition}) ORDER BY path LIMIT 1");
+    sql::first(on, &query, values).await?.map(|row| row.get(0)).transpose()
+}
+
+/// Makes a blob the run's file at a path.
+pub async fn put(tx: &Tx, run: i64, path: &str, blob: &Blob) -> Result<()> {
+    let insert = "INSERT INTO blobs (uid, size, sha256, created) VALUES ($1, $2, $3, $4)";
+    sql::execute(&**tx, insert, bind![blob.uid.as_str(), blob.size, blob.sha256.as_str(), tx.now()]).await?;
+    let upsert = "INSERT INTO run_artifacts (run, path, blob_uid) VALUES ($1, $2, $3) \
+                  ON CONFLICT (run, path) DO UPDATE SET blob_uid = excluded.blob_uid";
+    sql::execute(&**tx, upsert, bind![run, path, blob.uid.as_str()]).await?;
+    Ok(())
+}
+
+/// Takes the file at a path, or all files below it, from a run, and gives what was there by their whole paths.
+pub async fn take(tx: &Tx, run: i64, path: &str) -> Result<Vec<ManifestFile>> {
+    let (first, end) = bounds(path);
+    let found = files(&**tx, "f.run = $1 AND (f.path = $2 OR f.path > $3 AND f.path < $4)", bind![run, path, first.as_str(), end.as_str()]).await?;
+    let delete = "DELETE FROM run_artifacts WHERE run = $1 AND (path = $2 OR path > $3 AND path < $4)";
+    sql::execute(&**tx, delete, bind![run, path, first, end]).await?;
+    Ok(found)
+}
+
+/// Forgets those of the blobs that no run and no version refers to, and gives their uids. Their bytes can be
+/// deleted once the write is committed.
+pub async fn forget_unused(tx: &Tx, blobs: &[String]) -> Result<Vec<String>> {
+    let mut forgotten = Vec::new();
+    for chunk in blobs.chunks(ROWS) {
+        let delete = format!(
+            "DELETE FROM blobs WHERE uid IN {} \
+             AND NOT EXISTS (SELECT 1 FROM run_artifacts r WHERE r.blob_uid = blobs.uid) \
+             AND NOT EXISTS (SELECT 1 FROM version_artifacts v WHERE v.blob_uid = blobs.uid) RETURNING uid",
+            sql::rows_of(1, 1, chunk.len())
+        );
+        for row in sql::all(&**tx, &delete, chunk.iter().map(|uid| Value::from(uid.as_str()))).await? {
+            forgotten.push(row.get(0)?);
+        }
+    }
+    Ok(forgotten)
+}
+
+/// The files of a run below a folder, empty for all, or the one file at that path, by paths relative to it; a
+/// single file gets its base name. Within a write on PostgreSQL they stay as they are until it ends.
+pub async fn manifest_of_run<C: ConnectionTrait>(on: &C, run: i64, path_prefix: &str) -> Result<Vec<ManifestFile>> {
+    if !is_sqlite(on) {
+        sql::first(on, "SELECT id FROM runs WHERE id = $1 FOR SHARE", bind![run]).await?;
+    }
+    if path_prefix.is_empty() {
+        return files(on, "f.run = $1", bind![run]).await;
+    }
+    let (first, end) = bounds(path_prefix);
+    let mut found = files(on, "f.run = $1 AND (f.path = $2 OR f.path > $3 AND f.path < $4)", bind![run, path_prefix, first.as_str(), end]).await?;
+    for file in &mut found {
+        let relative = match file.path.strip_prefix(&first) {
+            Some(below) => below,
+            None => file.path.rsplit_once('/').map_or(file.path.as_str(), |(_, name)| name),
+        };
+        file.path = relative.to_owned();
+    }
+    Ok(found)
 }
 
 /// The files of a version.
 pub async fn manifest_of_version<C: ConnectionTrait>(on: &C, version_uid: &str) -> Result<Vec<ManifestFile>> {
-    let query = "SELECT a.path, b.uid, b.size, b.sha256 FROM version_artifacts a JOIN blobs b ON b.uid = a.blob_uid \
-                 WHERE a.version_uid = $1 ORDER BY a.path";
-    sql::all(on, query, bind![version_uid])
-        .await?
-        .iter()
-        .map(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .collect()
+    let query = "SELECT f.path, b.uid, b.size, b.sha256 FROM version_artifacts f JOIN blobs b ON b.uid = f.blob_uid \
+                 WHERE f.version_uid = $1 ORDER BY f.path";
+    sql::all(on, query, bind![version_uid]).await?.iter().map(manifest_file).collect()
 }
 
-/// Inserts a version's files.
-pub async fn insert_manifest(tx: &Tx, version_uid: &str, files: &[ManifestFile]) -> Result<()> {
-    for chunk in files.chunks(100) {
-        let insert = format!(
-            "INSERT INTO version_artifacts (version_uid, path, blob_uid) VALUES {}",
-            sql::rows_of(1, chunk.len(), 3)
-        );
-        let values = chunk.iter().flat_map(|(path, blob, ..)| bind![version_uid, path.as_str(), blob.as_str()]);
+/// Gives a new version its files. They never change after that.
+pub async fn insert_manifest(tx: &Tx, version_uid: &str, manifest: &[ManifestFile]) -> Result<()> {
+    for chunk in manifest.chunks(ROWS) {
+        let insert = format!("INSERT INTO version_artifacts (version_uid, path, blob_uid) VALUES {}", sql::rows_of(1, chunk.len(), 3));
+        let values = chunk.iter().flat_map(|file| bind![version_uid, file.path.as_str(), file.blob.as_str()]);
         sql::execute(&**tx, &insert, values).await?;
     }
     Ok(())
 }
+
+async fn files<C: ConnectionTrait>(on: &C, condition: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<ManifestFile>> {
+    let query = format!(
+        "SELECT f.path, b.uid, b.size, b.sha256 FROM run_artifacts f JOIN blobs b ON b.uid = f.blob_uid WHERE {condition} ORDER BY f.path"
+    );
+    sql::all(on, &query, values).await?.iter().map(manifest_file).collect()
+}
+
+fn manifest_file(row: &sql::Row) -> Result<ManifestFile> {
+    Ok(ManifestFile { path: row.get(0)?, blob: row.get(1)?, size: row.get(2)?, sha256: row.get(3)? })
+}
+
+#[cfg(test)]
+#[path = "artifacts_tests.rs"]
+mod tests;

@@ -5,10 +5,14 @@
 pub mod access;
 pub mod artifacts;
 pub mod comments;
+pub mod blobs;
+mod bulk;
 pub mod error;
 pub mod evidence;
 pub mod experiments;
+pub mod inputs;
 pub mod ledger;
+pub mod metrics;
 pub mod ledger_check;
 pub mod ledger_feed;
 pub mod ledger_filter;
@@ -21,9 +25,14 @@ pub mod requests;
 pub mod search;
 pub mod sql;
 pub mod versions;
+pub mod run_values;
+pub mod runs;
+#[cfg(test)]
+pub(crate) mod testing;
 mod write;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend};
@@ -50,6 +59,8 @@ pub struct Store {
     engine: Engine,
     reader: DatabaseConnection,
     writer: write::Writer,
+    blobs: Option<blobs::Blobs>,
+    metric_names: Arc<metrics::Names>,
     feed: ledger_feed::LedgerFeed,
 }
 
@@ -76,7 +87,7 @@ impl Store {
         if url.starts_with("sqlite:") {
             let writer = Database::connect(sqlite_options(url, 1)).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
-            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), feed: ledger_feed::LedgerFeed::new() };
+            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
             store.check_sqlite().await?;
             return Ok(store);
         }
@@ -88,9 +99,20 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
         let pool = Database::connect(options).await?;
-        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::Postgres(pool), feed: ledger_feed::LedgerFeed::new() };
+        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::postgres(pool), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
         store.check_postgres().await?;
         Ok(store)
+    }
+
+    /// The same store, with a place for the bytes of artifacts.
+    #[must_use]
+    pub fn with_blobs(self, blobs: blobs::Blobs) -> Self {
+        Self { blobs: Some(blobs), ..self }
+    }
+
+    /// Where the bytes of artifacts lie. Errors where none was opened: commands beside the server need none.
+    pub fn blobs(&self) -> Result<&blobs::Blobs, StoreError> {
+        self.blobs.as_ref().ok_or_else(|| StoreError::Internal("no artifact store was opened".to_owned()))
     }
 
     /// The kind of database.
@@ -122,6 +144,14 @@ impl Store {
         E: WriteError,
     {
         self.writer.write(input, body).await
+    }
+
+    fn writer(&self) -> &write::Writer {
+        &self.writer
+    }
+
+    fn metric_names(&self) -> &metrics::Names {
+        &self.metric_names
     }
 
     async fn check_sqlite(&self) -> Result<(), StoreError> {

@@ -64,6 +64,36 @@ pub fn rows_of(first: usize, rows: usize, columns: usize) -> String {
     text
 }
 
+/// The numbers of rows that wide statements come in. Few widths keep the cache of prepared statements warm.
+pub const WIDTHS: [usize; 6] = [1, 4, 16, 64, 256, 1_000];
+
+/// Cuts rows into runs for wide statements, each with the width of its statement. The last run may be
+/// shorter than its width, never less than half of it; [`padded`] fills it up.
+pub fn in_widths<T>(mut rows: &[T]) -> impl Iterator<Item = (usize, &[T])> {
+    std::iter::from_fn(move || {
+        let width = width_for(rows.len())?;
+        let (run, rest) = rows.split_at(width.min(rows.len()));
+        rows = rest;
+        Some((width, run))
+    })
+}
+
+fn width_for(rows: usize) -> Option<usize> {
+    let fits = |width: &&usize| **width <= rows.saturating_mul(2);
+    if rows == 0 {
+        return None;
+    }
+    // The narrowest that holds all, if that is half full; else the widest that is full.
+    let holds_all = WIDTHS.iter().find(|width| **width >= rows).filter(fits);
+    holds_all.or_else(|| WIDTHS.iter().rev().find(|width| **width <= rows)).copied()
+}
+
+/// The items of a run and, up to the width, its last one again. For statements to which a row that comes
+/// twice is as good as once.
+pub fn padded<T>(width: usize, run: &[T]) -> impl Iterator<Item = &T> {
+    run.iter().chain(std::iter::repeat(run.last()).flatten()).take(width)
+}
+
 /// Binds values: `bind![name, 5_i64]`.
 #[macro_export]
 macro_rules! bind {
@@ -75,5 +105,21 @@ mod tests {
     #[test]
     fn placeholders_count_on() {
         assert_eq!(super::rows_of(3, 2, 2), "($3, $4), ($5, $6)");
+    }
+
+    #[test]
+    fn wide_statements_take_every_row_and_are_at_least_half_full() {
+        for count in (0..70).chain([255, 256, 257, 500, 999, 1_000, 1_001, 2_500]) {
+            let rows: Vec<usize> = (0..count).collect();
+            let mut seen = Vec::new();
+            for (width, run) in super::in_widths(&rows) {
+                assert!(run.len() <= width && width <= 2 * run.len(), "{count}: {width} for {}", run.len());
+                let filled: Vec<usize> = super::padded(width, run).copied().collect();
+                assert_eq!(filled.len(), width);
+                assert!(filled.starts_with(run) && filled[run.len()..].iter().all(|row| Some(row) == run.last()));
+                seen.extend_from_slice(run);
+            }
+            assert_eq!(seen, rows);
+        }
     }
 }

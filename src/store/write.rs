@@ -12,17 +12,19 @@ use futures::future::BoxFuture;
 use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::{mpsc, oneshot};
 
+use super::bulk::{self, Waiting as WaitingPoints};
+use super::metrics::Logged;
 use super::{StoreError, WriteError};
 use crate::clock;
 
 /// Requests that wait for the SQLite writer; more of them wait at their callers.
-const QUEUE: usize = 1_024;
+pub(super) const QUEUE: usize = 1_024;
 /// Requests in one commit.
-const GROUP: usize = 256;
+pub(super) const GROUP: usize = 256;
 /// After this long without a pause other processes get a chance at the lock.
 const HOLD: Duration = Duration::from_millis(50);
 /// How often a write is tried on PostgreSQL before its conflict is reported.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 
 /// A write transaction. It ends with the write that it was handed to.
 pub struct Tx {
@@ -83,8 +85,14 @@ pub type Body<I, T, E> = for<'a> fn(&'a Tx, &'a I) -> BoxFuture<'a, Result<Recor
 /// Where writes go.
 #[derive(Clone)]
 pub(super) enum Writer {
-    Sqlite(mpsc::Sender<Box<dyn Job>>),
-    Postgres(DatabaseConnection),
+    Sqlite(mpsc::Sender<Work>),
+    Postgres { pool: DatabaseConnection, bulk: mpsc::Sender<WaitingPoints> },
+}
+
+/// What waits for the SQLite writer.
+pub(super) enum Work {
+    Job(Box<dyn Job>),
+    Points(WaitingPoints),
 }
 
 impl Writer {
@@ -93,6 +101,11 @@ impl Writer {
         let (sender, receiver) = mpsc::channel(QUEUE);
         tokio::spawn(drain(connection, receiver));
         Self::Sqlite(sender)
+    }
+
+    /// The writer of a PostgreSQL database.
+    pub(super) fn postgres(pool: DatabaseConnection) -> Self {
+        Self::Postgres { bulk: bulk::postgres(&pool), pool }
     }
 
     pub(super) async fn write<I, T, E>(&self, input: I, body: Body<I, T, E>) -> Result<T, E>
@@ -105,10 +118,11 @@ impl Writer {
             Self::Sqlite(queue) => {
                 let (reply, answer) = oneshot::channel();
                 let gone = |_| StoreError::Unavailable("the writer has stopped".to_owned());
-                queue.send(Box::new(Waiting { input, body, outcome: None, reply })).await.map_err(|_| gone(()))?;
+                let job = Work::Job(Box::new(Waiting { input, body, outcome: None, reply }));
+                queue.send(job).await.map_err(|_| gone(()))?;
                 answer.await.map_err(|_| gone(()))?
             }
-            Self::Postgres(pool) => write_alone(pool, &input, body).await,
+            Self::Postgres { pool, .. } => write_alone(pool, &input, body).await,
         }
     }
 }
@@ -155,7 +169,8 @@ where
     }
 }
 
-fn copy(error: &StoreError) -> StoreError {
+/// The same error for a further caller.
+pub(super) fn copy(error: &StoreError) -> StoreError {
     match error {
         StoreError::Conflict => StoreError::Conflict,
         StoreError::Unavailable(what) => StoreError::Unavailable(what.clone()),
@@ -175,13 +190,46 @@ async fn guarded<I, T, E: WriteError>(tx: &Tx, input: &I, body: Body<I, T, E>) -
         })
 }
 
-async fn drain(connection: DatabaseConnection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+/// What goes into one commit.
+#[derive(Default)]
+struct Group {
+    jobs: Vec<Box<dyn Job>>,
+    points: Vec<WaitingPoints>,
+    rows: usize,
+    logged: Vec<Logged>,
+}
+
+impl Group {
+    fn add(&mut self, work: Work) {
+        match work {
+            Work::Job(job) => self.jobs.push(job),
+            Work::Points(waiting) => {
+                self.rows += waiting.points();
+                self.points.push(waiting);
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.jobs.len() + self.points.len()
+    }
+
+    fn answer(self, committed: Result<(), &StoreError>) {
+        for job in self.jobs {
+            job.answer(committed);
+        }
+        bulk::answer(self.points, self.logged, committed);
+    }
+}
+
+async fn drain(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work>) {
     let mut since_pause = Instant::now();
     while let Some(first) = queue.recv().await {
-        let mut group = vec![first];
-        while group.len() < GROUP {
+        let mut group = Group::default();
+        group.add(first);
+        while group.len() < GROUP && group.rows < bulk::POINTS {
             match queue.try_recv() {
-                Ok(job) => group.push(job),
+                Ok(work) => group.add(work),
                 Err(_) => break,
             }
         }
@@ -189,9 +237,7 @@ async fn drain(connection: DatabaseConnection, mut queue: mpsc::Receiver<Box<dyn
         if let Err(error) = &committed {
             tracing::warn!(%error, writes = group.len(), "a group of writes was not committed");
         }
-        for job in group {
-            job.answer(committed.as_ref().map(|()| ()));
-        }
+        group.answer(committed.as_ref().map(|()| ()));
         if queue.is_empty() {
             since_pause = Instant::now();
         } else if since_pause.elapsed() > HOLD {
@@ -201,11 +247,29 @@ async fn drain(connection: DatabaseConnection, mut queue: mpsc::Receiver<Box<dyn
     }
 }
 
-async fn commit_group(connection: &DatabaseConnection, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, StoreError> {
     let options = TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..Default::default() };
-    let outer = connection.begin_with_options(options).await?;
+    Ok(connection.begin_with_options(options).await?)
+}
+
+async fn commit_group(connection: &DatabaseConnection, group: &mut Group) -> Result<(), StoreError> {
+    let mut outer = begin(connection).await?;
+    if group.jobs.is_empty() {
+        // Nothing else is in the transaction, so it needs no savepoint unless something goes wrong.
+        match bulk::shared(&outer, &group.points).await {
+            Ok(logged) => {
+                group.logged = logged;
+                return Ok(outer.commit().await?);
+            }
+            Err(error) => {
+                tracing::warn!(%error, requests = group.points.len(), "a group of metric points failed; trying one by one");
+                outer.rollback().await?;
+                outer = begin(connection).await?;
+            }
+        }
+    }
     let now = clock::now_ms();
-    for job in group {
+    for job in &mut group.jobs {
         let savepoint = Tx { transaction: outer.begin().await?, now };
         if job.run(&savepoint).await {
             savepoint.transaction.commit().await?;
@@ -213,8 +277,18 @@ async fn commit_group(connection: &DatabaseConnection, group: &mut [Box<dyn Job>
             savepoint.transaction.rollback().await?;
         }
     }
+    if !group.points.is_empty() {
+        group.logged = bulk::in_savepoints(&outer, &group.points).await?;
+    }
     outer.commit().await?;
     Ok(())
+}
+
+/// Waits before another attempt, longer each time, and not as long as the others that failed.
+pub(super) async fn pause(attempt: u32) {
+    let [jitter] = clock::random_bytes::<1>();
+    let pause = (1_u64 << attempt) * (64 + u64::from(jitter)) / 64;
+    tokio::time::sleep(Duration::from_millis(pause)).await;
 }
 
 async fn write_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, body: Body<I, T, E>) -> Result<T, E> {
@@ -223,11 +297,7 @@ async fn write_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, 
         attempt += 1;
         let outcome = attempt_alone(pool, input, body).await;
         match outcome {
-            Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
-                let [jitter] = clock::random_bytes::<1>();
-                let pause = (1_u64 << attempt) * (64 + u64::from(jitter)) / 64;
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-            }
+            Err(error) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
             outcome => return outcome,
         }
     }

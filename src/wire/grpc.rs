@@ -4,10 +4,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
+use tokio::time::timeout;
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
@@ -17,6 +18,9 @@ use crate::access::{Access, Arrival, Call};
 use crate::contract::{Operation, Subject};
 use crate::service::{Error, RequestStream, Result};
 use crate::clock;
+
+/// A client's stream must start within this time.
+const FIRST_MESSAGE: Duration = Duration::from_secs(30);
 
 /// A stream of answers as tonic wants it.
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = std::result::Result<T, Status>> + Send>>;
@@ -116,7 +120,8 @@ impl Surface {
 
     async fn admit_stream<I: Subject + Send + 'static>(&self, passage: &Passage, request: Request<Streaming<I>>) -> Result<(Call, I, RequestStream<I>)> {
         let (metadata, extensions, mut messages) = request.into_parts();
-        let first = messages.message().await.map_err(|status| broken(&status))?;
+        let silent = |_| Error::Cancelled("no first message came".to_owned());
+        let first = timeout(FIRST_MESSAGE, messages.message()).await.map_err(silent)?.map_err(|status| broken(&status))?;
         let first = first.ok_or_else(|| Error::invalid("stream", "ends without a first message"))?;
         let call = self.admit(passage, metadata, &extensions, &first).await?;
         let rest = messages.map(|message| message.map_err(|status| broken(&status))).boxed();

@@ -96,7 +96,8 @@ CREATE TABLE blobs (
 );
 CREATE TABLE run_artifacts (
     run BIGINT NOT NULL REFERENCES runs (id),
-    path TEXT NOT NULL,
+    path TEXT {bytewise} NOT NULL,
     blob_uid TEXT NOT NULL REFERENCES blobs (uid),
     PRIMARY KEY (run, path)
 ) {whole_row_key};
+CREATE INDEX run_artifacts_by_blob ON run_artifacts (blob_uid);

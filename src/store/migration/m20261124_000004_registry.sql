@@ -94,10 +94,11 @@ CREATE TABLE model_version_tags (
 -- A version's own manifest over the run's blobs.
 CREATE TABLE version_artifacts (
     version_uid TEXT NOT NULL REFERENCES model_versions (uid),
-    path TEXT NOT NULL,
+    path TEXT {bytewise} NOT NULL,
     blob_uid TEXT NOT NULL REFERENCES blobs (uid),
     PRIMARY KEY (version_uid, path)
 ) {whole_row_key};
+CREATE INDEX version_artifacts_by_blob ON version_artifacts (blob_uid);
 CREATE TABLE model_aliases (
     model_uid TEXT NOT NULL REFERENCES registered_models (uid),
     alias TEXT NOT NULL,

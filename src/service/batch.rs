@@ -1,0 +1,188 @@
+//! What runs log, checked and stored: metrics, params and tags, all of them or none.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::runs::{NAME_TAG, live, refused};
+use super::{Error, Result};
+use crate::access::Call;
+use crate::contract::v1;
+use crate::domain::field::{Check, FieldError};
+use crate::domain::{limits, metric_value, text};
+use crate::store::metrics::{self, Point, Points};
+use crate::store::{Recorded, Store, Tx, run_values, runs as rows};
+
+/// What one request logs to one run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Batch {
+    pub metrics: Vec<v1::Metric>,
+    pub params: Vec<v1::Param>,
+    pub tags: Vec<v1::Tag>,
+}
+
+impl Batch {
+    /// Checks everything; `path` stands before the fields in errors.
+    pub fn check(&self, check: &mut Check, path: &str) {
+        let list = |name: &str| format!("{path}{name}");
+        let (metrics, params, tags) = (list("metrics"), list("params"), list("tags"));
+        check.take(text::count(&metrics, self.metrics.len(), limits::BATCH_METRICS));
+        check.take(text::count(&params, self.params.len(), limits::BATCH_PARAMS));
+        check.take(text::count(&tags, self.tags.len(), limits::BATCH_TAGS));
+        for (index, item) in self.metrics.iter().take(limits::BATCH_METRICS).enumerate() {
+            check.take(within(&metrics, index, metric(item)));
+        }
+        let mut keys = HashSet::new();
+        for (index, item) in self.params.iter().take(limits::BATCH_PARAMS).enumerate() {
+            check.take(within(&params, index, param(item)));
+            if !keys.insert(&item.key) {
+                check.fail(FieldError::new(format!("{params}[{index}].key"), "stands in the list already; give each param once"));
+            }
+        }
+        for (index, item) in self.tags.iter().take(limits::BATCH_TAGS).enumerate() {
+            check.take(within(&tags, index, tag(item)));
+        }
+    }
+}
+
+/// Puts a list's path before the field of a violation. Costs nothing when there is none: batches are
+/// large and nearly always right.
+fn within<T>(path: &str, index: usize, result: std::result::Result<T, FieldError>) -> std::result::Result<T, FieldError> {
+    result.map_err(|error| FieldError::new(format!("{path}[{index}].{}", error.field), error.message))
+}
+
+/// Checks one point.
+pub(super) fn metric(metric: &v1::Metric) -> std::result::Result<(), FieldError> {
+    text::key("key", &metric.key)?;
+    if metric.value.is_none() {
+        return Err(text::missing("value"));
+    }
+    time("timestamp", metric.timestamp.ok_or_else(|| text::missing("timestamp"))?)
+}
+
+/// Checks one param.
+pub(super) fn param(param: &v1::Param) -> std::result::Result<(), FieldError> {
+    text::key("key", &param.key)?;
+    text::value("value", &param.value, limits::PARAM_VALUE)
+}
+
+/// Checks one tag. The tag that names the run has to be a name.
+pub(super) fn tag(tag: &v1::Tag) -> std::result::Result<(), FieldError> {
+    text::key("key", &tag.key)?;
+    if tag.key == NAME_TAG {
+        text::required("value", &tag.value, limits::RUN_NAME)?;
+        return text::label("value", &tag.value, limits::RUN_NAME);
+    }
+    text::value("value", &tag.value, limits::RUN_TAG_VALUE)
+}
+
+/// Checks a time in Unix milliseconds.
+pub(super) fn time(field: &str, time: i64) -> std::result::Result<(), FieldError> {
+    if time < 0 {
+        return Err(FieldError::new(field, format!("is {time}; must be in Unix milliseconds and not negative")));
+    }
+    Ok(())
+}
+
+/// Stores a checked batch durably. Metrics alone share statements with what others log at the same time.
+pub(super) async fn store(call: &Call, run_id: &str, batch: Batch) -> Result<()> {
+    let points = Points { run_id: run_id.to_owned(), points: points(call.store(), &batch.metrics).await? };
+    if batch.params.is_empty() && batch.tags.is_empty() {
+        return call.store().log_metrics(points).await.map_err(|error| refused(run_id, error));
+    }
+    let params: Vec<_> = batch.params.into_iter().map(|param| (param.key, param.value)).collect();
+    // Of equal keys the last one counts.
+    let tags: BTreeMap<_, _> = batch.tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
+    let tags: Vec<_> = tags.into_iter().collect();
+    call.store()
+        .write((points, params, tags), |tx, (points, params, tags)| {
+            Box::pin(async move { store_mixed(tx, points, params, tags).await.map(Recorded::outside_ledger) })
+        })
+        .await
+}
+
+async fn store_mixed(tx: &Tx, points: &Points, params: &[(String, String)], tags: &[(String, String)]) -> Result<()> {
+    let run = live(tx, &points.run_id).await?;
+    if !points.points.is_empty() {
+        for outcome in metrics::log(&**tx, &[points]).await? {
+            outcome.map_err(|error| refused(&points.run_id, error))?;
+        }
+    }
+    if let Some((index, stored)) = run_values::insert_params(tx, run.id, params).await? {
+        let message = format!(
+            "the param {:?} of the run {} has the value {stored:?} already, and params never change; log it under another key or in another run",
+            params[index].0, run.run_id
+        );
+        return Err(Error::invalid(&format!("params[{index}].value"), message));
+    }
+    set_tags(tx, run.id, tags).await
+}
+
+/// Sets tags; the one that names the run renames it.
+pub(super) async fn set_tags(tx: &Tx, run: i64, tags: &[(String, String)]) -> Result<()> {
+    run_values::set_tags(tx, run, tags).await?;
+    if let Some((_, name)) = tags.iter().find(|(key, _)| key == NAME_TAG) {
+        rows::rename(tx, run, name).await?;
+    }
+    Ok(())
+}
+
+/// Checked points in the form in which they are stored.
+async fn points(store: &Store, metrics: &[v1::Metric]) -> Result<Vec<Point>> {
+    let names: Vec<&str> = metrics.iter().map(|metric| metric.key.as_str()).collect();
+    let ids = store.metric_ids(&names).await?;
+    let point = |(metric, id): (&v1::Metric, i64)| Point {
+        metric: id,
+        time: metric.timestamp(),
+        step: metric.step,
+        value: metric_value::encode(metric.value()),
+    };
+    Ok(metrics.iter().zip(ids).map(point).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn violations(batch: &Batch) -> Vec<String> {
+        let mut check = Check::new();
+        batch.check(&mut check, "");
+        check.finish().map_or_else(|invalid| invalid.violations().iter().map(ToString::to_string).collect(), |()| Vec::new())
+    }
+
+    fn point(key: &str, value: Option<f64>, timestamp: Option<i64>) -> v1::Metric {
+        v1::Metric { key: key.to_owned(), value, timestamp, step: i64::MIN }
+    }
+
+    #[test]
+    fn every_legal_value_passes() {
+        let legal = |value| point("loss/train", Some(value), Some(0));
+        let batch = Batch {
+            metrics: [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN, -0.0].map(legal).into(),
+            params: vec![v1::Param { key: "a".to_owned(), value: String::new() }],
+            tags: vec![v1::Tag { key: NAME_TAG.to_owned(), value: "x".repeat(250) }],
+        };
+        assert_eq!(violations(&batch), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_error_names_the_item_and_its_field() {
+        let batch = Batch {
+            metrics: vec![point("a", Some(1.0), Some(1)), point("", None, None), point("a", None, Some(1)), point("a", Some(1.0), Some(-1))],
+            params: ["p", "p"].map(|key| v1::Param { key: key.to_owned(), value: "v".repeat(6_001) }).into(),
+            tags: vec![v1::Tag { key: NAME_TAG.to_owned(), value: " ".to_owned() }],
+        };
+        let found = violations(&batch);
+        let fields: Vec<&str> = found.iter().filter_map(|text| text.split(": ").next()).collect();
+        assert_eq!(
+            fields,
+            ["metrics[1].key", "metrics[2].value", "metrics[3].timestamp", "params[0].value", "params[1].value", "params[1].key", "tags[0].value"]
+        );
+    }
+
+    #[test]
+    fn lists_have_limits() {
+        let most = Batch { metrics: vec![point("a", Some(0.0), Some(0)); 1_000], ..Batch::default() };
+        assert_eq!(violations(&most), Vec::<String>::new());
+        let more = Batch { metrics: vec![point("a", Some(0.0), Some(0)); 1_001], ..Batch::default() };
+        assert_eq!(violations(&more), ["metrics: has 1001 items; at most 1000 are allowed"]);
+    }
+}

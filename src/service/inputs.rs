@@ -1,0 +1,114 @@
+//! Data sets that runs used.
+
+use std::collections::HashSet;
+
+use super::Result;
+use super::experiments::messages;
+use super::runs::live;
+use crate::access::Call;
+use crate::contract::v1;
+use crate::domain::field::Check;
+use crate::domain::{ids, limits, text};
+use crate::store::Recorded;
+use crate::store::inputs::{self as rows, Dataset, Input};
+
+/// See the proto.
+pub async fn log_inputs(call: &Call, request: v1::LogInputsRequest) -> Result<v1::LogInputsResponse> {
+    let mut check = Check::new();
+    check.take(ids::run_id("run_id", &request.run_id));
+    check.take(text::count("datasets", request.datasets.len(), limits::DATASETS));
+    for (index, input) in request.datasets.iter().take(limits::DATASETS).enumerate() {
+        check_input(&mut check, &format!("datasets[{index}]"), input);
+    }
+    check.finish()?;
+    let inputs: Vec<Input> = request.datasets.into_iter().filter_map(stored).collect();
+    call.store()
+        .write((request.run_id, inputs), |tx, (run_id, inputs)| {
+            Box::pin(async move {
+                let run = live(tx, run_id).await?;
+                rows::insert(tx, run.id, run.experiment, inputs).await?;
+                Ok::<_, super::Error>(Recorded::outside_ledger(()))
+            })
+        })
+        .await?;
+    Ok(v1::LogInputsResponse {})
+}
+
+fn check_input(check: &mut Check, path: &str, input: &v1::DatasetInput) {
+    check.take(text::count(&format!("{path}.tags"), input.tags.len(), limits::BATCH_TAGS));
+    let mut keys = HashSet::new();
+    for (index, tag) in input.tags.iter().take(limits::BATCH_TAGS).enumerate() {
+        let path = format!("{path}.tags[{index}]");
+        check.take(text::required(&format!("{path}.key"), &tag.key, limits::INPUT_TAG_KEY));
+        check.take(text::value(&format!("{path}.value"), &tag.value, limits::INPUT_TAG_VALUE));
+        check.require(keys.insert(&tag.key), &format!("{path}.key"), "stands in the list already; give each tag once");
+    }
+    let Some(dataset) = &input.dataset else {
+        check.fail(text::missing(&format!("{path}.dataset")));
+        return;
+    };
+    let field = |name: &str| format!("{path}.dataset.{name}");
+    check.take(text::required(&field("name"), &dataset.name, limits::DATASET_NAME));
+    check.take(text::required(&field("digest"), &dataset.digest, limits::DATASET_DIGEST));
+    check.take(text::required(&field("source_type"), &dataset.source_type, limits::DATASET_SOURCE));
+    check.take(text::required(&field("source"), &dataset.source, limits::DATASET_SOURCE));
+    check.take(text::value(&field("schema"), dataset.schema(), limits::DATASET_SCHEMA));
+    check.take(text::value(&field("profile"), dataset.profile(), limits::DATASET_PROFILE));
+}
+
+/// None for an input without a data set, which the check refuses.
+fn stored(input: v1::DatasetInput) -> Option<Input> {
+    let dataset = input.dataset?;
+    let dataset = Dataset {
+        name: dataset.name,
+        digest: dataset.digest,
+        source_type: dataset.source_type,
+        source: dataset.source,
+        schema: dataset.schema,
+        profile: dataset.profile,
+    };
+    Some(Input { dataset, tags: input.tags.into_iter().map(|tag| (tag.key, tag.value)).collect() })
+}
+
+/// An input as the contract has it.
+pub(super) fn shown(input: Input) -> v1::DatasetInput {
+    let dataset = v1::Dataset {
+        name: input.dataset.name,
+        digest: input.dataset.digest,
+        source_type: input.dataset.source_type,
+        source: input.dataset.source,
+        schema: input.dataset.schema,
+        profile: input.dataset.profile,
+    };
+    v1::DatasetInput { tags: messages(input.tags), dataset: Some(dataset) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_checked_as_a_whole() {
+        let violations = |input: &v1::DatasetInput| {
+            let mut check = Check::new();
+            check_input(&mut check, "datasets[0]", input);
+            check.finish().map_or_else(|invalid| invalid.violations().iter().map(|violation| violation.field.clone()).collect(), |()| Vec::new())
+        };
+        assert_eq!(violations(&v1::DatasetInput::default()), ["datasets[0].dataset"]);
+        let tag = |value: &str| v1::Tag { key: "k".to_owned(), value: value.to_owned() };
+        let dataset = v1::Dataset {
+            name: "n".to_owned(),
+            digest: "d".repeat(37),
+            source_type: "local".to_owned(),
+            source: "s".to_owned(),
+            ..v1::Dataset::default()
+        };
+        let mut input = v1::DatasetInput { tags: vec![tag("1"), tag(&"v".repeat(501))], dataset: Some(dataset) };
+        assert_eq!(violations(&input), ["datasets[0].tags[1].value", "datasets[0].tags[1].key", "datasets[0].dataset.digest"]);
+        input.tags.truncate(1);
+        if let Some(dataset) = &mut input.dataset {
+            dataset.digest.pop();
+        }
+        assert_eq!(violations(&input), Vec::<String>::new());
+    }
+}
