@@ -220,7 +220,7 @@ async fn an_export_verifies_without_the_server(house: House) {
     .unwrap();
     let report = checked.finish();
     assert!(report.sound(), "{report}");
-    assert_eq!((end, report.entries, report.checkpointed), (Some(1_209), 1_209, 1_208));
+    assert_eq!((end, report.entries, report.checkpointed, report.checkpoints), (Some(1_209), 1_209, 1_208, 2));
 }
 
 /// A change of the database, the row that it must be named by, and words of the finding.
