@@ -260,3 +260,7 @@ fn in_hex(hashes: &[Hash]) -> Vec<String> {
 fn fault(error: impl std::fmt::Display) -> Error {
     Error::Internal(format!("the ledger's tree: {error}"))
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+pub(super) mod tests;

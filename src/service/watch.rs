@@ -246,3 +246,7 @@ async fn admitted(call: &Call) -> Result<std::sync::Arc<Snapshot>> {
 fn something(visible: &Visibility) -> bool {
     !visible.none && (visible.all || visible.own || !visible.uids.is_empty() || !visible.patterns.is_empty())
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

@@ -17,8 +17,10 @@ const COLUMNS: &str = "e.entry_id, e.workspace_id, e.time, e.actor_id, e.actor_n
     e.outcome, e.reason, e.salt, e.payload, e.payload_digest";
 /// How many of them there are.
 const COLUMN_COUNT: usize = 20;
-/// Rows that one step of the sequencer or of the tree takes.
+/// Rows that one step of the sequencer takes.
 const STEP: u64 = 2_000;
+/// Rows that one checkpoint covers more than the one before it.
+const TREE_STEP: u64 = 5_000;
 /// The advisory lock of PostgreSQL that elects the sequencer.
 const SEQUENCER_LOCK: i64 = 0x5747_4154_4531;
 
@@ -98,7 +100,7 @@ pub async fn grow_tree(tx: &Tx, signer: &CheckpointSigner) -> Result<(u64, bool)
     let rows = sql::all(
         &**tx,
         "SELECT e.leaf_hash FROM ledger_positions p JOIN ledger_entries e ON e.id = p.entry WHERE p.position >= $1 ORDER BY p.position LIMIT $2",
-        bind![size.cast_signed(), STEP.cast_signed()],
+        bind![size.cast_signed(), TREE_STEP.cast_signed()],
     )
     .await?;
     if rows.is_empty() {
