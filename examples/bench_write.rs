@@ -249,7 +249,8 @@ impl Client for OurClient {
             if self.rows == 1 {
                 self.step += 1;
                 let (value, timestamp) = (Some(value(self.step)), Some(self.step));
-                let message = v1::LogMetricRequest { run_id, key: "loss".to_owned(), value, timestamp, step: self.step, ..Default::default() };
+                let message =
+                    v1::LogMetricRequest { run_id, key: "loss".to_owned(), value, timestamp, step: self.step, ..Default::default() };
                 self.client.log_metric(signed(message, &self.token)).await?;
             } else {
                 let metrics = points(&mut self.step, self.rows).map(|(key, step)| v1::Metric {
@@ -297,7 +298,11 @@ impl Raw {
         // One connection is the fastest way to write to SQLite.
         options.max_connections(if sqlite { 1 } else { u32::try_from(clients)? }).sqlx_logging(false).test_before_acquire(false);
         options.map_sqlx_sqlite_opts(|options| {
-            options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full).foreign_keys(true).statement_cache_capacity(512)
+            options
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .statement_cache_capacity(512)
         });
         let connection = Database::connect(options).await?;
         let query = Statement::from_string(connection.get_database_backend(), "SELECT COALESCE(MAX(run), 0) FROM metrics");
@@ -316,7 +321,10 @@ struct RawClient {
 
 impl Target for Raw {
     fn client(&self, rows: usize) -> BoxFuture<'_, Result<Box<dyn Client>>> {
-        let insert = format!("INSERT INTO metrics (run, metric, time, step, value) VALUES {} ON CONFLICT DO NOTHING", store::sql::rows_of(1, rows, 5));
+        let insert = format!(
+            "INSERT INTO metrics (run, metric, time, step, value) VALUES {} ON CONFLICT DO NOTHING",
+            store::sql::rows_of(1, rows, 5)
+        );
         let run = self.next_run.fetch_add(1, Ordering::Relaxed);
         let client = RawClient { connection: self.connection.clone(), insert, run, rows, step: 0 };
         Box::pin(async move { Ok(Box::new(client) as Box<dyn Client>) })

@@ -51,7 +51,9 @@ pub async fn tell(people: &mut People) -> Result<()> {
     let (version, size) = tokio::time::timeout(Duration::from_secs(20), deployment).await???;
     say(
         "Deployment",
-        &format!("The deployer, which was watching, heard of it and downloaded models:/{MODEL}/Production:\nversion {version}, model.json, {size} bytes."),
+        &format!(
+            "The deployer, which was watching, heard of it and downloaded models:/{MODEL}/Production:\nversion {version}, model.json, {size} bytes."
+        ),
     );
     Ok(())
 }
@@ -99,7 +101,11 @@ async fn review(max: &mut Clients) -> Result<String> {
         let tags: Vec<String> = version.tags.iter().map(|tag| format!("{}={}", tag.key, tag.value)).collect();
         println!(
             "    {whose:<10}  version {}  run {}  {}  [{}]  files {}",
-            version.version, &version.run_id[..8], metrics.join("  "), tags.join(", "), &version.source_digest[..12]
+            version.version,
+            &version.run_id[..8],
+            metrics.join("  "),
+            tags.join(", "),
+            &version.source_digest[..12]
         );
     }
     Ok(evidence.digest)
@@ -112,7 +118,8 @@ async fn show_stages(max: &mut Clients) -> Result<()> {
         ..v1::SearchModelVersionsRequest::default()
     };
     let versions = max.registry.search_model_versions(request).await?.into_inner().model_versions;
-    let shown: Vec<String> = versions.iter().map(|version| format!("version {} is in {}", version.version, version.current_stage)).collect();
+    let shown: Vec<String> =
+        versions.iter().map(|version| format!("version {} is in {}", version.version, version.current_stage)).collect();
     println!("  In one transaction: {}.", shown.join(", "));
     Ok(())
 }
@@ -125,9 +132,8 @@ async fn deployer_waits(deployer: &Clients) -> Result<JoinHandle<Result<(String,
     let mut events = deployer.ledger.watch_ledger(request).await?.into_inner();
     Ok(tokio::spawn(async move {
         while let Some(event) = events.next().await {
-            let promoted = |entry: &v1::LedgerEntry| {
-                entry.object_kind == "model_version" && entry.action.ends_with("/ApproveTransitionRequest")
-            };
+            let promoted =
+                |entry: &v1::LedgerEntry| entry.object_kind == "model_version" && entry.action.ends_with("/ApproveTransitionRequest");
             if event?.entries.iter().any(promoted) {
                 let (version, bytes) = download(&mut deployer, "Production", "model.json").await?;
                 return Ok((version, bytes.len()));

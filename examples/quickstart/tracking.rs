@@ -35,7 +35,10 @@ pub async fn train_and_log(platform: &mut Clients, experiment_id: &str) -> Resul
         let run_id = log(platform, experiment_id, l1_ratio, &trained, &data).await?;
         println!(
             "  run {}  alpha {ALPHA}  l1_ratio {l1_ratio:<4}  rmse {:.3}  mae {:.3}  r2 {:.3}",
-            &run_id[..8], trained.rmse, trained.mae, trained.r2
+            &run_id[..8],
+            trained.rmse,
+            trained.mae,
+            trained.r2
         );
         runs.push(Logged { run_id, rmse: trained.rmse });
     }
@@ -86,12 +89,8 @@ async fn log(platform: &mut Clients, experiment_id: &str, l1_ratio: f64, trained
 }
 
 async fn upload(platform: &mut Clients, run_id: &str, path: &str, bytes: &[u8]) -> Result<()> {
-    let header = v1::UploadArtifactHeader {
-        run_id: run_id.into(),
-        path: path.into(),
-        size: Some(bytes.len().try_into()?),
-        sha256: String::new(),
-    };
+    let header =
+        v1::UploadArtifactHeader { run_id: run_id.into(), path: path.into(), size: Some(bytes.len().try_into()?), sha256: String::new() };
     let first = v1::UploadArtifactRequest { header: Some(header), ..v1::UploadArtifactRequest::default() };
     let chunks: Vec<_> = bytes
         .chunks(256 * 1024)
@@ -139,12 +138,8 @@ pub async fn register(platform: &mut Clients, outcome: &Outcome) -> Result<()> {
     if (rmse - best.rmse).abs() > 1e-9 {
         return Err(format!("the loaded model has rmse {rmse}, the logged one {}", best.rmse).into());
     }
-    let request = v1::SetModelVersionTagRequest {
-        name: MODEL.into(),
-        version: "1".into(),
-        key: "prediction_works".into(),
-        value: "true".into(),
-    };
+    let request =
+        v1::SetModelVersionTagRequest { name: MODEL.into(), version: "1".into(), key: "prediction_works".into(), value: "true".into() };
     platform.registry.set_model_version_tag(request).await?;
     say(
         "Registration",

@@ -114,9 +114,7 @@ impl KeyRing {
 
     /// The published keys as a JSON Web Key Set (RFC 7517, RFC 8037).
     pub fn jwks(&self) -> String {
-        let key = |(kid, x): &(String, String)| {
-            serde_json::json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": kid, "x": x})
-        };
+        let key = |(kid, x): &(String, String)| serde_json::json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": kid, "x": x});
         serde_json::json!({"keys": self.published.iter().map(key).collect::<Vec<_>>()}).to_string()
     }
 }
@@ -150,7 +148,13 @@ fn ledger_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {
     // Algorithm 1 is Ed25519 in the private key form of signed notes.
     let private = STANDARD.encode([&[1], key.as_bytes().as_slice()].concat());
     let private = zeroize::Zeroizing::new(format!("PRIVATE+KEY+{origin}+{id}+{private}"));
-    Ok(rows::KeyRow { key_id: origin, purpose: LEDGER.to_owned(), public_key: public, sealed: master.seal(private.as_bytes())?, retired: false })
+    Ok(rows::KeyRow {
+        key_id: origin,
+        purpose: LEDGER.to_owned(),
+        public_key: public,
+        sealed: master.seal(private.as_bytes())?,
+        retired: false,
+    })
 }
 
 fn secret_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {

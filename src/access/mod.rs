@@ -15,8 +15,8 @@ pub mod token;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-pub use check::Arrival;
 pub use call::{Call, Caller, Credential, Subject, entry};
+pub use check::Arrival;
 pub use keys::{KeyError, KeyRing, token_key};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use password::{Passwords, Throttled};

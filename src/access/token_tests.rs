@@ -155,8 +155,18 @@ async fn claims_are_required_and_typed() {
 #[tokio::test]
 async fn the_key_is_found_by_its_exact_name_and_nothing_else() {
     let keys = keys().await;
-    for kid in [json!(clock::new_uid()), json!("../keys/a"), json!("/dev/null"), json!("' OR 1=1 --"), json!("http://x/jwks.json"),
-        json!(""), json!(null), json!(keys.kid.to_uppercase() + " "), json!([keys.kid]), json!(1)] {
+    for kid in [
+        json!(clock::new_uid()),
+        json!("../keys/a"),
+        json!("/dev/null"),
+        json!("' OR 1=1 --"),
+        json!("http://x/jwks.json"),
+        json!(""),
+        json!(null),
+        json!(keys.kid.to_uppercase() + " "),
+        json!([keys.kid]),
+        json!(1),
+    ] {
         let mut header = keys.header();
         header["kid"] = kid.clone();
         assert!(!keys.takes(&keys.text(&header, &claims())), "{kid}");

@@ -37,13 +37,17 @@ pub fn failure(error: Error) -> Failure {
             let said: Vec<String> = invalid.violations().iter().map(|wrong| format!("{} {}", flag(&wrong.field), wrong.message)).collect();
             said.join("; ").into()
         }
-        Error::AlreadyExists { kind: "user", name } => format!("the name {name:?} is taken; names are never given twice, so choose another").into(),
+        Error::AlreadyExists { kind: "user", name } => {
+            format!("the name {name:?} is taken; names are never given twice, so choose another").into()
+        }
         Error::NotFound { kind: "user", name } => format!("there is no user {name:?}; `stagegate user list` shows them").into(),
         Error::NotFound { kind: "persona", name } => {
             let built_in = crate::domain::access::BUILT_IN.join(", ");
             format!("there is no persona {name:?}; the built-in ones are {built_in}").into()
         }
-        Error::NotFound { kind: "token", name } => format!("there is no token {name:?}; `stagegate token list --user NAME` shows them").into(),
+        Error::NotFound { kind: "token", name } => {
+            format!("there is no token {name:?}; `stagegate token list --user NAME` shows them").into()
+        }
         other => other.to_string().into(),
     }
 }

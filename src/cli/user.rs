@@ -94,7 +94,10 @@ fn read_password() -> Result<String, Failure> {
     let mut text = String::new();
     // Four bytes a character, the line's end, and one more to tell that it is too long.
     let most = limits::PASSWORD_MAX * 4 + 3;
-    std::io::stdin().take(most as u64).read_to_string(&mut text).map_err(|error| format!("the password on standard input cannot be read: {error}"))?;
+    std::io::stdin()
+        .take(most as u64)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("the password on standard input cannot be read: {error}"))?;
     let password = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if password.is_empty() {
         return Err("--password-stdin was given, but standard input holds no password; pipe it in".into());

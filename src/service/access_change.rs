@@ -42,7 +42,14 @@ pub(super) fn user_object(uid: &str) -> Object {
 }
 
 /// Refuses to hand on rights that the caller does not hold on all of the scope and targets.
-pub(super) async fn must_hold(tx: &Tx, call: &Call, snapshot: &Snapshot, rights: &[Right], scope: &Scope, targets: &[String]) -> Result<()> {
+pub(super) async fn must_hold(
+    tx: &Tx,
+    call: &Call,
+    snapshot: &Snapshot,
+    rights: &[Right],
+    scope: &Scope,
+    targets: &[String],
+) -> Result<()> {
     if unbound(call) {
         return Ok(());
     }
@@ -56,7 +63,13 @@ pub(super) async fn must_hold(tx: &Tx, call: &Call, snapshot: &Snapshot, rights:
 }
 
 /// Refuses to hand on what grants give, or with `Effect::Deny` what they hold back.
-pub(super) async fn must_hold_grants<'a>(tx: &Tx, call: &Call, snapshot: &Snapshot, grants: impl Iterator<Item = &'a Grant>, effect: Effect) -> Result<()> {
+pub(super) async fn must_hold_grants<'a>(
+    tx: &Tx,
+    call: &Call,
+    snapshot: &Snapshot,
+    grants: impl Iterator<Item = &'a Grant>,
+    effect: Effect,
+) -> Result<()> {
     for grant in grants.filter(|grant| grant.effect == effect) {
         let rights = snapshot.persona(&grant.persona).map(|persona| persona.rights).unwrap_or_default();
         must_hold(tx, call, snapshot, &rights, &grant.scope, &grant.targets).await?;

@@ -32,7 +32,11 @@ struct Announced {
 }
 
 /// See the proto.
-pub async fn upload_artifact(call: &Call, first: v1::UploadArtifactRequest, rest: RequestStream<v1::UploadArtifactRequest>) -> Result<v1::UploadArtifactResponse> {
+pub async fn upload_artifact(
+    call: &Call,
+    first: v1::UploadArtifactRequest,
+    rest: RequestStream<v1::UploadArtifactRequest>,
+) -> Result<v1::UploadArtifactResponse> {
     let announced = announced(first.header.unwrap_or_default())?;
     let on = call.store().reader();
     // Asked again in the write; here it spares the client sending bytes in vain.
@@ -64,7 +68,12 @@ fn announced(header: v1::UploadArtifactHeader) -> Result<Announced> {
 }
 
 /// Hands the bytes to the store until the client has sent all, and compares them with what was announced.
-async fn receive(upload: &mut Upload, announced: &Announced, first: Bytes, mut rest: RequestStream<v1::UploadArtifactRequest>) -> Result<()> {
+async fn receive(
+    upload: &mut Upload,
+    announced: &Announced,
+    first: Bytes,
+    mut rest: RequestStream<v1::UploadArtifactRequest>,
+) -> Result<()> {
     write(upload, announced, first).await?;
     let mut idle_at = Instant::now() + IDLE;
     loop {

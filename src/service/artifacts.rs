@@ -51,10 +51,7 @@ pub async fn delete_artifact(call: &Call, request: v1::DeleteArtifactRequest) ->
     let call = call.clone();
     // A client that goes away must not leave bytes behind whose rows are gone.
     to_the_end(async move {
-        let unused = call
-            .store()
-            .write((call.clone(), request), |tx, (call, request)| Box::pin(remove(tx, call, request)))
-            .await?;
+        let unused = call.store().write((call.clone(), request), |tx, (call, request)| Box::pin(remove(tx, call, request))).await?;
         discard(&call, &unused).await;
         Ok(v1::DeleteArtifactResponse {})
     })

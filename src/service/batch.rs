@@ -176,7 +176,12 @@ mod tests {
     #[test]
     fn an_error_names_the_item_and_its_field() {
         let batch = Batch {
-            metrics: vec![point("a", Some(1.0), Some(1)), point("", None, None), point("a", None, Some(1)), point("a", Some(1.0), Some(-1))],
+            metrics: vec![
+                point("a", Some(1.0), Some(1)),
+                point("", None, None),
+                point("a", None, Some(1)),
+                point("a", Some(1.0), Some(-1)),
+            ],
             params: ["p", "p"].map(|key| v1::Param { key: key.to_owned(), value: "v".repeat(6_001) }).into(),
             tags: vec![v1::Tag { key: NAME_TAG.to_owned(), value: " ".to_owned() }],
         };
@@ -184,7 +189,15 @@ mod tests {
         let fields: Vec<&str> = found.iter().filter_map(|text| text.split(": ").next()).collect();
         assert_eq!(
             fields,
-            ["metrics[1].key", "metrics[2].value", "metrics[3].timestamp", "params[0].value", "params[1].value", "params[1].key", "tags[0].value"]
+            [
+                "metrics[1].key",
+                "metrics[2].value",
+                "metrics[3].timestamp",
+                "params[0].value",
+                "params[1].value",
+                "params[1].key",
+                "tags[0].value"
+            ]
         );
     }
 

@@ -37,8 +37,7 @@ pub async fn explain_access(call: &Call, request: v1::ExplainAccessRequest) -> R
     };
     let object = Object { target, ..object(call, scope.as_ref()).await? };
     let decision = snapshot.decide(&user_uid, &limits, permission, &object);
-    let bearing: Vec<_> =
-        decision.grants.iter().filter_map(|uid| snapshot.grants.iter().find(|grant| grant.uid == *uid)).collect();
+    let bearing: Vec<_> = decision.grants.iter().filter_map(|uid| snapshot.grants.iter().find(|grant| grant.uid == *uid)).collect();
     let grants = access_shown::grants(call, &snapshot, &bearing).await?;
     Ok(v1::ExplainAccessResponse { allowed: decision.allowed, reason: decision.reason, grants })
 }

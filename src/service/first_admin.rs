@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::Error;
 use crate::access::{Access, Caller, Credential, Subject, entry};
+use crate::clock;
 use crate::domain::access::{ADMIN, Effect, Grant, Principal, Scope, UserKind};
 use crate::domain::text;
 use crate::store::{Recorded, Tx, access as rows};
-use crate::clock;
 use std::sync::Arc;
 
 /// Makes the user `admin` when there is no user at all. Returns its password when that was generated here.

@@ -73,8 +73,12 @@ pub(super) fn scope(field: &str, scope: Option<&v1::Scope>) -> std::result::Resu
     match &scope {
         On::ExperimentId(id) => ids::experiment_id(&format!("{field}.experiment_id"), id).map(|_| ())?,
         On::RegisteredModel(name) => text::model_name(&format!("{field}.registered_model"), name)?,
-        On::Pattern(v1::NamePattern { pattern: Some(Pattern::Experiments(text)) }) => pattern(&format!("{field}.pattern.experiments"), text)?,
-        On::Pattern(v1::NamePattern { pattern: Some(Pattern::RegisteredModels(text)) }) => pattern(&format!("{field}.pattern.registered_models"), text)?,
+        On::Pattern(v1::NamePattern { pattern: Some(Pattern::Experiments(text)) }) => {
+            pattern(&format!("{field}.pattern.experiments"), text)?
+        }
+        On::Pattern(v1::NamePattern { pattern: Some(Pattern::RegisteredModels(text)) }) => {
+            pattern(&format!("{field}.pattern.registered_models"), text)?
+        }
         On::Pattern(v1::NamePattern { pattern: None }) => return Err(text::missing(&format!("{field}.pattern"))),
     }
     Ok(Some(scope))
@@ -86,7 +90,12 @@ pub(super) fn pattern(field: &str, text: &str) -> std::result::Result<(), FieldE
     text::label(field, text, limits::PATTERN)
 }
 
-async fn insert(tx: &Tx, call: &Call, request: &v1::CreateGrantRequest, wanted: &Wanted) -> Result<Recorded<(Option<Grant>, v1::CreateGrantResponse)>> {
+async fn insert(
+    tx: &Tx,
+    call: &Call,
+    request: &v1::CreateGrantRequest,
+    wanted: &Wanted,
+) -> Result<Recorded<(Option<Grant>, v1::CreateGrantResponse)>> {
     let snapshot = begin(tx, call, &Object::SERVER).await?;
     let key = request.idempotency_key.as_deref();
     if let Some(grant_id) = idempotency::earlier::<_, v1::CreateGrantResponse>(tx, call, key, request).await? {

@@ -53,7 +53,8 @@ pub async fn delete_group(call: &Call, request: v1::DeleteGroupRequest) -> Resul
                 must_hold_grants(tx, call, &snapshot, grants_to(&snapshot, group), Effect::Deny).await?;
                 rows::delete_group(tx, &group.uid).await?;
                 keep_an_admin(tx).await?;
-                let grants: Vec<_> = grants_to(&snapshot, group).map(|grant| json!({"grant_id": grant.uid, "persona": grant.persona})).collect();
+                let grants: Vec<_> =
+                    grants_to(&snapshot, group).map(|grant| json!({"grant_id": grant.uid, "persona": grant.persona})).collect();
                 let payload = json!({"group_name": group.name, "members": members(&snapshot, group), "grants": grants});
                 record(tx, call, &group.uid, &group.name, &payload).await
             })
@@ -73,7 +74,11 @@ pub async fn list_groups(call: &Call, request: v1::ListGroupsRequest) -> Result<
     found.retain(|(name, _)| *name > after);
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
     let next_page_token = paging::cut(call, &page, &mut found, size, |(name, _)| name.clone())?;
-    let shown = |(_, group): (String, &Group)| v1::Group { id: group.uid.clone(), group_name: group.name.clone(), members: members(&snapshot, group) };
+    let shown = |(_, group): (String, &Group)| v1::Group {
+        id: group.uid.clone(),
+        group_name: group.name.clone(),
+        members: members(&snapshot, group),
+    };
     Ok(v1::ListGroupsResponse { groups: found.into_iter().map(shown).collect(), next_page_token })
 }
 

@@ -145,7 +145,8 @@ async fn proofs_hold_against_the_signed_roots(house: House) {
             assert_eq!((proof.root_hash, digest(&proof.leaf_hash)), (checkpoint.root_hash.clone(), row.entry.leaf_hash()));
         }
         for (from, old) in &signed {
-            let request = v1::GetConsistencyProofRequest { from_tree_size: u64::cast_signed(*from), to_tree_size: Some(size.cast_signed()) };
+            let request =
+                v1::GetConsistencyProofRequest { from_tree_size: u64::cast_signed(*from), to_tree_size: Some(size.cast_signed()) };
             let proof = get_consistency_proof(&house.own_call("GetConsistencyProof"), request).await.unwrap();
             let path: Vec<Hash> = proof.hashes.iter().map(digest).collect();
             check_tree(&path, size, root, *from, *old).unwrap();
@@ -162,7 +163,9 @@ async fn proofs_hold_against_the_signed_roots(house: House) {
 
 on_both_engines!(lists_page_by_position_and_filter);
 async fn lists_page_by_position_and_filter(house: House) {
-    for (method, name, scope) in [("CreateRegisteredModel", "old", "m1"), ("RenameRegisteredModel", "new", "m1"), ("CreateRegisteredModel", "old", "m2")] {
+    for (method, name, scope) in
+        [("CreateRegisteredModel", "old", "m1"), ("RenameRegisteredModel", "new", "m1"), ("CreateRegisteredModel", "old", "m2")]
+    {
         house.record(row(method, "registered_model", name, scope)).await;
     }
     house.record(row("CreateModelVersion", "model_version", "new/1", "m1")).await;
@@ -228,11 +231,31 @@ type Case = (&'static str, Option<u64>, &'static str);
 
 /// What either engine lets one do who holds it.
 const CHANGES: [Case; 11] = [
-    ("UPDATE ledger_entries SET actor_name = 'bob' WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)", Some(6), "does not match its hash"),
-    ("UPDATE ledger_entries SET time = time + 1 WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)", Some(6), "does not match its hash"),
-    ("UPDATE ledger_entries SET leaf_hash = substr(leaf_hash, 2) WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)", Some(6), "cannot be read"),
-    ("UPDATE ledger_entries SET payload = '{}' WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)", Some(6), "the payload was changed"),
-    ("UPDATE ledger_entries SET payload = NULL WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)", Some(6), "the payload was removed"),
+    (
+        "UPDATE ledger_entries SET actor_name = 'bob' WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)",
+        Some(6),
+        "does not match its hash",
+    ),
+    (
+        "UPDATE ledger_entries SET time = time + 1 WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)",
+        Some(6),
+        "does not match its hash",
+    ),
+    (
+        "UPDATE ledger_entries SET leaf_hash = substr(leaf_hash, 2) WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)",
+        Some(6),
+        "cannot be read",
+    ),
+    (
+        "UPDATE ledger_entries SET payload = '{}' WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)",
+        Some(6),
+        "the payload was changed",
+    ),
+    (
+        "UPDATE ledger_entries SET payload = NULL WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)",
+        Some(6),
+        "the payload was removed",
+    ),
     ("DELETE FROM ledger_entries WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)", Some(6), "missing"),
     ("DELETE FROM ledger_entries WHERE id = (SELECT entry FROM ledger_positions WHERE position = 11)", Some(11), "missing"),
     ("DELETE FROM ledger_positions WHERE position = 6", Some(6), "missing"),
@@ -249,7 +272,11 @@ const CHANGES: [Case; 11] = [
 
 /// What only SQLite, whose checks can be switched off and whose columns take any type, lets one do.
 const SQLITE_CHANGES: [Case; 5] = [
-    ("UPDATE ledger_entries SET outcome = 'OQ' WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)", Some(6), "cannot be read"),
+    (
+        "UPDATE ledger_entries SET outcome = 'OQ' WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)",
+        Some(6),
+        "cannot be read",
+    ),
     ("UPDATE ledger_entries SET actor_name = x'ff' WHERE id = (SELECT entry FROM ledger_positions WHERE position = 6)", Some(6), ""),
     (
         "UPDATE ledger_positions SET position = -7 WHERE position = 7; UPDATE ledger_positions SET position = 7 WHERE position = 8; \

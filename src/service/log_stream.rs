@@ -18,7 +18,11 @@ const MESSAGES: usize = 256;
 const ITEMS: usize = 10_000;
 
 /// See the proto.
-pub async fn log_stream(call: &Call, first: v1::LogStreamRequest, rest: RequestStream<v1::LogStreamRequest>) -> Result<ResponseStream<v1::LogStreamResponse>> {
+pub async fn log_stream(
+    call: &Call,
+    first: v1::LogStreamRequest,
+    rest: RequestStream<v1::LogStreamRequest>,
+) -> Result<ResponseStream<v1::LogStreamResponse>> {
     ids::run_id("run_id", &first.run_id)?;
     let log = Log {
         call: call.clone(),

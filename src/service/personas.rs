@@ -64,7 +64,10 @@ pub async fn delete_persona(call: &Call, request: v1::DeletePersonaRequest) -> R
             Box::pin(async move {
                 let snapshot = begin(tx, call, &Object::SERVER).await?;
                 if let Some(grant) = snapshot.grants.iter().find(|grant| grant.persona == *name) {
-                    return Err(Error::precondition("PERSONA_IN_USE", format!("the grant {} names the persona {name:?}; delete it first", grant.uid)));
+                    return Err(Error::precondition(
+                        "PERSONA_IN_USE",
+                        format!("the grant {} names the persona {name:?}; delete it first", grant.uid),
+                    ));
                 }
                 if !rows::delete_persona(tx, name).await? {
                     return Err(Error::not_found("persona", name));

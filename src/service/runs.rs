@@ -42,7 +42,8 @@ pub async fn create_run(call: &Call, request: v1::CreateRunRequest) -> Result<v1
                 rows::hold_experiment(tx, row.experiment).await?;
                 active(tx, row.experiment).await?;
                 let id = rows::insert(tx, row).await?;
-                let mut tags: Vec<_> = request.tags.iter().filter(|tag| tag.key != NAME_TAG).map(|tag| (tag.key.clone(), tag.value.clone())).collect();
+                let mut tags: Vec<_> =
+                    request.tags.iter().filter(|tag| tag.key != NAME_TAG).map(|tag| (tag.key.clone(), tag.value.clone())).collect();
                 tags.push((NAME_TAG.to_owned(), row.name.clone()));
                 tags.sort_unstable();
                 run_values::set_tags(tx, id, &tags).await?;

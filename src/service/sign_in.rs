@@ -82,9 +82,7 @@ pub async fn set_password(call: &Call, request: v1::SetPasswordRequest) -> Resul
         prove(call, &user, &present).await?;
     }
     let hash = super::hash(call, &new).await?;
-    call.store()
-        .write((call.clone(), user, hash), |tx, (call, user, hash)| Box::pin(replace_password(tx, call, user, hash)))
-        .await?;
+    call.store().write((call.clone(), user, hash), |tx, (call, user, hash)| Box::pin(replace_password(tx, call, user, hash))).await?;
     call.access().refresh().await?;
     Ok(v1::SetPasswordResponse {})
 }

@@ -104,10 +104,7 @@ fn check_new(request: &v1::CreateTokenRequest) -> Result<Vec<Permission>> {
 fn narrower(limits: &TokenLimits, permissions: &[Permission], model_pattern: &str) -> Result<()> {
     let more = !limits.permissions.is_empty()
         && (permissions.is_empty() || permissions.iter().any(|permission| !limits.permissions.contains(permission)));
-    let elsewhere = limits
-        .model_pattern
-        .as_ref()
-        .is_some_and(|pattern| model_pattern.is_empty() || !glob::matches(pattern, model_pattern));
+    let elsewhere = limits.model_pattern.as_ref().is_some_and(|pattern| model_pattern.is_empty() || !glob::matches(pattern, model_pattern));
     if more || elsewhere {
         let message = "the token of this call is limited, and the new one would not be limited as much".to_owned();
         return Err(Error::Denied { permission: None, reason: "TOKEN_LIMITED", message });

@@ -9,8 +9,8 @@ use crate::clock;
 use crate::contract::v1;
 use crate::domain::access::{Effect, Grant, Object, Principal, Scope, Snapshot, UserKind};
 use crate::domain::field::Check;
-use crate::domain::text::{self, canonical_principal};
 use crate::domain::limits;
+use crate::domain::text::{self, canonical_principal};
 use crate::store::access::UserRow;
 use crate::store::{Recorded, Tx, access as rows};
 
@@ -34,7 +34,12 @@ pub async fn create_user(call: &Call, mut request: v1::CreateUserRequest) -> Res
     Ok(answer)
 }
 
-async fn insert_person(tx: &Tx, call: &Call, request: &v1::CreateUserRequest, hash: Option<&str>) -> Result<Recorded<v1::CreateUserResponse>> {
+async fn insert_person(
+    tx: &Tx,
+    call: &Call,
+    request: &v1::CreateUserRequest,
+    hash: Option<&str>,
+) -> Result<Recorded<v1::CreateUserResponse>> {
     let snapshot = begin(tx, call, &Object::SERVER).await?;
     let key = request.idempotency_key.as_deref();
     if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
@@ -70,15 +75,17 @@ pub async fn create_service_account(call: &Call, request: v1::CreateServiceAccou
     new_principal(&mut check, &request.user_name, &request.display_name, &request.persona, request.idempotency_key.as_deref());
     optional_name(&mut check, "owner", &request.owner);
     check.finish()?;
-    let answer = call
-        .store()
-        .write((call.clone(), request), |tx, (call, request)| Box::pin(insert_service_account(tx, call, request)))
-        .await?;
+    let answer =
+        call.store().write((call.clone(), request), |tx, (call, request)| Box::pin(insert_service_account(tx, call, request))).await?;
     call.access().refresh().await?;
     Ok(answer)
 }
 
-async fn insert_service_account(tx: &Tx, call: &Call, request: &v1::CreateServiceAccountRequest) -> Result<Recorded<v1::CreateServiceAccountResponse>> {
+async fn insert_service_account(
+    tx: &Tx,
+    call: &Call,
+    request: &v1::CreateServiceAccountRequest,
+) -> Result<Recorded<v1::CreateServiceAccountResponse>> {
     let snapshot = begin(tx, call, &Object::SERVER).await?;
     let key = request.idempotency_key.as_deref();
     if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
@@ -125,7 +132,14 @@ fn new_user(tx: &Tx, name: &str, display_name: &str, kind: UserKind, person_uid:
 }
 
 /// Inserts a user and, with a persona, the grant of it on the server.
-async fn insert(tx: &Tx, call: &Call, snapshot: &Snapshot, user: &UserRow, persona: &str, payload: &serde_json::Value) -> Result<Recorded<()>> {
+async fn insert(
+    tx: &Tx,
+    call: &Call,
+    snapshot: &Snapshot,
+    user: &UserRow,
+    persona: &str,
+    payload: &serde_json::Value,
+) -> Result<Recorded<()>> {
     rows::insert_user(tx, user).await.map_err(Error::on_duplicate("user", &user.name))?;
     if !persona.is_empty() {
         let rights = access_change::persona(snapshot, persona)?.rights;
@@ -176,10 +190,7 @@ pub async fn update_user(call: &Call, request: v1::UpdateUserRequest) -> Result<
     check.take(text::principal_name("user_name", &request.user_name));
     check.take(text::label("display_name", request.display_name.as_deref().unwrap_or_default(), limits::DISPLAY_NAME));
     check.finish()?;
-    let row = call
-        .store()
-        .write((call.clone(), request), |tx, (call, request)| Box::pin(update(tx, call, request)))
-        .await?;
+    let row = call.store().write((call.clone(), request), |tx, (call, request)| Box::pin(update(tx, call, request))).await?;
     call.access().refresh().await?;
     Ok(v1::UpdateUserResponse { user: Some(access_shown::user(row)) })
 }

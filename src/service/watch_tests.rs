@@ -36,7 +36,8 @@ async fn user(house: &House, persona: &str, scope: Scope) -> Caller {
     house.access.refresh().await.unwrap();
     let actor = Actor { person: uid.clone(), issuer: None };
     let mut caller = Caller::without_user(crate::access::Credential::Token, &uid);
-    (caller.user_uid, caller.person_uid, caller.kind, caller.limits) = (uid, actor.person, UserKind::ServiceAccount, TokenLimits::default());
+    (caller.user_uid, caller.person_uid, caller.kind, caller.limits) =
+        (uid, actor.person, UserKind::ServiceAccount, TokenLimits::default());
     caller.token_id = Some(clock::new_uid());
     caller
 }
@@ -69,10 +70,14 @@ async fn model(house: &House, uid: &str, name: &str) {
         updated: 0,
         created_by: String::new(),
     };
-    let insert = |model| house.store().write(model, |tx, model| Box::pin(async move {
-        crate::store::models::insert(tx, model).await?;
-        Ok::<_, StoreError>(Recorded::outside_ledger(()))
-    }));
+    let insert = |model| {
+        house.store().write(model, |tx, model| {
+            Box::pin(async move {
+                crate::store::models::insert(tx, model).await?;
+                Ok::<_, StoreError>(Recorded::outside_ledger(()))
+            })
+        })
+    };
     insert(model).await.unwrap();
 }
 
@@ -191,22 +196,30 @@ async fn a_stream_ends_with_the_right_to_it(house: House) {
     let losing = user(&house, "deployer", Scope::Server).await;
     let mut stream = watch(&house, &losing, None).await.unwrap();
     let uid = losing.user_uid.clone();
-    let take = |uid| house.store().write(uid, |tx, uid: &String| Box::pin(async move {
-        crate::store::sql::execute(&**tx, "DELETE FROM grants WHERE principal_uid = $1", crate::bind![uid.as_str()]).await?;
-        accounts::raise_epoch(tx).await?;
-        Ok::<_, StoreError>(Recorded::outside_ledger(()))
-    }));
+    let take = |uid| {
+        house.store().write(uid, |tx, uid: &String| {
+            Box::pin(async move {
+                crate::store::sql::execute(&**tx, "DELETE FROM grants WHERE principal_uid = $1", crate::bind![uid.as_str()]).await?;
+                accounts::raise_epoch(tx).await?;
+                Ok::<_, StoreError>(Recorded::outside_ledger(()))
+            })
+        })
+    };
     take(uid).await.unwrap();
     assert!(matches!(end(&mut stream).await, Error::Denied { .. }));
 
     let gone = user(&house, "deployer", Scope::Server).await;
     let mut stream = watch(&house, &gone, None).await.unwrap();
     let uid = gone.user_uid.clone();
-    let deactivate = |uid| house.store().write(uid, |tx, uid: &String| Box::pin(async move {
-        accounts::update_user(tx, uid, "", false).await?;
-        accounts::raise_epoch(tx).await?;
-        Ok::<_, StoreError>(Recorded::outside_ledger(()))
-    }));
+    let deactivate = |uid| {
+        house.store().write(uid, |tx, uid: &String| {
+            Box::pin(async move {
+                accounts::update_user(tx, uid, "", false).await?;
+                accounts::raise_epoch(tx).await?;
+                Ok::<_, StoreError>(Recorded::outside_ledger(()))
+            })
+        })
+    };
     deactivate(uid).await.unwrap();
     assert!(matches!(end(&mut stream).await, Error::Unauthenticated));
 

@@ -111,8 +111,16 @@ pub async fn insert_grant(tx: &Tx, grant: &Grant) -> Result<()> {
         "INSERT INTO grants (uid, principal_kind, principal_uid, persona, scope_kind, scope_value, targets, effect, created, created_by) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         bind![
-            grant.uid.as_str(), principal_kind, principal.as_str(), grant.persona.as_str(), scope_kind, value,
-            json(&grant.targets), effect, grant.created, grant.created_by.as_str()
+            grant.uid.as_str(),
+            principal_kind,
+            principal.as_str(),
+            grant.persona.as_str(),
+            scope_kind,
+            value,
+            json(&grant.targets),
+            effect,
+            grant.created,
+            grant.created_by.as_str()
         ],
     )
     .await?;
@@ -190,8 +198,15 @@ pub async fn insert_user(tx: &Tx, user: &UserRow) -> Result<()> {
         "INSERT INTO users (uid, name, canonical_name, display_name, kind, person_uid, password_hash, active, created) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         bind![
-            user.uid.as_str(), user.name.as_str(), canonical_principal(&user.name), user.display_name.as_str(),
-            user.kind.as_str(), user.person_uid.as_str(), user.password_hash.clone(), user.active, user.created
+            user.uid.as_str(),
+            user.name.as_str(),
+            canonical_principal(&user.name),
+            user.display_name.as_str(),
+            user.kind.as_str(),
+            user.person_uid.as_str(),
+            user.password_hash.clone(),
+            user.active,
+            user.created
         ],
     )
     .await?;
@@ -281,7 +296,8 @@ pub struct TokenRow {
     pub model_pattern: Option<String>,
 }
 
-const TOKEN_COLUMNS: &str = "token_id, user_uid, description, origin, issued_by, created, expires, last_used, revoked, permissions, model_pattern";
+const TOKEN_COLUMNS: &str =
+    "token_id, user_uid, description, origin, issued_by, created, expires, last_used, revoked, permissions, model_pattern";
 
 fn read_token(row: &sql::Row) -> Result<TokenRow> {
     Ok(TokenRow {
@@ -306,8 +322,15 @@ pub async fn insert_token(tx: &Tx, token: &TokenRow) -> Result<()> {
         "INSERT INTO tokens (token_id, user_uid, description, origin, issued_by, created, expires, permissions, model_pattern) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         bind![
-            token.token_id.as_str(), token.user_uid.as_str(), token.description.as_str(), token.origin.as_str(),
-            token.issued_by.clone(), token.created, token.expires, json(&token.permissions), token.model_pattern.clone()
+            token.token_id.as_str(),
+            token.user_uid.as_str(),
+            token.description.as_str(),
+            token.origin.as_str(),
+            token.issued_by.clone(),
+            token.created,
+            token.expires,
+            json(&token.permissions),
+            token.model_pattern.clone()
         ],
     )
     .await?;

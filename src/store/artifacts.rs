@@ -59,7 +59,8 @@ pub struct Child {
 /// The file at a path.
 pub async fn file<C: ConnectionTrait>(on: &C, owner: &Owner, path: &str) -> Result<Option<Blob>> {
     let (table, key, id) = owner.rows();
-    let query = format!("SELECT b.uid, b.size, b.sha256 FROM {table} f JOIN blobs b ON b.uid = f.blob_uid WHERE f.{key} = $1 AND f.path = $2");
+    let query =
+        format!("SELECT b.uid, b.size, b.sha256 FROM {table} f JOIN blobs b ON b.uid = f.blob_uid WHERE f.{key} = $1 AND f.path = $2");
     let row = sql::first(on, &query, [id, path.into()]).await?;
     row.map(|row| Ok(Blob { uid: row.get(0)?, size: row.get(1)?, sha256: row.get(2)? })).transpose()
 }
@@ -120,7 +121,8 @@ pub async fn put(tx: &Tx, run: i64, path: &str, blob: &Blob) -> Result<()> {
 /// Takes the file at a path, or all files below it, from a run, and gives what was there by their whole paths.
 pub async fn take(tx: &Tx, run: i64, path: &str) -> Result<Vec<ManifestFile>> {
     let (first, end) = bounds(path);
-    let found = files(&**tx, "f.run = $1 AND (f.path = $2 OR f.path > $3 AND f.path < $4)", bind![run, path, first.as_str(), end.as_str()]).await?;
+    let found =
+        files(&**tx, "f.run = $1 AND (f.path = $2 OR f.path > $3 AND f.path < $4)", bind![run, path, first.as_str(), end.as_str()]).await?;
     let delete = "DELETE FROM run_artifacts WHERE run = $1 AND (path = $2 OR path > $3 AND path < $4)";
     sql::execute(&**tx, delete, bind![run, path, first, end]).await?;
     Ok(found)
@@ -154,7 +156,8 @@ pub async fn manifest_of_run<C: ConnectionTrait>(on: &C, run: i64, path_prefix: 
         return files(on, "f.run = $1", bind![run]).await;
     }
     let (first, end) = bounds(path_prefix);
-    let mut found = files(on, "f.run = $1 AND (f.path = $2 OR f.path > $3 AND f.path < $4)", bind![run, path_prefix, first.as_str(), end]).await?;
+    let mut found =
+        files(on, "f.run = $1 AND (f.path = $2 OR f.path > $3 AND f.path < $4)", bind![run, path_prefix, first.as_str(), end]).await?;
     for file in &mut found {
         let relative = match file.path.strip_prefix(&first) {
             Some(below) => below,

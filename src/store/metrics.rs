@@ -93,14 +93,16 @@ impl Store {
         let mut learned = stored_names(self.reader(), &missing).await?;
         let new: Vec<String> = missing.into_iter().filter(|name| !learned.contains_key(name)).collect();
         if !new.is_empty() {
-            let stored = self.write(new, |tx, new| Box::pin(async move {
-                for (width, run) in sql::in_widths(new) {
-                    let insert = format!("INSERT INTO metric_keys (name) VALUES {} ON CONFLICT DO NOTHING", sql::rows_of(1, width, 1));
-                    let values: Vec<Value> = sql::padded(width, run).map(|name| name.as_str().into()).collect();
-                    sql::execute(&**tx, &insert, values).await?;
-                }
-                stored_names(&**tx, new).await.map(Recorded::outside_ledger)
-            }));
+            let stored = self.write(new, |tx, new| {
+                Box::pin(async move {
+                    for (width, run) in sql::in_widths(new) {
+                        let insert = format!("INSERT INTO metric_keys (name) VALUES {} ON CONFLICT DO NOTHING", sql::rows_of(1, width, 1));
+                        let values: Vec<Value> = sql::padded(width, run).map(|name| name.as_str().into()).collect();
+                        sql::execute(&**tx, &insert, values).await?;
+                    }
+                    stored_names(&**tx, new).await.map(Recorded::outside_ledger)
+                })
+            });
             learned.extend(stored.await?);
         }
         self.metric_names().learn(&learned);
@@ -228,7 +230,9 @@ static SELECT_RUNS: Wide = LazyLock::new(|| {
     wide(|width| format!("SELECT run_id, id, experiment, active FROM runs WHERE run_id IN {}", sql::rows_of(1, 1, width)))
 });
 static INSERT_POINTS: Wide = LazyLock::new(|| {
-    wide(|width| format!("INSERT INTO metrics (run, metric, time, step, value) VALUES {} ON CONFLICT DO NOTHING", sql::rows_of(1, width, 5)))
+    wide(|width| {
+        format!("INSERT INTO metrics (run, metric, time, step, value) VALUES {} ON CONFLICT DO NOTHING", sql::rows_of(1, width, 5))
+    })
 });
 static UPSERT_LATEST: Wide = LazyLock::new(|| wide(|width| upsert_latest(1, width)));
 /// Both in one text, by their widths: one errand to the connection's thread instead of two. SQLite takes

@@ -8,22 +8,24 @@ use crate::store::{experiments, inputs, run_values, runs};
 /// A new run in the experiment 0, and its internal id.
 async fn new_run(store: &Store) -> (String, i64) {
     let run_id = clock::new_uid();
-    let id = store.write(run_id.clone(), |tx, run_id| Box::pin(async move {
-        experiments::insert_default(tx).await?;
-        let row = runs::RunRow {
-            id: 0,
-            run_id: run_id.clone(),
-            experiment: 0,
-            name: "run".to_owned(),
-            user_id: String::new(),
-            status: 1,
-            start_time: 0,
-            end_time: None,
-            active: true,
-            created_by: String::new(),
-        };
-        runs::insert(tx, &row).await.map(Recorded::outside_ledger)
-    }));
+    let id = store.write(run_id.clone(), |tx, run_id| {
+        Box::pin(async move {
+            experiments::insert_default(tx).await?;
+            let row = runs::RunRow {
+                id: 0,
+                run_id: run_id.clone(),
+                experiment: 0,
+                name: "run".to_owned(),
+                user_id: String::new(),
+                status: 1,
+                start_time: 0,
+                end_time: None,
+                active: true,
+                created_by: String::new(),
+            };
+            runs::insert(tx, &row).await.map(Recorded::outside_ledger)
+        })
+    });
     (run_id, id.await.unwrap())
 }
 
@@ -167,11 +169,16 @@ async fn an_error_of_one_request_is_not_the_others() {
         let metric = test.store.metric_ids(&["loss"]).await.unwrap()[0];
         let (run_id, run) = new_run(&test.store).await;
         poison(&test.store, 13).await;
-        let log = |step| test.store.log_metrics(Points { run_id: run_id.clone(), points: vec![point(metric, 1, step, 0.0), point(metric, 2, step, 0.0)] });
+        let log = |step| {
+            test.store
+                .log_metrics(Points { run_id: run_id.clone(), points: vec![point(metric, 1, step, 0.0), point(metric, 2, step, 0.0)] })
+        };
         // Beside other writes, too: there the points share a transaction.
-        let name = |step| test.store.write((run, step), |tx, (run, step)| Box::pin(async move {
-            runs::rename(tx, *run, &format!("run {step}")).await.map(Recorded::outside_ledger)
-        }));
+        let name = |step| {
+            test.store.write((run, step), |tx, (run, step)| {
+                Box::pin(async move { runs::rename(tx, *run, &format!("run {step}")).await.map(Recorded::outside_ledger) })
+            })
+        };
         let (logged, named) = tokio::join!(futures::future::join_all((0..40).map(log)), futures::future::join_all((0..4).map(name)));
         for (step, outcome) in logged.iter().enumerate() {
             assert_eq!(outcome.is_err(), step == 13, "{step}: {outcome:?}");
@@ -187,9 +194,11 @@ async fn a_param_keeps_its_value_and_a_conflict_is_named() {
     for test in stores().await {
         let (_, run) = new_run(&test.store).await;
         let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
-        let insert = |params: Vec<(String, String)>| test.store.write((run, params), |tx, (run, params)| Box::pin(async move {
-            run_values::insert_params(tx, *run, params).await.map(Recorded::outside_ledger)
-        }));
+        let insert = |params: Vec<(String, String)>| {
+            test.store.write((run, params), |tx, (run, params)| {
+                Box::pin(async move { run_values::insert_params(tx, *run, params).await.map(Recorded::outside_ledger) })
+            })
+        };
         assert_eq!(insert(pairs(&[("b", "1"), ("a", "")])).await.unwrap(), None);
         assert_eq!(insert(pairs(&[("c", "3"), ("b", "1")])).await.unwrap(), None);
         assert_eq!(insert(pairs(&[("d", "4"), ("b", "2")])).await.unwrap(), Some((1, "1".to_owned())));
@@ -212,9 +221,11 @@ async fn of_an_input_what_came_first_stays() {
         };
         let (_, run) = new_run(&test.store).await;
         let (_, other) = new_run(&test.store).await;
-        let insert = |run: i64, list: Vec<inputs::Input>| test.store.write((run, list), |tx, (run, list)| Box::pin(async move {
-            inputs::insert(tx, *run, 0, list).await.map(Recorded::outside_ledger)
-        }));
+        let insert = |run: i64, list: Vec<inputs::Input>| {
+            test.store.write((run, list), |tx, (run, list)| {
+                Box::pin(async move { inputs::insert(tx, *run, 0, list).await.map(Recorded::outside_ledger) })
+            })
+        };
         insert(run, vec![input("b", "first", "train"), input("a", "a", "test"), input("b", "second", "eval")]).await.unwrap();
         insert(run, vec![input("b", "third", "eval")]).await.unwrap();
         insert(other, vec![input("b", "fourth", "eval")]).await.unwrap();

@@ -4,32 +4,32 @@
 
 pub mod access;
 pub mod artifacts;
-pub mod comments;
 pub mod blobs;
 mod bulk;
+pub mod comments;
 pub mod error;
 pub mod evidence;
 pub mod experiments;
 pub mod inputs;
 pub mod ledger;
-pub mod metrics;
 pub mod ledger_check;
 pub mod ledger_feed;
 pub mod ledger_filter;
+pub mod metrics;
 pub mod migration;
 pub mod models;
 pub mod moves;
 pub mod objects;
 pub mod protection;
-pub mod scope_names;
 pub mod requests;
-pub mod search;
-pub mod sql;
-pub mod versions;
 pub mod run_values;
 pub mod runs;
+pub mod scope_names;
+pub mod search;
+pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod versions;
 mod write;
 
 use std::path::Path;
@@ -92,19 +92,31 @@ impl Store {
         if url.starts_with("sqlite:") {
             let writer = Database::connect(sqlite_options(url, 1)).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
-            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
+            let store = Self {
+                engine: Engine::Sqlite,
+                reader,
+                writer: write::Writer::sqlite(writer),
+                metric_names: Arc::default(),
+                blobs: None,
+                feed: ledger_feed::LedgerFeed::new(),
+            };
             store.check_sqlite().await?;
             return Ok(store);
         }
         if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
-            return Err(StoreError::Unavailable(
-                "the database URL must start with `sqlite:` or `postgres:`".to_owned(),
-            ));
+            return Err(StoreError::Unavailable("the database URL must start with `sqlite:` or `postgres:`".to_owned()));
         }
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10)).test_before_acquire_if_idle_for(IDLE);
         let pool = Database::connect(options).await?;
-        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::postgres(pool), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
+        let store = Self {
+            engine: Engine::Postgres,
+            reader: pool.clone(),
+            writer: write::Writer::postgres(pool),
+            metric_names: Arc::default(),
+            blobs: None,
+            feed: ledger_feed::LedgerFeed::new(),
+        };
         store.check_postgres().await?;
         Ok(store)
     }

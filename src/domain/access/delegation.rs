@@ -23,7 +23,8 @@ impl Snapshot {
     /// counts with its limits. A right that is denied to the user on any part of the scope is not held.
     pub fn lacks(&self, user_uid: &str, limits: &TokenLimits, what: &Delegated<'_>) -> Option<Permission> {
         let beyond_models = limits.model_pattern.is_some() && *what.scope == Scope::Server;
-        let holds = |right: &Right| !beyond_models && self.holds(user_uid, limits, *right, what) && !self.partly_denied(user_uid, *right, what);
+        let holds =
+            |right: &Right| !beyond_models && self.holds(user_uid, limits, *right, what) && !self.partly_denied(user_uid, *right, what);
         what.rights.iter().find(|right| !holds(right)).map(|right| right.permission)
     }
 
@@ -52,9 +53,8 @@ impl Snapshot {
                 || what.targets.is_empty()
                 || grant.targets.iter().any(|target| what.targets.contains(target))
         };
-        self.grants_of(user_uid).any(|grant| {
-            grant.effect == Effect::Deny && takes(grant) && same_targets(grant) && overlap(&grant.scope, what)
-        })
+        self.grants_of(user_uid)
+            .any(|grant| grant.effect == Effect::Deny && takes(grant) && same_targets(grant) && overlap(&grant.scope, what))
     }
 }
 
@@ -82,9 +82,7 @@ fn overlap(denied: &Scope, what: &Delegated<'_>) -> bool {
             what.object_name.is_none_or(|name| glob::matches(pattern, name))
         }
         (Scope::Experiment(_), Scope::Experiments(_)) | (Scope::Model(_), Scope::Models(_)) => true,
-        (Scope::Experiments(one), Scope::Experiments(other)) | (Scope::Models(one), Scope::Models(other)) => {
-            glob::overlap(one, other)
-        }
+        (Scope::Experiments(one), Scope::Experiments(other)) | (Scope::Models(one), Scope::Models(other)) => glob::overlap(one, other),
         _ => false,
     }
 }
@@ -154,10 +152,8 @@ mod tests {
     #[test]
     fn targets_and_own_rights_go_no_further() {
         let all = TokenLimits::default();
-        let manager = snapshot(vec![
-            ("manager", Scope::Server, &["Staging"], Effect::Allow),
-            ("data_scientist", Scope::Server, &[], Effect::Allow),
-        ]);
+        let manager =
+            snapshot(vec![("manager", Scope::Server, &["Staging"], Effect::Allow), ("data_scientist", Scope::Server, &[], Effect::Allow)]);
         assert!(!lacks(&manager, &all, RequestsApprove, false, &Scope::Server, &["Staging"]));
         assert!(lacks(&manager, &all, RequestsApprove, false, &Scope::Server, &["Staging", "Production"]));
         assert!(lacks(&manager, &all, RequestsApprove, false, &Scope::Server, &[]));

@@ -175,9 +175,6 @@ impl Snapshot {
             let may = |permission| self.decide(&user.uid, &TokenLimits::default(), permission, &Object::SERVER).allowed;
             may(Permission::GrantsManage) && may(Permission::UsersManage)
         };
-        self.users
-            .values()
-            .filter(|user| user.active && user.kind == UserKind::Person && holds_persona(user) && manages(user))
-            .collect()
+        self.users.values().filter(|user| user.active && user.kind == UserKind::Person && holds_persona(user) && manages(user)).collect()
     }
 }

@@ -18,8 +18,14 @@ fn snapshot(grants: Vec<Grant>) -> Snapshot {
 
 fn grant(principal: Principal, persona: &str, scope: Scope, effect: Effect) -> Grant {
     Grant {
-        uid: format!("{persona}-{effect:?}"), principal, persona: persona.into(), scope, targets: Vec::new(), effect,
-        created: 0, created_by: String::new(),
+        uid: format!("{persona}-{effect:?}"),
+        principal,
+        persona: persona.into(),
+        scope,
+        targets: Vec::new(),
+        effect,
+        created: 0,
+        created_by: String::new(),
     }
 }
 
@@ -137,8 +143,11 @@ fn every_built_in_persona_exists_and_admin_holds_all() {
     }
     assert_eq!(built_in(ADMIN).unwrap().rights.len(), Permission::every().count());
     let auditor = built_in("auditor").unwrap();
-    assert!(auditor.rights.iter().all(|right| {
-        let name = right.permission.name();
-        name.ends_with(".read") || ["versions.download", "ledger.verify", "ledger.export", "ledger.watch"].contains(&name.as_str())
-    }), "auditors write nothing");
+    assert!(
+        auditor.rights.iter().all(|right| {
+            let name = right.permission.name();
+            name.ends_with(".read") || ["versions.download", "ledger.verify", "ledger.export", "ledger.watch"].contains(&name.as_str())
+        }),
+        "auditors write nothing"
+    );
 }
