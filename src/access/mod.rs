@@ -53,7 +53,7 @@ impl Access {
         Ok(Arc::new(Self {
             snapshot: SnapshotCache::open(store.clone()).await?,
             store,
-            passwords: Passwords::new(),
+            passwords: Passwords::default(),
             master,
             keys: RwLock::new(Arc::new(keys)),
             keys_of: tokio::sync::Mutex::new(0),

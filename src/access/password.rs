@@ -55,9 +55,9 @@ fn hash_now(password: &str) -> String {
     argon2().hash_password(password.as_bytes(), &salt).expect("a bounded password can be hashed").to_string()
 }
 
-impl Passwords {
+impl Default for Passwords {
     /// With nothing remembered.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             hashing: Semaphore::new(cores),
@@ -67,7 +67,9 @@ impl Passwords {
             decoy: hash_now(&clock::new_uid()),
         }
     }
+}
 
+impl Passwords {
     /// The hash of a new password, in PHC form.
     pub async fn hash(&self, password: &str) -> Option<String> {
         let _permit = self.hashing.acquire().await.ok()?;
@@ -153,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn passwords_are_verified_and_guessing_is_slowed() {
-        let passwords = Passwords::new();
+        let passwords = Passwords::default();
         let hash = passwords.hash("correct horse battery").await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert_eq!(passwords.verify("ann", "a", "correct horse battery", Some(&hash)).await, Ok(true));

@@ -78,7 +78,7 @@ impl Export {
         let mut checkpoints = rows::checkpoints_between(on, self.next, reached).await?.into_iter().peekable();
         for row in page {
             let covered = row.position.cast_unsigned() + 1;
-            push(text, &Line::Entry { position: row.position.cast_unsigned(), entry: row.entry })?;
+            push(text, &Line::Entry { position: row.position.cast_unsigned(), entry: Box::new(row.entry) })?;
             if let Some((_, note)) = checkpoints.next_if(|(size, _)| *size == covered) {
                 push(text, &Line::Checkpoint { note })?;
             }

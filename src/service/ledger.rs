@@ -260,7 +260,6 @@ fn in_hex(hashes: &[Hash]) -> Vec<String> {
     hashes.iter().map(|hash| hex::encode(hash.0)).collect()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn fault(error: impl std::fmt::Display) -> Error {
     Error::Internal(format!("the ledger's tree: {error}"))
 }

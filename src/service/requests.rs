@@ -162,7 +162,7 @@ pub async fn withdraw_transition_request(
 
 /// What came of an approval, once it was committed.
 enum Approved {
-    Counted(v1::TransitionRequest),
+    Counted(Box<v1::TransitionRequest>),
     /// The evidence was renewed, and nothing was approved.
     Changed(Vec<String>),
 }
@@ -179,7 +179,7 @@ pub async fn approve_transition_request(
     check.finish()?;
     let outcome = write(call.store(), (call.clone(), request), |tx, (call, request)| Box::pin(approve(tx, call, request))).await?;
     match outcome {
-        Approved::Counted(shown) => Ok(v1::ApproveTransitionRequestResponse { request: Some(shown) }),
+        Approved::Counted(shown) => Ok(v1::ApproveTransitionRequestResponse { request: Some(*shown) }),
         Approved::Changed(differences) => Err(Error::precondition(
             "EVIDENCE_CHANGED",
             format!(
@@ -215,7 +215,7 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
     }
     let recorded = record(tx, call, &open, &payload).await?;
     let shown = reread(tx, &open.uid).await?;
-    Ok(recorded.map(|()| Approved::Counted(shown)))
+    Ok(recorded.map(|()| Approved::Counted(Box::new(shown))))
 }
 
 async fn promote(

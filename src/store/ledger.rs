@@ -264,7 +264,6 @@ fn hash(bytes: Vec<u8>) -> Result<Hash> {
     bytes.try_into().map(Hash).map_err(|_| StoreError::Internal("a stored hash has not 32 bytes".to_owned()))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn tree_fault(error: impl std::fmt::Display) -> StoreError {
     StoreError::Internal(format!("the ledger's tree: {error}"))
 }

@@ -27,7 +27,7 @@ pub enum Line {
         /// Where it stands in the tree.
         position: u64,
         /// The row.
-        entry: Entry,
+        entry: Box<Entry>,
     },
     /// A signed checkpoint; it comes behind the last row that it covers.
     Checkpoint {

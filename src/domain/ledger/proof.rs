@@ -30,9 +30,12 @@ impl HashReader for Needs {
     }
 }
 
+/// What answers once the hashes are there.
+type Run<T> = Box<dyn Fn(&dyn HashReader) -> Result<T, Error> + Send + Sync>;
+
 /// An operation over stored hashes: what it needs, then what it answers.
-pub struct Plan<T, F: Fn(&dyn HashReader) -> Result<T, Error>> {
-    run: F,
+pub struct Plan<T> {
+    run: Run<T>,
     /// The indexes of the hashes that it needs.
     pub needs: Vec<u64>,
 }
@@ -46,12 +49,12 @@ impl HashReader for By<'_> {
     }
 }
 
-impl<T, F: Fn(&dyn HashReader) -> Result<T, Error>> Plan<T, F> {
-    fn new(run: F) -> Self {
+impl<T> Plan<T> {
+    fn new(run: impl Fn(&dyn HashReader) -> Result<T, Error> + Send + Sync + 'static) -> Self {
         let needs = Needs::default();
         // Fails on purpose once it has told what it needs.
         let _ = run(&needs);
-        Self { run, needs: needs.0.into_inner() }
+        Self { run: Box::new(run), needs: needs.0.into_inner() }
     }
 
     /// The answer. Errors when a needed hash is missing or the sizes are impossible.
@@ -61,21 +64,21 @@ impl<T, F: Fn(&dyn HashReader) -> Result<T, Error>> Plan<T, F> {
 }
 
 /// The hashes to store when `leaf` becomes the leaf at `position`, beginning at `stored_count(position)`.
-pub fn appended(position: u64, leaf: Hash) -> Plan<Vec<Hash>, impl Fn(&dyn HashReader) -> Result<Vec<Hash>, Error>> {
+pub fn appended(position: u64, leaf: Hash) -> Plan<Vec<Hash>> {
     Plan::new(move |reader| tlog_tiles::stored_hashes_for_record_hash(position, leaf, &By(reader)))
 }
 
 /// The root of the tree of `size` leaves.
-pub fn tree_root(size: u64) -> Plan<Hash, impl Fn(&dyn HashReader) -> Result<Hash, Error>> {
+pub fn tree_root(size: u64) -> Plan<Hash> {
     Plan::new(move |reader| tlog_tiles::tree_hash(size, &By(reader)))
 }
 
 /// The proof that the tree of `size` leaves holds the leaf at `position`.
-pub fn inclusion(size: u64, position: u64) -> Plan<Vec<Hash>, impl Fn(&dyn HashReader) -> Result<Vec<Hash>, Error>> {
+pub fn inclusion(size: u64, position: u64) -> Plan<Vec<Hash>> {
     Plan::new(move |reader| tlog_tiles::prove_record(size, position, &By(reader)))
 }
 
 /// The proof that the tree of `old` leaves is a prefix of the tree of `new` leaves.
-pub fn consistency(old: u64, new: u64) -> Plan<Vec<Hash>, impl Fn(&dyn HashReader) -> Result<Vec<Hash>, Error>> {
+pub fn consistency(old: u64, new: u64) -> Plan<Vec<Hash>> {
     Plan::new(move |reader| tlog_tiles::prove_tree(new, old, &By(reader)))
 }

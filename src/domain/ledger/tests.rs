@@ -118,7 +118,7 @@ proptest! {
     fn every_changed_byte_of_an_export_is_noticed(at in any::<prop::sample::Index>(), bit in 0u8..8) {
         let entries: Vec<_> = (0..6).map(entry).collect();
         let mut lines = vec![Line::Begin { format: 1, origin: "stagegate.test".into(), verifier_key: key().1 }];
-        lines.extend((0..).zip(&entries).map(|(position, entry)| Line::Entry { position, entry: entry.clone() }));
+        lines.extend((0..).zip(&entries).map(|(position, entry)| Line::Entry { position, entry: Box::new(entry.clone()) }));
         lines.push(Line::Checkpoint { note: note(&entries) });
         lines.push(Line::End { entries: 6 });
         let text: String = lines.iter().map(|line| line.to_json().unwrap()).collect();
