@@ -1,6 +1,7 @@
 //! The server as a child process with a folder and a database of its own.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -140,9 +141,9 @@ impl Server {
         self.log.lock().expect("no test panics here").clone()
     }
 
-    /// `HOST:PORT`.
-    pub fn address(&self) -> &str {
-        &self.address
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Ends the server as a power cut ends it.
