@@ -6,10 +6,7 @@ use std::error::Error;
 use std::fmt::Write;
 
 use heck::{ToSnakeCase, ToUpperCamelCase};
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
-    Value,
-};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value};
 
 /// What a value that must be given reads as when it is missing.
 const UNSPECIFIED: &str = "Unspecified";
@@ -42,12 +39,7 @@ pub fn generate(descriptor_set: &[u8]) -> Result<String> {
     Ok(code)
 }
 
-fn generate_service(
-    pool: &DescriptorPool,
-    service: &ServiceDescriptor,
-    code: &mut String,
-    table: &mut String,
-) -> Result<()> {
+fn generate_service(pool: &DescriptorPool, service: &ServiceDescriptor, code: &mut String, table: &mut String) -> Result<()> {
     let (module, _) = server_path(service);
     let mut methods = String::new();
     for method in service.methods() {
@@ -58,21 +50,14 @@ fn generate_service(
         writeln!(methods, "{}", method_impl(&method, &constant))?;
         write!(table, "&{constant},")?;
     }
-    writeln!(
-        code,
-        "#[tonic::async_trait]\nimpl {module}::{name} for crate::wire::grpc::Surface {{\n{methods}}}",
-        name = service.name()
-    )?;
+    writeln!(code, "#[tonic::async_trait]\nimpl {module}::{name} for crate::wire::grpc::Surface {{\n{methods}}}", name = service.name())?;
     Ok(())
 }
 
 /// The module and the server type that tonic generates for a service.
 fn server_path(service: &ServiceDescriptor) -> (String, String) {
     let package = service.package_name().replace('.', "::");
-    (
-        format!("proto::{package}::{}_server", service.name().to_snake_case()),
-        format!("{}Server", service.name()),
-    )
+    (format!("proto::{package}::{}_server", service.name().to_snake_case()), format!("{}Server", service.name()))
 }
 
 struct Rule {
@@ -94,9 +79,8 @@ struct Clause {
 
 fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule> {
     let name = method.full_name();
-    let extension = pool
-        .get_extension_by_name("stagegate.options.v1.rule")
-        .ok_or("the extension stagegate.options.v1.rule is not declared")?;
+    let extension =
+        pool.get_extension_by_name("stagegate.options.v1.rule").ok_or("the extension stagegate.options.v1.rule is not declared")?;
     let options = method.options();
     if !options.has_extension(&extension) {
         return Err(format!("{name} has no access rule").into());
@@ -147,13 +131,7 @@ fn operation(method: &MethodDescriptor, constant: &str, rule: &Rule) -> Result<S
             clauses,
             "Clause {{ permission: Permission::{}, kind: ObjectKind::{}, \
              fields: &{:?}, stage_field: {:?}, alias_field: {:?}, optional: {}, filtered: {} }},",
-            clause.permission,
-            clause.kind,
-            clause.fields,
-            clause.stage_field,
-            clause.alias_field,
-            clause.optional,
-            clause.filtered
+            clause.permission, clause.kind, clause.fields, clause.stage_field, clause.alias_field, clause.optional, clause.filtered
         )?;
     }
     let service = method.parent_service();
@@ -179,10 +157,7 @@ fn operation(method: &MethodDescriptor, constant: &str, rule: &Rule) -> Result<S
 /// The REST routes of a method, as (verb, path).
 fn http_bindings(method: &MethodDescriptor) -> Vec<(String, String)> {
     let options = method.options();
-    let Some((_, value)) = options
-        .extensions()
-        .find(|(extension, _)| extension.full_name() == "google.api.http")
-    else {
+    let Some((_, value)) = options.extensions().find(|(extension, _)| extension.full_name() == "google.api.http") else {
         return Vec::new();
     };
     let mut routes = Vec::new();
@@ -217,19 +192,14 @@ fn subject_impl(method: &MethodDescriptor, rule: &Rule) -> Result<String> {
     }
     let mut arms = String::new();
     for path in paths {
-        let accessor = accessor(&input, path)
-            .map_err(|reason| format!("{}: field `{path}`: {reason}", method.full_name()))?;
+        let accessor = accessor(&input, path).map_err(|reason| format!("{}: field `{path}`: {reason}", method.full_name()))?;
         write!(arms, "{path:?} => {accessor},")?;
     }
     let path = if arms.is_empty() { "_" } else { "path" };
     Ok(format!(
         "impl Subject for {ty} {{ fn subject(&self, {path}: &str) -> Option<&str> {{ {body} }} }}",
         ty = rust_type(&input),
-        body = if arms.is_empty() {
-            "None".to_owned()
-        } else {
-            format!("match path {{ {arms} _ => None }}")
-        },
+        body = if arms.is_empty() { "None".to_owned() } else { format!("match path {{ {arms} _ => None }}") },
     ))
 }
 
@@ -267,11 +237,7 @@ fn method_impl(method: &MethodDescriptor, constant: &str) -> String {
     let function = method.name().to_snake_case();
     let input = rust_type(&method.input());
     let output = rust_type(&method.output());
-    let request = if method.is_client_streaming() {
-        format!("tonic::Streaming<{input}>")
-    } else {
-        input
-    };
+    let request = if method.is_client_streaming() { format!("tonic::Streaming<{input}>") } else { input };
     let admit = match (method.is_client_streaming(), method.is_server_streaming()) {
         (false, false) => "unary",
         (true, false) => "client_stream",
@@ -280,10 +246,7 @@ fn method_impl(method: &MethodDescriptor, constant: &str) -> String {
     };
     let (stream_type, answer) = if method.is_server_streaming() {
         let name = format!("{}Stream", method.name());
-        (
-            format!("type {name} = crate::wire::grpc::ResponseStream<{output}>;\n"),
-            format!("Self::{name}"),
-        )
+        (format!("type {name} = crate::wire::grpc::ResponseStream<{output}>;\n"), format!("Self::{name}"))
     } else {
         (String::new(), output)
     };
@@ -318,17 +281,11 @@ fn variant(pool: &DescriptorPool, message: &DynamicMessage, field: &str, name: &
 }
 
 fn text(message: &DynamicMessage, field: &str) -> String {
-    message
-        .get_field_by_name(field)
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
+    message.get_field_by_name(field).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn list(message: &DynamicMessage, field: &str) -> Vec<Value> {
-    message
-        .get_field_by_name(field)
-        .and_then(|value| value.as_list().map(<[Value]>::to_vec))
-        .unwrap_or_default()
+    message.get_field_by_name(field).and_then(|value| value.as_list().map(<[Value]>::to_vec)).unwrap_or_default()
 }
 
 fn texts(message: &DynamicMessage, field: &str) -> Vec<String> {

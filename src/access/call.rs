@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::Access;
+use crate::clock;
 use crate::contract::{Operation, Permission};
-use crate::domain::access::{Decision, Object, Snapshot, TokenLimits, UserKind, Visibility, ObjectClass};
+use crate::domain::access::{Decision, Object, ObjectClass, Snapshot, TokenLimits, UserKind, Visibility};
 use crate::domain::ledger::{Entry, Outcome, payload_digest};
 use crate::domain::request::Actor;
 use crate::store::{Store, WORKSPACE};
-use crate::clock;
 
 /// How the caller proved who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,14 @@ struct Inner {
 }
 
 impl Call {
-    pub(super) fn new(access: Arc<Access>, operation: &'static Operation, caller: Caller, request_id: String, source: String, on: String) -> Self {
+    pub(super) fn new(
+        access: Arc<Access>,
+        operation: &'static Operation,
+        caller: Caller,
+        request_id: String,
+        source: String,
+        on: String,
+    ) -> Self {
         Self { inner: Arc::new(Inner { access, operation, caller, request_id, source, on }) }
     }
 

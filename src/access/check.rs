@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+use super::Access;
 use super::call::{Call, Caller, Subject, entry};
 use super::refusal::Refused;
-use super::Access;
 use crate::clock;
 use crate::contract::{Clause, ObjectKind, Operation, Record, Subject as Fields};
 use crate::domain::access::{Object, Snapshot};

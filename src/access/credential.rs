@@ -1,7 +1,6 @@
 //! From an `authorization` header to a caller.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +13,7 @@ use super::token::{self, Claims};
 use super::{Access, Throttled};
 use crate::clock;
 use crate::domain::access::{Snapshot, TokenLimits, User};
-use crate::domain::limits;
+use crate::domain::{limits, text};
 use crate::store::access as rows;
 
 /// No bearer token and no Basic header is longer.
@@ -43,8 +42,11 @@ impl Access {
     async fn by_token(&self, text: &str) -> Result<Caller, Refused> {
         let claims = match token::verify(&self.keys(), text) {
             Some(claims) => claims,
-            None if self.may_reload_keys(text) => {
-                self.reload_keys().await.map_err(|_| Refused::Unauthenticated)?;
+            // The key may be newer than what we hold. Making one raises the epoch, so made-up names cost one
+            // look at it, which all who wait share, and never a reading of the keys.
+            None if token::names_unknown_key(&self.keys(), text) => {
+                let epoch = self.refresh().await?.epoch;
+                self.follow_keys(epoch).await.map_err(|_| Refused::Unauthenticated)?;
                 token::verify(&self.keys(), text).ok_or(Refused::Unauthenticated)?
             }
             None => return Err(Refused::Unauthenticated),
@@ -62,19 +64,6 @@ impl Access {
         Ok(token_caller(user, claims))
     }
 
-    /// A key may be newer than what we hold; asked for at most once a second, and only by a plausible name.
-    fn may_reload_keys(&self, text: &str) -> bool {
-        if !token::names_unknown_key(&self.keys(), text) {
-            return false;
-        }
-        let mut read = self.keys_read.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let due = read.elapsed() > Duration::from_secs(1);
-        if due {
-            *read = Instant::now();
-        }
-        due
-    }
-
     async fn by_basic(&self, value: &str, source: &str) -> Result<Caller, Refused> {
         let decoded = STANDARD.decode(value).map_err(|_| Refused::Unauthenticated)?;
         let text = String::from_utf8(decoded).map_err(|_| Refused::Unauthenticated)?;
@@ -87,7 +76,11 @@ impl Access {
         if name.len() > limits::PRINCIPAL_NAME || password.chars().count() > limits::PASSWORD_MAX {
             return Err(Refused::Unauthenticated);
         }
-        let user = rows::user_by_name(self.store.reader(), name).await?.filter(|user| user.active);
+        let user = match text::principal_name("user_name", name) {
+            Ok(()) => rows::user_by_name(self.store.reader(), name).await?.filter(|user| user.active),
+            // No user has such a name; it takes as long as any other that is not known.
+            Err(_) => None,
+        };
         let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
         match self.passwords.verify(name, source, password, stored).await {
             Ok(true) => {}

@@ -8,8 +8,10 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
 use jsonwebtoken::{DecodingKey, EncodingKey};
+use moka::sync::Cache;
 
 use super::master_key::{MasterKey, MasterKeyError};
+use super::token::Claims;
 use crate::clock;
 use crate::domain::ledger::CheckpointSigner;
 use crate::store::{Recorded, Store, StoreError, access as rows, sql};
@@ -17,6 +19,9 @@ use crate::{bind, store};
 
 /// What is written in front of an Ed25519 seed to make it PKCS#8 (RFC 8410).
 const PKCS8_ED25519: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
+/// Tokens that are remembered.
+const VERIFIED: u64 = 10_000;
 
 const TOKEN: &str = "token";
 const LEDGER: &str = "ledger";
@@ -52,6 +57,9 @@ pub struct KeyRing {
     pub ledger_origin: String,
     /// Authenticates page tokens.
     pub page_token: [u8; 32],
+    /// Tokens whose signature was found good, by their digest: a signature costs more than all the rest of
+    /// a check. New keys come as a new ring, which remembers nothing.
+    pub(super) verified: Cache<[u8; 32], Claims>,
 }
 
 impl KeyRing {
@@ -100,14 +108,13 @@ impl KeyRing {
             ledger_verifier: ledger.public_key.clone(),
             ledger_origin: ledger.key_id.clone(),
             page_token,
+            verified: Cache::new(VERIFIED),
         })
     }
 
     /// The published keys as a JSON Web Key Set (RFC 7517, RFC 8037).
     pub fn jwks(&self) -> String {
-        let key = |(kid, x): &(String, String)| {
-            serde_json::json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": kid, "x": x})
-        };
+        let key = |(kid, x): &(String, String)| serde_json::json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": kid, "x": x});
         serde_json::json!({"keys": self.published.iter().map(key).collect::<Vec<_>>()}).to_string()
     }
 }
@@ -141,7 +148,13 @@ fn ledger_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {
     // Algorithm 1 is Ed25519 in the private key form of signed notes.
     let private = STANDARD.encode([&[1], key.as_bytes().as_slice()].concat());
     let private = zeroize::Zeroizing::new(format!("PRIVATE+KEY+{origin}+{id}+{private}"));
-    Ok(rows::KeyRow { key_id: origin, purpose: LEDGER.to_owned(), public_key: public, sealed: master.seal(private.as_bytes())?, retired: false })
+    Ok(rows::KeyRow {
+        key_id: origin,
+        purpose: LEDGER.to_owned(),
+        public_key: public,
+        sealed: master.seal(private.as_bytes())?,
+        retired: false,
+    })
 }
 
 fn secret_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {

@@ -15,8 +15,8 @@ pub mod token;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-pub use check::Arrival;
 pub use call::{Call, Caller, Credential, Subject, entry};
+pub use check::Arrival;
 pub use keys::{KeyError, KeyRing, token_key};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use password::{Passwords, Throttled};
@@ -37,7 +37,8 @@ pub struct Access {
     pub passwords: Passwords,
     master: Arc<MasterKey>,
     keys: RwLock<Arc<KeyRing>>,
-    keys_read: std::sync::Mutex<Instant>,
+    /// The epoch at which the keys were read.
+    keys_of: tokio::sync::Mutex<i64>,
     snapshot: SnapshotCache,
     resolver: Resolver,
     refusals: Refusals,
@@ -55,7 +56,7 @@ impl Access {
             passwords: Passwords::new(),
             master,
             keys: RwLock::new(Arc::new(keys)),
-            keys_read: std::sync::Mutex::new(Instant::now()),
+            keys_of: tokio::sync::Mutex::new(0),
             resolver: Resolver::new(),
             refusals: Refusals::new(),
             used_tokens: moka::sync::Cache::new(100_000),
@@ -87,20 +88,23 @@ impl Access {
         Ok(snapshot)
     }
 
-    /// Reads the keys again.
-    pub async fn reload_keys(&self) -> Result<(), KeyError> {
-        let keys = KeyRing::open(&self.store, &self.master).await?;
-        *self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(keys);
+    /// Reads the keys again when they are older than an epoch: another replica may have made a new one, and
+    /// this one must not go on signing with the old. One at a time; who waits finds the work done.
+    pub async fn follow_keys(&self, epoch: i64) -> Result<(), KeyError> {
+        let mut read_at = self.keys_of.lock().await;
+        if *read_at < epoch {
+            let keys = KeyRing::open(&self.store, &self.master).await?;
+            *self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(keys);
+            *read_at = epoch;
+        }
         Ok(())
     }
 
-    /// Lets caches go that an older epoch filled; tells whether the epoch is another.
-    fn follow(&self, snapshot: &Snapshot) -> bool {
-        let changed = self.resolver.follow(snapshot.epoch);
-        if changed {
+    /// Lets caches go that an older epoch filled.
+    fn follow(&self, snapshot: &Snapshot) {
+        if self.resolver.follow(snapshot.epoch) {
             self.passwords.forget();
         }
-        changed
     }
 
     /// Polls the epoch, and once a minute writes when tokens were used and what was refused. Ends with
@@ -111,24 +115,18 @@ impl Access {
         let mut flushed = Instant::now();
         loop {
             poll.tick().await;
-            self.poll().await;
+            match self.refresh().await {
+                Ok(snapshot) => {
+                    if let Err(error) = self.follow_keys(snapshot.epoch).await {
+                        tracing::warn!(%error, "the keys cannot be read again; those known so far are used");
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the access epoch cannot be polled; checks will fail closed"),
+            }
             if flushed.elapsed() >= Duration::from_secs(60) {
                 flushed = Instant::now();
                 self.flush().await;
             }
-        }
-    }
-
-    async fn poll(&self) {
-        match self.snapshot.refresh(Instant::now()).await {
-            Ok(snapshot) if self.follow(&snapshot) => {
-                // A new signing key raises the epoch, too.
-                if let Err(error) = self.reload_keys().await {
-                    tracing::warn!(%error, "the keys cannot be read again");
-                }
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the access epoch cannot be polled; checks will fail closed"),
         }
     }
 

@@ -6,10 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::call::{Caller, Credential, Subject, entry};
+use crate::clock;
 use crate::contract::Permission;
 use crate::domain::ledger::{Entry, Outcome};
 use crate::store::{Recorded, Store, StoreError};
-use crate::clock;
 
 /// Why a call is not admitted.
 #[derive(Debug, thiserror::Error)]

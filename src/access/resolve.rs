@@ -37,7 +37,14 @@ impl Resolver {
 
     /// The object of a kind that `names` name. One that does not exist counts as the server, but for
     /// names that could be given: patterns cover those.
-    pub(super) async fn resolve(&self, store: &Store, snapshot: &Snapshot, caller: &Caller, kind: ObjectKind, names: &[&str]) -> Result<Object, StoreError> {
+    pub(super) async fn resolve(
+        &self,
+        store: &Store,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        kind: ObjectKind,
+        names: &[&str],
+    ) -> Result<Object, StoreError> {
         let first = names.first().copied().unwrap_or_default();
         match kind {
             ObjectKind::Unspecified | ObjectKind::Server => return Ok(Object::SERVER),
@@ -92,10 +99,6 @@ fn absent(kind: ObjectKind, name: &str) -> Object {
 }
 
 fn user(snapshot: &Snapshot, caller: &Caller, name: &str) -> Object {
-    let owner = if name.is_empty() {
-        Some(caller.user_uid.clone())
-    } else {
-        snapshot.user_by_name(name).map(|user| user.uid.clone())
-    };
+    let owner = if name.is_empty() { Some(caller.user_uid.clone()) } else { snapshot.user_by_name(name).map(|user| user.uid.clone()) };
     Object { class: ObjectClass::User, owner, ..Object::SERVER }
 }

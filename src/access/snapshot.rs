@@ -50,11 +50,8 @@ impl SnapshotCache {
         }
         let started = Instant::now();
         let epoch = rows::epoch(self.store.reader()).await?;
-        let snapshot = if epoch == snapshot.epoch {
-            snapshot
-        } else {
-            Arc::new(rows::snapshot(self.store.reader(), clock::now_ms()).await?)
-        };
+        let snapshot =
+            if epoch == snapshot.epoch { snapshot } else { Arc::new(rows::snapshot(self.store.reader(), clock::now_ms()).await?) };
         *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = (snapshot.clone(), started);
         Ok(snapshot)
     }

@@ -1,10 +1,14 @@
 //! The command line: one file for each command.
 
+mod beside;
+mod instance;
 mod ledger;
 mod serve;
 mod setup;
 mod token;
 mod user;
+
+pub use instance::Instance;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,16 +50,12 @@ enum Command {
         #[command(subcommand)]
         command: ledger::LedgerCommand,
     },
-    /// Make, list and deactivate users, beside a running server or without one.
-    User {
-        #[command(subcommand)]
-        command: user::UserCommand,
-    },
-    /// Make, list and revoke tokens, beside a running server or without one.
-    Token {
-        #[command(subcommand)]
-        command: token::TokenCommand,
-    },
+    /// Make, list and deactivate users, also while the server runs.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Make, list and revoke tokens, also while the server runs.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Print the version.
     Version,
 }
@@ -92,11 +92,11 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             return ledger::run(&cli.data, command).await;
         }
-        Command::User { command } => {
+        Command::User(command) => {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             user::run(&cli.data, command).await?;
         }
-        Command::Token { command } => {
+        Command::Token(command) => {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             token::run(&cli.data, command).await?;
         }

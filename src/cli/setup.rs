@@ -5,9 +5,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 
 use super::Failure;
-use crate::access::{Access, Call, Caller, Credential, MasterKey};
+use crate::access::{Access, MasterKey};
 use crate::config::DataOptions;
-use crate::contract;
 use crate::store::blobs::Blobs;
 use crate::store::{self, Store};
 
@@ -33,14 +32,6 @@ pub async fn access(data: &DataOptions, store: &Store) -> Result<Arc<Access>, Fa
     let in_use = !store::access::keys(store.reader()).await?.is_empty();
     let master = MasterKey::load(&data.master_key(), in_use)?;
     Ok(Access::open(store.clone(), master).await?)
-}
-
-/// A call of an operation by the command line itself, beside the database.
-pub async fn call(data: &DataOptions, operation: &str) -> Result<Call, Failure> {
-    let store = store(data).await?;
-    let access = access(data, &store).await?;
-    let operation = contract::operation(operation).ok_or_else(|| format!("there is no operation {operation}"))?;
-    Ok(access.own_call(operation, Caller::without_user(Credential::CommandLine, "")))
 }
 
 /// A URL that can be shown.

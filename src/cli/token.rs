@@ -2,83 +2,107 @@
 
 use clap::Subcommand;
 
-use super::{Failure, setup};
+use super::{Failure, beside};
 use crate::config::DataOptions;
+use crate::contract::v1;
 use crate::domain::limits;
-use crate::service::{self, AskedToken};
-use crate::store::access as rows;
+use crate::service;
 
-/// What can be done to tokens.
-#[derive(Subcommand)]
+/// What can be done with tokens.
+#[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a bearer token; its text alone goes to standard output. Decisions made with it are marked.
-    #[command(after_help = "Example:\n  export MLFLOW_TRACKING_TOKEN=$(stagegate token create --user trainer-eu --ttl 30d)")]
+    /// Make a bearer token and print it, alone. Decisions made with it are marked as made on the command line.
+    #[command(after_help = "Examples:\n  export MLFLOW_TRACKING_TOKEN=$(stagegate token create --user trainer-eu)\n  \
+        stagegate token create --user jo --ttl 8h --description 'notebook' --permission models.read")]
     Create {
-        /// The user's name.
+        /// Whose.
         #[arg(long)]
         user: String,
-        /// How long it is good, such as 90d or 12h; at most 365d.
+        /// How long it is good, such as 90d, 8h or 30m; at most 365d.
         #[arg(long, default_value = "90d", value_parser = humantime::parse_duration)]
         ttl: std::time::Duration,
-        /// For people.
+        /// For people; at most 250 characters.
         #[arg(long, default_value = "")]
         description: String,
+        /// A permission to limit it to, such as runs.edit; may be given several times.
+        #[arg(long)]
+        permission: Vec<String>,
+        /// The models to limit it to: a name in which `*` stands for any characters.
+        #[arg(long, default_value = "")]
+        model_pattern: String,
     },
-    /// List a user's tokens, never their text.
+    /// List a user's tokens, the newest first, never their text: id, origin, good, expired or revoked, expiry, description,
+    /// separated by tabs.
+    #[command(after_help = "Example:\n  stagegate token list --user jo")]
     List {
-        /// The user's name.
+        /// Whose.
         #[arg(long)]
         user: String,
     },
     /// Revoke a token; within a second it is refused everywhere.
+    #[command(after_help = "Example:\n  stagegate token revoke 4f0c2d6a8b1e4c7d9a3f5b2e1d0c9b8a")]
     Revoke {
-        /// As `token list` shows it.
-        token_id: String,
+        /// The token's id, as `stagegate token list` shows it.
+        id: String,
     },
 }
 
-/// Runs the command beside the database.
+/// Runs a command about tokens.
 pub async fn run(data: &DataOptions, command: TokenCommand) -> Result<(), Failure> {
     match command {
-        TokenCommand::Create { user, ttl, description } => {
-            let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-            if !(1_000..=limits::TOKEN_TTL_MAX_MS).contains(&ttl) {
-                return Err("--ttl must be between 1s and 365d".into());
-            }
-            crate::domain::text::value("--description", &description, limits::DISPLAY_NAME).map_err(|error| error.to_string())?;
-            let call = setup::call(data, "CreateToken").await?;
-            let row = find(&call, &user).await?;
-            let asked = AskedToken { ttl, description, ..AskedToken::default() };
-            let (text, _) = service::make_token(&call, row, asked).await?;
-            println!("{text}");
+        TokenCommand::Create { user, ttl, description, permission, model_pattern } => {
+            let ttl_ms = Some(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
+            let request = v1::CreateTokenRequest { user_name: user, description, ttl_ms, permissions: permission, model_pattern };
+            create(data, request).await
         }
-        TokenCommand::List { user } => {
-            let call = setup::call(data, "ListTokens").await?;
-            let row = find(&call, &user).await?;
-            let mut before = (i64::MAX, String::new());
-            loop {
-                let page = rows::tokens_before(call.store().reader(), &row.uid, (before.0, &before.1), 500).await?;
-                let Some(last) = page.last() else { break };
-                before = (last.created, last.token_id.clone());
-                for token in page {
-                    let state = if token.revoked.is_some() { "revoked" } else { "good" };
-                    println!("{}\t{}\t{state}\texpires {}\t{}", token.token_id, token.origin, token.expires, token.description);
-                }
-            }
-        }
-        TokenCommand::Revoke { token_id } => {
-            let call = setup::call(data, "RevokeToken").await?;
-            if rows::token(call.store().reader(), &token_id).await?.is_none() {
-                return Err(format!("there is no token {token_id}").into());
-            }
-            service::revoke(&call, token_id).await?;
-            println!("The token is revoked.");
+        TokenCommand::List { user } => list(data, &user).await,
+        TokenCommand::Revoke { id } => {
+            let access = beside::open(data).await?;
+            let call = beside::call(&access, "RevokeToken")?;
+            service::revoke_token(&call, v1::RevokeTokenRequest { token_id: id.clone() }).await.map_err(beside::failure)?;
+            println!("The token {id} is revoked.");
+            Ok(())
         }
     }
+}
+
+async fn create(data: &DataOptions, request: v1::CreateTokenRequest) -> Result<(), Failure> {
+    let access = beside::open(data).await?;
+    let made = service::create_token(&beside::call(&access, "CreateToken")?, request).await.map_err(beside::failure)?;
+    println!("{}", made.token_text);
     Ok(())
 }
 
-async fn find(call: &crate::access::Call, name: &str) -> Result<rows::UserRow, Failure> {
-    let found = rows::user_by_name(call.store().reader(), name).await?;
-    found.ok_or_else(|| format!("there is no user {name:?}; `stagegate user list` shows all").into())
+async fn list(data: &DataOptions, user: &str) -> Result<(), Failure> {
+    let access = beside::open(data).await?;
+    let call = beside::call(&access, "ListTokens")?;
+    let mut page_token = String::new();
+    loop {
+        let max_results = i32::try_from(limits::PAGE)?;
+        let request = v1::ListTokensRequest { user_name: user.to_owned(), max_results, page_token };
+        let page = service::list_tokens(&call, request).await.map_err(beside::failure)?;
+        for token in &page.tokens {
+            println!("{}", line(token));
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+fn line(token: &v1::Token) -> String {
+    let origin = match token.origin() {
+        v1::TokenOrigin::SignIn => "sign_in",
+        v1::TokenOrigin::CommandLine => "command_line",
+        v1::TokenOrigin::Api | v1::TokenOrigin::Unspecified => "api",
+    };
+    let state = match (token.revoked, token.expiry_time <= crate::clock::now_ms()) {
+        (true, _) => "revoked",
+        (false, true) => "expired",
+        (false, false) => "good",
+    };
+    let seconds = u64::try_from(token.expiry_time / 1_000).unwrap_or_default();
+    let expiry = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+    format!("{}\t{origin}\t{state}\t{expiry}\t{}", token.token_id, token.description)
 }

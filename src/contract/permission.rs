@@ -17,9 +17,7 @@ impl Permission {
 
     /// The permission of a name. Errors when there is none.
     pub fn from_name(name: &str) -> Result<Self, UnknownPermission> {
-        Self::every()
-            .find(|permission| permission.name() == name)
-            .ok_or_else(|| UnknownPermission(name.to_owned()))
+        Self::every().find(|permission| permission.name() == name).ok_or_else(|| UnknownPermission(name.to_owned()))
     }
 
     /// All permissions, in the order of their numbers.

@@ -85,9 +85,7 @@ impl Evidence {
             (Some(was), Some(is)) if was.is_version(is) => compare_version("the holder's ", was, is, &mut found),
             (None, None) => {}
             (was, is) => {
-                let number = |holder: &Option<EvidenceVersion>| {
-                    holder.as_ref().map_or_else(|| "none".to_owned(), EvidenceVersion::told)
-                };
+                let number = |holder: &Option<EvidenceVersion>| holder.as_ref().map_or_else(|| "none".to_owned(), EvidenceVersion::told);
                 found.push(format!("the holder: {} -> {}", number(was), number(is)));
             }
         }
@@ -117,9 +115,7 @@ fn compare_version(whose: &str, was: &EvidenceVersion, is: &EvidenceVersion, fou
     compare_texts(&format!("{whose}source digest"), &was.source_digest, &is.source_digest, found);
     compare_texts(&format!("{whose}run"), &was.run_id, &is.run_id, found);
     compare_maps(&format!("{whose}metric"), &was.metrics, &is.metrics, told_metrics, found);
-    for (what, was, is) in
-        [("param", &was.params, &is.params), ("run tag", &was.run_tags, &is.run_tags), ("tag", &was.tags, &is.tags)]
-    {
+    for (what, was, is) in [("param", &was.params, &is.params), ("run tag", &was.run_tags, &is.run_tags), ("tag", &was.tags, &is.tags)] {
         compare_maps(&format!("{whose}{what}"), was, is, |text, _| told(text), found);
     }
 }
@@ -239,10 +235,7 @@ mod tests {
     fn the_digest_never_changes_its_meaning() {
         // Stored digests have to be found again by every later release: a new form takes a new tag. This
         // one was computed by another program, from the words above alone.
-        assert_eq!(
-            Evidence::digest(&evidence().to_json().unwrap()),
-            "e31da336c8bd18220f75121ca4a1e45c389adf3c555bdccd4ca1e274988b1f94"
-        );
+        assert_eq!(Evidence::digest(&evidence().to_json().unwrap()), "e31da336c8bd18220f75121ca4a1e45c389adf3c555bdccd4ca1e274988b1f94");
     }
 
     #[test]
@@ -274,12 +267,7 @@ mod tests {
         now.gate_version = 2;
         assert_eq!(
             evidence().differences(&now),
-            [
-                "metric rmse: 0.71 -> 0.7",
-                "param alpha: 0.01 -> none",
-                "tag checked: none -> yes",
-                "the gate: g version 1 -> g version 2"
-            ]
+            ["metric rmse: 0.71 -> 0.7", "param alpha: 0.01 -> none", "tag checked: none -> yes", "the gate: g version 1 -> g version 2"]
         );
         assert!(evidence().differences(&evidence()).is_empty());
     }

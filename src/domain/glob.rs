@@ -27,6 +27,18 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     true
 }
 
+/// Whether a name could match both patterns. What stands between two stars can always follow one another,
+/// so only the fixed ends can be at odds.
+pub fn overlap(one: &str, other: &str) -> bool {
+    let (one, other) = (compared(one), compared(other));
+    let (Some((start, _)), Some((other_start, _))) = (one.split_once('*'), other.split_once('*')) else {
+        return matches(&one, &other) || matches(&other, &one);
+    };
+    let end = one.rsplit('*').next().unwrap_or_default();
+    let other_end = other.rsplit('*').next().unwrap_or_default();
+    (start.starts_with(other_start) || other_start.starts_with(start)) && (end.ends_with(other_end) || other_end.ends_with(end))
+}
+
 /// How many characters a pattern fixes, and whether it fixes all: the more specific sorts higher.
 pub fn specificity(pattern: &str) -> (bool, usize) {
     let pattern = compared(pattern);
@@ -85,7 +97,18 @@ mod tests {
         assert!(!matches(&format!("{}c", "a*".repeat(127)), &format!("{}b", "a".repeat(100_000))));
     }
 
+    #[test]
+    fn patterns_overlap_when_their_ends_agree() {
+        assert!(overlap("fraud-*", "*-eu") && overlap("a*b*c", "ab*dc") && overlap("fraud-1", "fraud-*") && overlap("*", "x"));
+        assert!(!overlap("fraud-*", "churn-*") && !overlap("*-eu", "*-us") && !overlap("a", "b"));
+    }
+
     proptest! {
+        #[test]
+        fn overlapping_patterns_include_every_common_name(one in "[ab*]{0,6}", other in "[ab*]{0,6}", name in "[ab]{0,8}") {
+            prop_assert!(!(matches(&one, &name) && matches(&other, &name)) || overlap(&one, &other));
+        }
+
         #[test]
         fn agrees_with_the_definition(pattern in "[ab*]{0,7}", name in "[ab]{0,9}") {
             let chars = |text: &str| text.chars().collect::<Vec<_>>();

@@ -14,10 +14,7 @@ pub fn run_id(field: &str, text: &str) -> Result<(), FieldError> {
     }
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if text.len() > 256 || !text.chars().all(legal) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        return Err(FieldError::new(
-            field,
-            "is no run id: 1 to 256 ASCII letters, digits, `_` and `-` that start with a letter or digit",
-        ));
+        return Err(FieldError::new(field, "is no run id: 1 to 256 ASCII letters, digits, `_` and `-` that start with a letter or digit"));
     }
     Ok(())
 }
@@ -28,9 +25,7 @@ pub fn experiment_id(field: &str, text: &str) -> Result<i64, FieldError> {
     if text.is_empty() {
         return Err(missing(field));
     }
-    digits(text).ok_or_else(|| {
-        FieldError::new(field, "is no experiment id: must be a decimal integer without sign or leading zeros")
-    })
+    digits(text).ok_or_else(|| FieldError::new(field, "is no experiment id: must be a decimal integer without sign or leading zeros"))
 }
 
 /// A version's number: ASCII digits, from 1, without leading zeros.
@@ -39,10 +34,7 @@ pub fn version_number(field: &str, text: &str) -> Result<i32, FieldError> {
         return Err(missing(field));
     }
     digits(text).and_then(|number| i32::try_from(number).ok()).filter(|number| *number > 0).ok_or_else(|| {
-        FieldError::new(
-            field,
-            format!("is no version: must be an integer between 1 and {}, without leading zeros", i32::MAX),
-        )
+        FieldError::new(field, format!("is no version: must be an integer between 1 and {}, without leading zeros", i32::MAX))
     })
 }
 

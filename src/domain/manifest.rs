@@ -9,8 +9,7 @@ const TAG: &str = "stagegate.manifest.v1";
 /// file's path, size in bytes and SHA-256. Texts stand after their length; lengths, sizes and the number
 /// are 8 bytes, big-endian. The order in which the files are given does not matter.
 pub fn digest<P: AsRef<str>, D: AsRef<str>>(files: &[(P, i64, D)]) -> String {
-    let mut files: Vec<(&str, i64, &str)> =
-        files.iter().map(|(path, size, sha256)| (path.as_ref(), *size, sha256.as_ref())).collect();
+    let mut files: Vec<(&str, i64, &str)> = files.iter().map(|(path, size, sha256)| (path.as_ref(), *size, sha256.as_ref())).collect();
     files.sort_unstable();
     let mut hash = Sha256::new();
     push(&mut hash, TAG);

@@ -29,9 +29,7 @@ pub enum PageTokenError {
     #[error("has {0} bytes; at most {MAX_TOKEN_BYTES} are allowed")]
     TooLong(usize),
     /// Not from this server, damaged, or from another query: which of them is not told.
-    #[error(
-        "does not belong to this query; send the token of an earlier answer, and everything else unchanged"
-    )]
+    #[error("does not belong to this query; send the token of an earlier answer, and everything else unchanged")]
     Invalid,
 }
 

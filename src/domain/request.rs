@@ -171,10 +171,7 @@ impl Request {
             return Err(Refusal::ApprovedTwice);
         }
         if seen_digest != self.evidence_digest {
-            return Err(Refusal::StaleEvidence {
-                expected: self.evidence_digest.clone(),
-                seen: seen_digest.to_owned(),
-            });
+            return Err(Refusal::StaleEvidence { expected: self.evidence_digest.clone(), seen: seen_digest.to_owned() });
         }
         self.approvals.push(Approval { by, evidence_digest: seen_digest.to_owned() });
         if self.approvals.len() >= self.approvals_required {

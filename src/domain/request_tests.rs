@@ -127,10 +127,7 @@ fn who_approved_cannot_join_and_who_joined_cannot_approve() {
     let mut request = filed(person("ann"), 2, None);
     request.approve(person("bob"), "first", 0).unwrap();
     assert_eq!(request.join(person("bob"), 0), Err(Refusal::HasApproved));
-    assert_eq!(
-        request.join(Actor { person: "robot".into(), issuer: Some("bob".into()) }, 0),
-        Err(Refusal::HasApproved)
-    );
+    assert_eq!(request.join(Actor { person: "robot".into(), issuer: Some("bob".into()) }, 0), Err(Refusal::HasApproved));
     assert_eq!(request.approve(person("bob"), "first", 0), Err(Refusal::ApprovedTwice));
     request.join(person("cyd"), 0).unwrap();
     assert_eq!(request.join(person("cyd"), 0), Err(Refusal::AlreadyRequester));

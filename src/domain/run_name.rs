@@ -1,14 +1,14 @@
 //! Names for runs that were given none: an adjective, a noun and a number, as MLflow's users know them.
 
 const ADJECTIVES: [&str; 32] = [
-    "amber", "brisk", "calm", "clever", "crisp", "deft", "eager", "even", "fair", "fleet", "frank", "gentle", "glad",
-    "grand", "keen", "kind", "light", "lucid", "merry", "mild", "neat", "noble", "plain", "prime", "quick", "quiet",
-    "rapid", "sharp", "sober", "sound", "steady", "swift",
+    "amber", "brisk", "calm", "clever", "crisp", "deft", "eager", "even", "fair", "fleet", "frank", "gentle", "glad", "grand", "keen",
+    "kind", "light", "lucid", "merry", "mild", "neat", "noble", "plain", "prime", "quick", "quiet", "rapid", "sharp", "sober", "sound",
+    "steady", "swift",
 ];
 const NOUNS: [&str; 32] = [
-    "alder", "badger", "beech", "bison", "brook", "cedar", "crane", "delta", "dune", "eagle", "elm", "falcon", "fjord",
-    "gull", "harbor", "heron", "ibis", "lark", "linden", "lynx", "maple", "marten", "otter", "pine", "plover", "raven",
-    "reed", "salmon", "sparrow", "stoat", "willow", "wren",
+    "alder", "badger", "beech", "bison", "brook", "cedar", "crane", "delta", "dune", "eagle", "elm", "falcon", "fjord", "gull", "harbor",
+    "heron", "ibis", "lark", "linden", "lynx", "maple", "marten", "otter", "pine", "plover", "raven", "reed", "salmon", "sparrow", "stoat",
+    "willow", "wren",
 ];
 
 /// The name of four random bytes, at most 18 characters.

@@ -65,9 +65,7 @@ pub fn parse(field: &str, source: &str) -> Result<Source, FieldError> {
             text::model_name(field, name)?;
             Ok(Source::Version { name: name.to_owned(), version: ids::version_number(field, version)? })
         }
-        other if REFUSED.contains(&other) => {
-            refuse("names a host or a local file; the server reads only its own store")
-        }
+        other if REFUSED.contains(&other) => refuse("names a host or a local file; the server reads only its own store"),
         _ => Ok(Source::Label),
     }
 }

@@ -95,17 +95,8 @@ fn names_hold_nothing_that_deceives() {
     ] {
         assert!(name("name", bad, 100).is_err(), "{bad:?}");
     }
-    for good in [
-        "my_enet_model",
-        "modèle",
-        "模型",
-        "模型-v2",
-        "売上モデル v2",
-        "모델-v2",
-        "Модель 2",
-        "β",
-        "fraud: EU/2026 'x'",
-    ] {
+    for good in ["my_enet_model", "modèle", "模型", "模型-v2", "売上モデル v2", "모델-v2", "Модель 2", "β", "fraud: EU/2026 'x'"]
+    {
         assert_eq!(name("name", good, 100), Ok(()), "{good}");
     }
     let error = name("name", "a\u{202e}b", 100).unwrap_err();
@@ -181,8 +172,7 @@ fn passwords_are_long_and_not_the_first_guess() {
     ] {
         assert!(password("password", first_guess).is_err(), "{first_guess}");
     }
-    for good in ["correct horse battery", "8391 2750 4417 6603", "пароль из пяти слов", "my password has a long tail"]
-    {
+    for good in ["correct horse battery", "8391 2750 4417 6603", "пароль из пяти слов", "my password has a long tail"] {
         assert_eq!(password("password", good), Ok(()), "{good}");
     }
 }

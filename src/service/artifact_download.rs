@@ -31,7 +31,7 @@ pub async fn download_artifact(call: &Call, request: v1::DownloadArtifactRequest
     let watched = open(call, &place, &request.path, offset).await?;
     let header = v1::DownloadArtifactHeader { size: watched.blob.size, sha256: watched.blob.sha256.clone(), version: place.version };
     let answer = |part| v1::DownloadArtifactResponse { part: Some(part) };
-    let chunks = stream::try_unfold(watched, |watched| watched.chunk()).map(move |chunk| chunk.map(|bytes| answer(Part::Chunk(bytes))));
+    let chunks = stream::try_unfold(watched, Watched::chunk).map(move |chunk| chunk.map(|bytes| answer(Part::Chunk(bytes))));
     Ok(stream::iter([Ok(answer(Part::Header(header)))]).chain(chunks).boxed())
 }
 

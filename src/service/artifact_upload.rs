@@ -8,7 +8,8 @@ use futures::StreamExt;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-use super::artifacts::{active, discard, subject, to_the_end};
+use super::artifacts::{discard, subject, to_the_end};
+use super::runs::still_live;
 use super::{Error, RequestStream, Result};
 use crate::access::Call;
 use crate::contract::v1;
@@ -16,7 +17,7 @@ use crate::domain::field::{Check, FieldError};
 use crate::domain::{artifact_path, ids, limits, text};
 use crate::store::artifacts::{self as rows, Owner};
 use crate::store::blobs::{Blob, Upload};
-use crate::store::{Recorded, Tx};
+use crate::store::{Recorded, Tx, runs};
 
 /// A client that sends no bytes for this long has gone.
 const IDLE: Duration = Duration::from_secs(30);
@@ -31,11 +32,15 @@ struct Announced {
 }
 
 /// See the proto.
-pub async fn upload_artifact(call: &Call, first: v1::UploadArtifactRequest, rest: RequestStream<v1::UploadArtifactRequest>) -> Result<v1::UploadArtifactResponse> {
+pub async fn upload_artifact(
+    call: &Call,
+    first: v1::UploadArtifactRequest,
+    rest: RequestStream<v1::UploadArtifactRequest>,
+) -> Result<v1::UploadArtifactResponse> {
     let announced = announced(first.header.unwrap_or_default())?;
     let on = call.store().reader();
     // Asked again in the write; here it spares the client sending bytes in vain.
-    let run = active(rows::run(on, &announced.run_id).await?, &announced.run_id)?;
+    let run = still_live(runs::by_run_id(on, &announced.run_id).await?, &announced.run_id)?;
     free(rows::obstacle(on, run.id, &announced.path).await?, &announced.path)?;
     let mut upload = call.store().blobs()?.begin();
     if let Err(error) = receive(&mut upload, &announced, first.chunk, rest).await {
@@ -63,7 +68,12 @@ fn announced(header: v1::UploadArtifactHeader) -> Result<Announced> {
 }
 
 /// Hands the bytes to the store until the client has sent all, and compares them with what was announced.
-async fn receive(upload: &mut Upload, announced: &Announced, first: Bytes, mut rest: RequestStream<v1::UploadArtifactRequest>) -> Result<()> {
+async fn receive(
+    upload: &mut Upload,
+    announced: &Announced,
+    first: Bytes,
+    mut rest: RequestStream<v1::UploadArtifactRequest>,
+) -> Result<()> {
     write(upload, announced, first).await?;
     let mut idle_at = Instant::now() + IDLE;
     loop {
@@ -131,7 +141,7 @@ async fn keep(call: &Call, announced: Announced, upload: Upload) -> Result<v1::U
 
 /// Makes the blob the run's file. Gives the blob that it replaced, when nothing else refers to it.
 async fn attach(tx: &Tx, call: &Call, announced: &Announced, blob: &Blob) -> Result<Recorded<Vec<String>>> {
-    let run = active(rows::run_for_change(tx, &announced.run_id).await?, &announced.run_id)?;
+    let run = still_live(runs::lock(tx, &announced.run_id).await?, &announced.run_id)?;
     free(rows::obstacle(&**tx, run.id, &announced.path).await?, &announced.path)?;
     let before = rows::file(&**tx, &Owner::Run(run.id), &announced.path).await?;
     rows::put(tx, run.id, &announced.path, blob).await?;
@@ -139,7 +149,7 @@ async fn attach(tx: &Tx, call: &Call, announced: &Announced, blob: &Blob) -> Res
     let unused = rows::forget_unused(tx, &replaced).await?;
     let told = |blob: &Blob| json!({"size": blob.size, "sha256": blob.sha256});
     let payload = json!({"path": announced.path, "before": before.as_ref().map(told), "after": told(blob)});
-    let entry = call.entry(tx.now(), &subject(&announced.run_id, &run, &run.experiment.to_string()), &payload);
+    let entry = call.entry(tx.now(), &subject(&run, &run.experiment.to_string()), &payload);
     Ok(tx.record(&entry).await?.map(|()| unused))
 }
 

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use super::{Error, Result, paging};
+use super::runs::{absent, still_live};
+use super::{Error, Result, paging, versions};
 use crate::access::{Call, Subject};
 use crate::contract::v1;
-use crate::domain::version_ref::VersionRef;
 use crate::domain::{artifact_path, ids, limits, manifest, text};
-use crate::store::artifacts::{self as rows, ManifestFile, Owner, RunRow};
+use crate::store::artifacts::{self as rows, ManifestFile, Owner};
+use crate::store::runs::{self, RunRow};
 use crate::store::{Recorded, Tx};
 
 /// Files of a deleted folder that the ledger names one by one; the digest covers all of them.
@@ -50,10 +51,7 @@ pub async fn delete_artifact(call: &Call, request: v1::DeleteArtifactRequest) ->
     let call = call.clone();
     // A client that goes away must not leave bytes behind whose rows are gone.
     to_the_end(async move {
-        let unused = call
-            .store()
-            .write((call.clone(), request), |tx, (call, request)| Box::pin(remove(tx, call, request)))
-            .await?;
+        let unused = call.store().write((call.clone(), request), |tx, (call, request)| Box::pin(remove(tx, call, request))).await?;
         discard(&call, &unused).await;
         Ok(v1::DeleteArtifactResponse {})
     })
@@ -62,14 +60,14 @@ pub async fn delete_artifact(call: &Call, request: v1::DeleteArtifactRequest) ->
 
 /// Takes the files out of the run. Gives the blobs that nothing refers to any more.
 async fn remove(tx: &Tx, call: &Call, request: &v1::DeleteArtifactRequest) -> Result<Recorded<Vec<String>>> {
-    let run = active(rows::run_for_change(tx, &request.run_id).await?, &request.run_id)?;
+    let run = still_live(runs::lock(tx, &request.run_id).await?, &request.run_id)?;
     let taken = rows::take(tx, run.id, &request.path).await?;
     if taken.is_empty() {
         return Ok(Recorded::nothing(Vec::new()));
     }
     let blobs: Vec<String> = taken.iter().map(|file| file.blob.clone()).collect();
     let unused = rows::forget_unused(tx, &blobs).await?;
-    let entry = call.entry(tx.now(), &subject(&request.run_id, &run, &run.experiment.to_string()), &payload(&request.path, &taken));
+    let entry = call.entry(tx.now(), &subject(&run, &run.experiment.to_string()), &payload(&request.path, &taken));
     Ok(tx.record(&entry).await?.map(|()| unused))
 }
 
@@ -94,17 +92,13 @@ pub(super) async fn place(call: &Call, run_id: &str, model: &str, version: &str)
     match (run_id.is_empty(), model.is_empty(), version.is_empty()) {
         (false, true, true) => {
             ids::run_id("run_id", run_id)?;
-            let run = rows::run(on, run_id).await?.ok_or_else(|| Error::not_found("run", run_id))?;
+            let run = runs::by_run_id(on, run_id).await?.ok_or_else(|| absent(run_id))?;
             let root_uri = format!("mlflow-artifacts:/{}/{run_id}/artifacts", run.experiment);
             Ok(Place { owner: Owner::Run(run.id), root_uri, version: String::new() })
         }
         (true, false, false) => {
-            text::model_name("model_name", model)?;
-            let reference = VersionRef::parse("model_version", version)?;
-            let absent = || Error::not_found("model version", format!("{model}/{version}"));
-            let found = rows::version(on, model, &reference).await?.ok_or_else(absent)?;
-            let root_uri = format!("models:/{}/{}", found.model, found.number);
-            Ok(Place { owner: Owner::Version(found.uid), root_uri, version: found.number.to_string() })
+            let found = versions::referred(call, ("model_name", model), ("model_version", version)).await?;
+            Ok(Place { root_uri: versions::download_uri(&found), version: found.version.to_string(), owner: Owner::Version(found.uid) })
         }
         (true, false, true) => Err(text::missing("model_version").into()),
         (true, true, false) => Err(text::missing("model_name").into()),
@@ -112,18 +106,9 @@ pub(super) async fn place(call: &Call, run_id: &str, model: &str, version: &str)
     }
 }
 
-/// A live run, or the error that says what is in the way.
-pub(super) fn active(found: Option<RunRow>, run_id: &str) -> Result<RunRow> {
-    let run = found.ok_or_else(|| Error::not_found("run", run_id))?;
-    if !run.active {
-        return Err(Error::precondition("RUN_DELETED", format!("the run {run_id} is deleted; it must be in the 'active' state")));
-    }
-    Ok(run)
-}
-
 /// The run as the ledger names it.
-pub(super) fn subject<'a>(run_id: &'a str, run: &'a RunRow, experiment: &'a str) -> Subject<'a> {
-    Subject { kind: "run", id: run_id, name: &run.name, scope: experiment }
+pub(super) fn subject<'a>(run: &'a RunRow, experiment: &'a str) -> Subject<'a> {
+    Subject { kind: "run", id: &run.run_id, name: &run.name, scope: experiment }
 }
 
 /// Deletes the bytes of blobs that have no rows any more. What cannot be deleted now stays as an orphan.

@@ -82,6 +82,16 @@ pub(super) fn time(field: &str, time: i64) -> std::result::Result<(), FieldError
     Ok(())
 }
 
+/// Says an error about the only param of a batch in the terms of a request that has one param.
+pub(super) fn of_one_param(error: Error) -> Error {
+    let Error::Invalid(invalid) = error else { return error };
+    let mut check = Check::new();
+    for violation in invalid.violations() {
+        check.fail(FieldError::new(violation.field.trim_start_matches("params[0]."), violation.message.clone()));
+    }
+    check.finish().map_or_else(Error::from, |()| Error::Invalid(invalid))
+}
+
 /// Stores a checked batch durably. Metrics alone share statements with what others log at the same time.
 pub(super) async fn store(call: &Call, run_id: &str, batch: Batch) -> Result<()> {
     let points = Points { run_id: run_id.to_owned(), points: points(call.store(), &batch.metrics).await? };
@@ -166,7 +176,12 @@ mod tests {
     #[test]
     fn an_error_names_the_item_and_its_field() {
         let batch = Batch {
-            metrics: vec![point("a", Some(1.0), Some(1)), point("", None, None), point("a", None, Some(1)), point("a", Some(1.0), Some(-1))],
+            metrics: vec![
+                point("a", Some(1.0), Some(1)),
+                point("", None, None),
+                point("a", None, Some(1)),
+                point("a", Some(1.0), Some(-1)),
+            ],
             params: ["p", "p"].map(|key| v1::Param { key: key.to_owned(), value: "v".repeat(6_001) }).into(),
             tags: vec![v1::Tag { key: NAME_TAG.to_owned(), value: " ".to_owned() }],
         };
@@ -174,7 +189,15 @@ mod tests {
         let fields: Vec<&str> = found.iter().filter_map(|text| text.split(": ").next()).collect();
         assert_eq!(
             fields,
-            ["metrics[1].key", "metrics[2].value", "metrics[3].timestamp", "params[0].value", "params[1].value", "params[1].key", "tags[0].value"]
+            [
+                "metrics[1].key",
+                "metrics[2].value",
+                "metrics[3].timestamp",
+                "params[0].value",
+                "params[1].value",
+                "params[1].key",
+                "tags[0].value"
+            ]
         );
     }
 

@@ -4,12 +4,12 @@ use serde_json::json;
 
 use super::{Error, Result, idempotency, models, paging, versions, write};
 use crate::access::{Call, Subject};
+use crate::clock;
 use crate::contract::v1;
 use crate::domain::field::Check;
 use crate::domain::{ids, limits, text};
 use crate::store::comments::{self as rows, CommentRow};
 use crate::store::{Recorded, Tx};
-use crate::clock;
 
 /// See the proto.
 pub async fn create_comment(call: &Call, request: v1::CreateCommentRequest) -> Result<v1::CreateCommentResponse> {
@@ -20,21 +20,21 @@ pub async fn create_comment(call: &Call, request: v1::CreateCommentRequest) -> R
     check.finish()?;
     let number = number.ok_or_else(|| Error::Internal("a version that was not refused is missing".to_owned()))?;
     write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
-            Box::pin(async move {
-                let key = request.idempotency_key.as_deref();
-                if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
-                    return Ok(Recorded::nothing(answer));
-                }
-                let (_, version) = versions::lock(tx, &request.name, *number).await?;
-                let uid = clock::new_uid();
-                rows::insert(tx, &uid, &version, &call.caller().user_uid, &request.text).await?;
-                let row = lock(tx, &uid).await?;
-                let recorded = record(tx, call, &row, &json!({"text": request.text})).await?;
-                let answer = v1::CreateCommentResponse { comment: Some(message(row)) };
-                idempotency::keep(tx, call, key, request, recorded.map(|()| answer)).await
-            })
+        Box::pin(async move {
+            let key = request.idempotency_key.as_deref();
+            if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
+                return Ok(Recorded::nothing(answer));
+            }
+            let (_, version) = versions::lock(tx, &request.name, *number).await?;
+            let uid = clock::new_uid();
+            rows::insert(tx, &uid, &version, &call.caller().user_uid, &request.text).await?;
+            let row = lock(tx, &uid).await?;
+            let recorded = record(tx, call, &row, &json!({"text": request.text})).await?;
+            let answer = v1::CreateCommentResponse { comment: Some(message(row)) };
+            idempotency::keep(tx, call, key, request, recorded.map(|()| answer)).await
         })
-        .await
+    })
+    .await
 }
 
 /// See the proto.
@@ -42,28 +42,28 @@ pub async fn update_comment(call: &Call, request: v1::UpdateCommentRequest) -> R
     ids::uid("comment_id", &request.comment_id)?;
     text::required("text", &request.text, limits::COMMENT)?;
     write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let before = lock(tx, &request.comment_id).await?;
-                rows::set_text(tx, &before.uid, &request.text).await?;
-                let recorded = record(tx, call, &before, &json!({"before": before.text, "after": request.text})).await?;
-                let after = lock(tx, &request.comment_id).await?;
-                Ok(recorded.map(|()| v1::UpdateCommentResponse { comment: Some(message(after)) }))
-            })
+        Box::pin(async move {
+            let before = lock(tx, &request.comment_id).await?;
+            rows::set_text(tx, &before.uid, &request.text).await?;
+            let recorded = record(tx, call, &before, &json!({"before": before.text, "after": request.text})).await?;
+            let after = lock(tx, &request.comment_id).await?;
+            Ok(recorded.map(|()| v1::UpdateCommentResponse { comment: Some(message(after)) }))
         })
-        .await
+    })
+    .await
 }
 
 /// See the proto.
 pub async fn delete_comment(call: &Call, request: v1::DeleteCommentRequest) -> Result<v1::DeleteCommentResponse> {
     ids::uid("comment_id", &request.comment_id)?;
     write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let before = lock(tx, &request.comment_id).await?;
-                rows::delete(tx, &before.uid).await?;
-                record(tx, call, &before, &json!({"before": before.text, "after": null})).await
-            })
+        Box::pin(async move {
+            let before = lock(tx, &request.comment_id).await?;
+            rows::delete(tx, &before.uid).await?;
+            record(tx, call, &before, &json!({"before": before.text, "after": null})).await
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::DeleteCommentResponse {})
 }
 

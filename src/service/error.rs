@@ -92,7 +92,11 @@ impl Error {
     /// A missing permission, with what can be done instead.
     pub fn denied(permission: Permission, on: &str, hint: &str) -> Self {
         let name = permission.name();
-        Self::Denied { permission: Some(permission), reason: PERMISSION_MISSING, message: format!("you need the permission `{name}` on {on}{hint}") }
+        Self::Denied {
+            permission: Some(permission),
+            reason: PERMISSION_MISSING,
+            message: format!("you need the permission `{name}` on {on}{hint}"),
+        }
     }
 
     /// The error of a duplicate: another object has the name.

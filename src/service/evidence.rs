@@ -20,7 +20,11 @@ pub(super) async fn of<C: ConnectionTrait>(on: &C, version: &VersionRow, target:
 }
 
 /// How what a request rests on differs from what it is now, in words, and the digest and text of it now.
-pub(super) async fn compare<C: ConnectionTrait>(on: &C, request: &RequestRow, version: &VersionRow) -> Result<(Vec<String>, String, String)> {
+pub(super) async fn compare<C: ConnectionTrait>(
+    on: &C,
+    request: &RequestRow,
+    version: &VersionRow,
+) -> Result<(Vec<String>, String, String)> {
     let filed = stored(on, request).await?;
     let now = gather(on, version, &request.target, (&filed.gate_id, filed.gate_version)).await?;
     let (digest, text) = canonical(&now)?;

@@ -16,33 +16,28 @@ use crate::store::{self, Recorded, Tx, experiments as rows};
 pub async fn create_experiment(call: &Call, request: v1::CreateExperimentRequest) -> Result<v1::CreateExperimentResponse> {
     let mut check = Check::new();
     check.take(text::experiment_name("name", &request.name));
-    check.require(
-        request.artifact_location.is_empty(),
-        "artifact_location",
-        "must be empty: artifacts lie in the server's own store",
-    );
+    check.require(request.artifact_location.is_empty(), "artifact_location", "must be empty: artifacts lie in the server's own store");
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
     tags(&mut check, "tags", &request.tags, limits::EXPERIMENT_TAG_VALUE);
     check.finish()?;
     write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let key = request.idempotency_key.as_deref();
-                if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
-                    return Ok(Recorded::nothing(answer));
-                }
-                let id = rows::insert(tx, &request.name, &call.caller().user_uid)
-                    .await
-                    .map_err(Error::on_duplicate("experiment", &request.name))?;
-                for tag in &request.tags {
-                    rows::set_tag(tx, id, &tag.key, &tag.value).await?;
-                }
-                let answer = v1::CreateExperimentResponse { experiment_id: id.to_string() };
-                let payload = json!({"name": request.name, "tags": tag_pairs(&request.tags)});
-                let answer = record(tx, call, id, &request.name, &payload).await?.map(|()| answer);
-                idempotency::keep(tx, call, key, request, answer).await
-            })
+        Box::pin(async move {
+            let key = request.idempotency_key.as_deref();
+            if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
+                return Ok(Recorded::nothing(answer));
+            }
+            let id =
+                rows::insert(tx, &request.name, &call.caller().user_uid).await.map_err(Error::on_duplicate("experiment", &request.name))?;
+            for tag in &request.tags {
+                rows::set_tag(tx, id, &tag.key, &tag.value).await?;
+            }
+            let answer = v1::CreateExperimentResponse { experiment_id: id.to_string() };
+            let payload = json!({"name": request.name, "tags": tag_pairs(&request.tags)});
+            let answer = record(tx, call, id, &request.name, &payload).await?.map(|()| answer);
+            idempotency::keep(tx, call, key, request, answer).await
         })
-        .await
+    })
+    .await
 }
 
 /// See the proto.
@@ -90,15 +85,15 @@ pub async fn update_experiment(call: &Call, request: v1::UpdateExperimentRequest
     let Some(name) = request.new_name else { return Ok(v1::UpdateExperimentResponse {}) };
     text::experiment_name("new_name", &name)?;
     write(call.store(), (call.clone(), id, name), |tx, (call, id, name)| {
-            Box::pin(async move {
-                let before = active(tx, *id).await?;
-                rows::rename(tx, *id, name).await.map_err(Error::on_duplicate("experiment", name))?;
-                // Patterns of grants bind names.
-                store::access::raise_epoch(tx).await?;
-                record(tx, call, *id, name, &json!({"before": {"name": before.name}, "after": {"name": name}})).await
-            })
+        Box::pin(async move {
+            let before = active(tx, *id).await?;
+            rows::rename(tx, *id, name).await.map_err(Error::on_duplicate("experiment", name))?;
+            // Patterns of grants bind names.
+            store::access::raise_epoch(tx).await?;
+            record(tx, call, *id, name, &json!({"before": {"name": before.name}, "after": {"name": name}})).await
         })
-        .await?;
+    })
+    .await?;
     call.access().refresh().await?;
     Ok(v1::UpdateExperimentResponse {})
 }
@@ -119,17 +114,17 @@ pub async fn restore_experiment(call: &Call, request: v1::RestoreExperimentReque
 
 async fn set_active(call: &Call, id: i64, wanted: bool) -> Result<()> {
     write(call.store(), (call.clone(), id, wanted), |tx, (call, id, wanted)| {
-            Box::pin(async move {
-                let row = rows::by_id(&**tx, *id).await?.filter(|row| row.active != *wanted);
-                let row = row.ok_or_else(|| absent(&id.to_string()))?;
-                if !*wanted {
-                    super::protection::experiment(tx, *id).await?;
-                }
-                rows::set_active(tx, *id, *wanted).await?;
-                record(tx, call, *id, &row.name, &json!({"after": {"active": wanted}})).await
-            })
+        Box::pin(async move {
+            let row = rows::by_id(&**tx, *id).await?.filter(|row| row.active != *wanted);
+            let row = row.ok_or_else(|| absent(&id.to_string()))?;
+            if !*wanted {
+                super::protection::experiment(tx, *id).await?;
+            }
+            rows::set_active(tx, *id, *wanted).await?;
+            record(tx, call, *id, &row.name, &json!({"after": {"active": wanted}})).await
         })
-        .await
+    })
+    .await
 }
 
 /// See the proto.
@@ -138,13 +133,13 @@ pub async fn set_experiment_tag(call: &Call, request: v1::SetExperimentTagReques
     text::key("key", &request.key)?;
     text::value("value", &request.value, limits::EXPERIMENT_TAG_VALUE)?;
     write(call.store(), (call.clone(), id, request), |tx, (call, id, request)| {
-            Box::pin(async move {
-                let row = active(tx, *id).await?;
-                rows::set_tag(tx, *id, &request.key, &request.value).await?;
-                record(tx, call, *id, &row.name, &json!({"tag": request.key, "after": request.value})).await
-            })
+        Box::pin(async move {
+            let row = active(tx, *id).await?;
+            rows::set_tag(tx, *id, &request.key, &request.value).await?;
+            record(tx, call, *id, &row.name, &json!({"tag": request.key, "after": request.value})).await
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::SetExperimentTagResponse {})
 }
 
@@ -153,15 +148,15 @@ pub async fn delete_experiment_tag(call: &Call, request: v1::DeleteExperimentTag
     let id = ids::experiment_id("experiment_id", &request.experiment_id)?;
     text::key("key", &request.key)?;
     write(call.store(), (call.clone(), id, request.key), |tx, (call, id, key)| {
-            Box::pin(async move {
-                let row = active(tx, *id).await?;
-                if !rows::delete_tag(tx, *id, key).await? {
-                    return Err(Error::not_found("tag", key));
-                }
-                record(tx, call, *id, &row.name, &json!({"tag": key, "after": null})).await
-            })
+        Box::pin(async move {
+            let row = active(tx, *id).await?;
+            if !rows::delete_tag(tx, *id, key).await? {
+                return Err(Error::not_found("tag", key));
+            }
+            record(tx, call, *id, &row.name, &json!({"tag": key, "after": null})).await
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::DeleteExperimentTagResponse {})
 }
 
@@ -255,10 +250,10 @@ fn absent(id: &str) -> Error {
 /// Makes the experiment 0, `Default`, at the first start.
 pub async fn ensure_default_experiment(store: &store::Store) -> Result<()> {
     write(store, (), |tx, ()| {
-            Box::pin(async move {
-                rows::insert_default(tx).await?;
-                Ok(Recorded::outside_ledger(()))
-            })
+        Box::pin(async move {
+            rows::insert_default(tx).await?;
+            Ok(Recorded::outside_ledger(()))
         })
-        .await
+    })
+    .await
 }

@@ -11,7 +11,8 @@ use crate::domain::ledger::Line;
 use crate::store::Store;
 use crate::store::ledger as rows;
 
-/// Rows that are read at a time; of the checkpoints among them the newest is exported.
+/// Rows that are read at a time. Every checkpoint is exported: the more there are, the closer a changed row
+/// can be named.
 const PAGE: u64 = 500;
 /// Bytes in one message.
 const CHUNK: usize = 1024 * 1024;
@@ -74,12 +75,12 @@ impl Export {
         let range = bind![self.next, self.end];
         let page = rows::page(on, "p.position >= $1 AND p.position < $2", range.into(), PAGE).await?;
         let reached = page.last().map_or(self.end, |last| last.position + 1);
-        let newest = rows::checkpoints_between(on, self.next, reached).await?.pop();
+        let mut checkpoints = rows::checkpoints_between(on, self.next, reached).await?.into_iter().peekable();
         for row in page {
             let covered = row.position.cast_unsigned() + 1;
             push(text, &Line::Entry { position: row.position.cast_unsigned(), entry: row.entry })?;
-            if let Some((_, note)) = newest.as_ref().filter(|(size, _)| *size == covered) {
-                push(text, &Line::Checkpoint { note: note.clone() })?;
+            if let Some((_, note)) = checkpoints.next_if(|(size, _)| *size == covered) {
+                push(text, &Line::Checkpoint { note })?;
             }
         }
         self.next = reached;

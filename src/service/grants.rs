@@ -1,77 +1,192 @@
-//! Grants and personas: who may do what, and who may say so.
+//! Grants: who may do what, and where.
 
 use serde_json::json;
 
-use super::models::user_name;
-use super::{Error, Result, idempotency, paging, write};
-use crate::access::{Call, Credential, Subject};
-use crate::contract::{Permission, v1};
-use crate::domain::access::{BUILT_IN, Effect, Grant, Object, ObjectClass, Persona, Principal, Right, Scope, Snapshot, built_in};
-use crate::domain::field::Check;
-use crate::domain::stage::Target;
-use crate::domain::{ids, limits, text};
-use crate::store::{self, Recorded, Tx, access as rows};
+use super::access_change::{self, begin, keep_an_admin, must_hold, must_hold_grants};
+use super::{Error, Result, access_shown, idempotency, paging};
+use crate::access::{Call, Subject};
 use crate::clock;
+use crate::contract::v1;
+use crate::domain::access::{Effect, Grant, Object, Principal, Scope, Snapshot};
+use crate::domain::field::{Check, FieldError};
+use crate::domain::stage::Target;
+use crate::domain::text::{self, canonical_name};
+use crate::domain::{ids, limits};
+use crate::store::{Recorded, Tx, access as rows, objects};
+
+/// A grant as it was asked for: names instead of ids.
+struct Wanted {
+    principal: v1::principal::Principal,
+    scope: Option<v1::scope::Scope>,
+    targets: Vec<String>,
+    effect: Effect,
+}
 
 /// See the proto.
 pub async fn create_grant(call: &Call, request: v1::CreateGrantRequest) -> Result<v1::CreateGrantResponse> {
+    let wanted = wanted(&request)?;
+    let (grant, answer) = call
+        .store()
+        .write((call.clone(), request, wanted), |tx, (call, request, wanted)| Box::pin(insert(tx, call, request, wanted)))
+        .await?;
+    let snapshot = call.access().refresh().await?;
+    let Some(grant) = grant else { return Ok(answer) };
+    let grant = access_shown::grants(call, &snapshot, &[&grant]).await?.pop();
+    Ok(v1::CreateGrantResponse { grant })
+}
+
+fn wanted(request: &v1::CreateGrantRequest) -> Result<Wanted> {
     let mut check = Check::new();
-    check.take(text::required("persona", &request.persona, limits::PRINCIPAL_NAME));
-    check.require(request.principal.as_ref().is_some_and(|principal| principal.principal.is_some()), "principal", "is required");
-    check.take(text::count("targets", request.targets.len(), limits::GRANT_ITEMS));
-    for (index, target) in request.targets.iter().take(limits::GRANT_ITEMS).enumerate() {
-        check.take(Target::parse(&format!("targets[{index}]"), target));
-    }
+    let principal = request.principal.as_ref().and_then(|principal| principal.principal.clone());
+    match &principal {
+        Some(v1::principal::Principal::UserName(name)) => check.take(text::principal_name("principal.user_name", name)),
+        Some(v1::principal::Principal::GroupName(name)) => check.take(text::principal_name("principal.group_name", name)),
+        None => check.take(Err(text::missing("principal"))),
+    };
+    check.take(text::principal_name("persona", &request.persona));
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
+    let scope = check.take(scope("scope", request.scope.as_ref())).flatten();
+    check.take(text::count("targets", request.targets.len(), limits::GRANT_ITEMS));
+    let mut targets: Vec<String> = Vec::new();
+    for (index, written) in request.targets.iter().enumerate().take(limits::GRANT_ITEMS) {
+        let target = check.take(Target::parse(&format!("targets[{index}]"), written)).map(|target| target.to_string());
+        targets.extend(target.filter(|target| !targets.contains(target)));
+    }
+    let effect = match v1::GrantEffect::try_from(request.effect) {
+        Ok(v1::GrantEffect::Unspecified | v1::GrantEffect::Allow) => Effect::Allow,
+        Ok(v1::GrantEffect::Deny) => Effect::Deny,
+        Err(_) => {
+            check.fail(FieldError::new("effect", format!("has no value {}", request.effect)));
+            Effect::Deny
+        }
+    };
     check.finish()?;
-    effect(request.effect)?;
-    let answer = write(call.store(), (call.clone(), request), |tx, (call, request)| {
-        Box::pin(async move {
-            let key = request.idempotency_key.as_deref();
-            if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
-                return Ok(Recorded::nothing(answer));
-            }
-            rows::raise_epoch(tx).await?;
-            let snapshot = rows::snapshot(&**tx, tx.now()).await?;
-            let (scope, object) = scope(&**tx, request.scope.as_ref()).await?;
-            let grant = Grant {
-                uid: clock::new_uid(),
-                principal: principal(&snapshot, request.principal.as_ref())?,
-                persona: request.persona.clone(),
-                scope,
-                targets: targets(&request.targets)?,
-                effect: effect(request.effect)?,
-                created: tx.now(),
-                created_by: call.caller().user_uid.clone(),
-            };
-            hold_all(call, &snapshot, &grant, &object)?;
-            rows::insert_grant(tx, &grant).await?;
-            keep_an_admin(tx).await?;
-            let shown = message(&snapshot, &grant, &scope_message(&**tx, &grant.scope).await?);
-            let recorded = record(tx, call, &grant, &snapshot).await?;
-            let answer = recorded.map(|()| v1::CreateGrantResponse { grant: Some(shown) });
-            idempotency::keep(tx, call, key, request, answer).await
-        })
+    let principal = principal.ok_or_else(|| text::missing("principal"))?;
+    Ok(Wanted { principal, scope, targets, effect })
+}
+
+/// The scope of a message, its texts checked; none for the server.
+pub(super) fn scope(field: &str, scope: Option<&v1::Scope>) -> std::result::Result<Option<v1::scope::Scope>, FieldError> {
+    use v1::name_pattern::Pattern;
+    use v1::scope::Scope as On;
+    let Some(scope) = scope.and_then(|scope| scope.scope.clone()) else { return Ok(None) };
+    match &scope {
+        On::ExperimentId(id) => ids::experiment_id(&format!("{field}.experiment_id"), id).map(|_| ())?,
+        On::RegisteredModel(name) => text::model_name(&format!("{field}.registered_model"), name)?,
+        On::Pattern(v1::NamePattern { pattern: Some(Pattern::Experiments(text)) }) => {
+            pattern(&format!("{field}.pattern.experiments"), text)?
+        }
+        On::Pattern(v1::NamePattern { pattern: Some(Pattern::RegisteredModels(text)) }) => {
+            pattern(&format!("{field}.pattern.registered_models"), text)?
+        }
+        On::Pattern(v1::NamePattern { pattern: None }) => return Err(text::missing(&format!("{field}.pattern"))),
+    }
+    Ok(Some(scope))
+}
+
+/// A pattern of names: 1 to 256 characters, none of them a control.
+pub(super) fn pattern(field: &str, text: &str) -> std::result::Result<(), FieldError> {
+    text::required(field, text, limits::PATTERN)?;
+    text::label(field, text, limits::PATTERN)
+}
+
+async fn insert(
+    tx: &Tx,
+    call: &Call,
+    request: &v1::CreateGrantRequest,
+    wanted: &Wanted,
+) -> Result<Recorded<(Option<Grant>, v1::CreateGrantResponse)>> {
+    let snapshot = begin(tx, call, &Object::SERVER).await?;
+    let key = request.idempotency_key.as_deref();
+    if let Some(grant_id) = idempotency::earlier::<_, v1::CreateGrantResponse>(tx, call, key, request).await? {
+        let kept = grant_id.grant.as_ref().and_then(|kept| snapshot.grants.iter().find(|grant| grant.uid == kept.grant_id));
+        return Ok(Recorded::nothing((kept.cloned(), grant_id)));
+    }
+    let grant = bound(tx, call, &snapshot, request, wanted).await?;
+    let rights = access_change::persona(&snapshot, &request.persona)?.rights;
+    if grant.effect == Effect::Allow {
+        must_hold(tx, call, &snapshot, &rights, &grant.scope, &grant.targets).await?;
+    }
+    rows::insert_grant(tx, &grant).await?;
+    if grant.effect == Effect::Deny {
+        keep_an_admin(tx).await?;
+    }
+    let recorded = record(tx, call, &snapshot, &grant).await?;
+    // A retry finds the grant by its id; should it be gone by then, the request says what it was.
+    let answer = v1::CreateGrantResponse {
+        grant: Some(v1::Grant {
+            grant_id: grant.uid.clone(),
+            principal: request.principal.clone(),
+            persona: grant.persona.clone(),
+            scope: request.scope.clone(),
+            targets: grant.targets.clone(),
+            effect: if grant.effect == Effect::Allow { v1::GrantEffect::Allow } else { v1::GrantEffect::Deny }.into(),
+            creation_timestamp: grant.created,
+            created_by: call.caller().user_name.clone(),
+        }),
+    };
+    let kept = idempotency::keep(tx, call, key, request, recorded.map(|()| answer)).await?;
+    Ok(kept.map(|answer| (Some(grant), answer)))
+}
+
+/// The grant with the ids that the names have now.
+async fn bound(tx: &Tx, call: &Call, snapshot: &Snapshot, request: &v1::CreateGrantRequest, wanted: &Wanted) -> Result<Grant> {
+    let principal = match &wanted.principal {
+        v1::principal::Principal::UserName(name) => Principal::User(access_change::user(snapshot, name)?.uid.clone()),
+        v1::principal::Principal::GroupName(name) => {
+            let group = snapshot.group_by_name(name).ok_or_else(|| Error::not_found("group", name))?;
+            Principal::Group(group.uid.clone())
+        }
+    };
+    Ok(Grant {
+        uid: clock::new_uid(),
+        principal,
+        persona: request.persona.clone(),
+        scope: bound_scope(tx, wanted.scope.as_ref()).await?,
+        targets: wanted.targets.clone(),
+        effect: wanted.effect,
+        created: tx.now(),
+        created_by: call.caller().user_uid.clone(),
     })
-    .await?;
-    call.access().refresh().await?;
-    Ok(answer)
+}
+
+async fn bound_scope(tx: &Tx, scope: Option<&v1::scope::Scope>) -> Result<Scope> {
+    use v1::name_pattern::Pattern;
+    use v1::scope::Scope as On;
+    Ok(match scope {
+        None => Scope::Server,
+        Some(On::ExperimentId(text)) => {
+            let id = ids::experiment_id("scope.experiment_id", text)?;
+            let found = objects::experiment(&**tx, id).await?;
+            Scope::Experiment(found.and_then(|found| found.uid).ok_or_else(|| Error::not_found("experiment", text))?)
+        }
+        Some(On::RegisteredModel(name)) => {
+            let found = objects::model(&**tx, &canonical_name(name)).await?;
+            Scope::Model(found.and_then(|found| found.uid).ok_or_else(|| Error::not_found("registered model", name))?)
+        }
+        Some(On::Pattern(v1::NamePattern { pattern: Some(Pattern::Experiments(text)) })) => Scope::Experiments(text.clone()),
+        Some(On::Pattern(v1::NamePattern { pattern: Some(Pattern::RegisteredModels(text)) })) => Scope::Models(text.clone()),
+        Some(On::Pattern(v1::NamePattern { pattern: None })) => return Err(text::missing("scope.pattern").into()),
+    })
 }
 
 /// See the proto.
 pub async fn delete_grant(call: &Call, request: v1::DeleteGrantRequest) -> Result<v1::DeleteGrantResponse> {
-    ids::uid("grant_id", &request.grant_id)?;
-    write(call.store(), (call.clone(), request.grant_id), |tx, (call, uid)| {
-        Box::pin(async move {
-            rows::raise_epoch(tx).await?;
-            let snapshot = rows::snapshot(&**tx, tx.now()).await?;
-            let grant = snapshot.grants.iter().find(|grant| grant.uid == *uid).ok_or_else(|| Error::not_found("grant", uid))?;
-            rows::delete_grant(tx, uid).await?;
-            keep_an_admin(tx).await?;
-            record(tx, call, grant, &snapshot).await
+    text::required("grant_id", &request.grant_id, limits::PRINCIPAL_NAME)?;
+    call.store()
+        .write((call.clone(), request.grant_id), |tx, (call, grant_id)| {
+            Box::pin(async move {
+                let snapshot = begin(tx, call, &Object::SERVER).await?;
+                let grant = snapshot.grants.iter().find(|grant| grant.uid == *grant_id);
+                let grant = grant.ok_or_else(|| Error::not_found("grant", grant_id))?;
+                // Taking a denial away gives what it held back.
+                must_hold_grants(tx, call, &snapshot, std::iter::once(grant), Effect::Deny).await?;
+                rows::delete_grant(tx, grant_id).await?;
+                keep_an_admin(tx).await?;
+                record(tx, call, &snapshot, grant).await
+            })
         })
-    })
-    .await?;
+        .await?;
     call.access().refresh().await?;
     Ok(v1::DeleteGrantResponse {})
 }
@@ -79,299 +194,42 @@ pub async fn delete_grant(call: &Call, request: v1::DeleteGrantRequest) -> Resul
 /// See the proto.
 pub async fn list_grants(call: &Call, request: v1::ListGrantsRequest) -> Result<v1::ListGrantsResponse> {
     let size = text::page_size("max_results", request.max_results.into(), limits::PAGE_DEFAULT, limits::PAGE)?;
-    text::value("user_name", &request.user_name, limits::PRINCIPAL_NAME)?;
-    let snapshot = call.access().refresh().await?;
+    let snapshot = call.access().snapshot().await?;
+    let mut found: Vec<&Grant> = if request.user_name.is_empty() {
+        snapshot.grants.iter().collect()
+    } else {
+        text::principal_name("user_name", &request.user_name)?;
+        snapshot.grants_of(&access_change::user(&snapshot, &request.user_name)?.uid).collect()
+    };
     let page = paging::query(call, &[request.user_name.as_bytes()]);
-    let after: (i64, String) = paging::cursor(call, &page, &request.page_token)?.unwrap_or((-1, String::new()));
-    let behind = |grant: &&Grant| (grant.created, grant.uid.as_str()) > (after.0, after.1.as_str());
-    let mut found: Vec<Grant> = if request.user_name.is_empty() {
-        snapshot.grants.iter().filter(behind).cloned().collect()
-    } else {
-        let user = snapshot.user_by_name(&request.user_name).ok_or_else(|| super::users::absent(&request.user_name))?;
-        snapshot.grants_of(&user.uid).filter(behind).cloned().collect()
-    };
-    found.sort_by(|a, b| (a.created, &a.uid).cmp(&(b.created, &b.uid)));
+    if let Some((created, uid)) = paging::cursor::<(i64, String)>(call, &page, &request.page_token)? {
+        found.retain(|grant| (grant.created, &grant.uid) > (created, &uid));
+    }
+    found.sort_by(|one, other| (one.created, &one.uid).cmp(&(other.created, &other.uid)));
     let next_page_token = paging::cut(call, &page, &mut found, size, |grant| (grant.created, grant.uid.clone()))?;
-    Ok(v1::ListGrantsResponse { grants: messages(call, &snapshot, found).await?, next_page_token })
+    let grants = access_shown::grants(call, &snapshot, &found).await?;
+    Ok(v1::ListGrantsResponse { grants, next_page_token })
 }
 
-/// See the proto.
-pub async fn create_persona(call: &Call, request: v1::CreatePersonaRequest) -> Result<v1::CreatePersonaResponse> {
-    let mut check = Check::new();
-    check.take(text::principal_name("name", &request.name));
-    check.require(request.name == request.name.to_ascii_lowercase(), "name", "must be in lower case");
-    check.require(!request.permissions.is_empty(), "permissions", "must name at least one");
-    check.take(text::count("permissions", request.permissions.len(), limits::GRANT_ITEMS));
-    check.take(text::idempotency_key(request.idempotency_key.as_deref()));
-    let mut rights = Vec::new();
-    for (index, text) in request.permissions.iter().take(limits::GRANT_ITEMS).enumerate() {
-        match Right::parse(text) {
-            Ok(right) => rights.push(right),
-            Err(unknown) => check.require(false, &format!("permissions[{index}]"), &unknown.to_string()),
-        }
-    }
-    check.finish()?;
-    if BUILT_IN.contains(&request.name.as_str()) {
-        return Err(Error::already_exists("persona", request.name));
-    }
-    let answer = write(call.store(), (call.clone(), request, rights), |tx, (call, request, rights)| {
-        Box::pin(async move {
-            let key = request.idempotency_key.as_deref();
-            if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
-                return Ok(Recorded::nothing(answer));
-            }
-            rows::raise_epoch(tx).await?;
-            let snapshot = rows::snapshot(&**tx, tx.now()).await?;
-            for right in rights {
-                hold(call, &snapshot, right.permission, &Object::SERVER)?;
-            }
-            let names: Vec<String> = rights.iter().map(|right| right.name()).collect();
-            rows::insert_persona(tx, &request.name, &names).await.map_err(Error::on_duplicate("persona", &request.name))?;
-            let subject = Subject { kind: "persona", id: &request.name, name: &request.name, scope: "" };
-            let recorded = tx.record(&call.entry(tx.now(), &subject, &json!({"permissions": names}))).await?;
-            let persona = v1::Persona { name: request.name.clone(), permissions: names, built_in: false };
-            let answer = recorded.map(|()| v1::CreatePersonaResponse { persona: Some(persona) });
-            idempotency::keep(tx, call, key, request, answer).await
-        })
-    })
-    .await?;
-    call.access().refresh().await?;
-    Ok(answer)
-}
-
-/// See the proto.
-pub async fn delete_persona(call: &Call, request: v1::DeletePersonaRequest) -> Result<v1::DeletePersonaResponse> {
-    text::required("name", &request.name, limits::PRINCIPAL_NAME)?;
-    if BUILT_IN.contains(&request.name.as_str()) {
-        return Err(Error::precondition("BUILT_IN_PERSONA", "built-in personas cannot be deleted"));
-    }
-    write(call.store(), (call.clone(), request.name), |tx, (call, name)| {
-        Box::pin(async move {
-            rows::raise_epoch(tx).await?;
-            let snapshot = rows::snapshot(&**tx, tx.now()).await?;
-            if snapshot.grants.iter().any(|grant| grant.persona == *name) {
-                return Err(Error::precondition("PERSONA_IN_USE", format!("grants name the persona {name:?}; delete them first")));
-            }
-            if !rows::delete_persona(tx, name).await? {
-                return Err(Error::not_found("persona", name));
-            }
-            let subject = Subject { kind: "persona", id: name, name, scope: "" };
-            Ok(tx.record(&call.entry(tx.now(), &subject, &json!({}))).await?)
-        })
-    })
-    .await?;
-    call.access().refresh().await?;
-    Ok(v1::DeletePersonaResponse {})
-}
-
-/// See the proto.
-pub async fn list_personas(call: &Call, _request: v1::ListPersonasRequest) -> Result<v1::ListPersonasResponse> {
-    let snapshot = call.access().snapshot().await?;
-    let mut personas: Vec<Persona> = BUILT_IN.into_iter().filter_map(built_in).collect();
-    personas.extend(snapshot.personas.values().cloned());
-    personas.sort_by(|a, b| a.name.cmp(&b.name));
-    let show = |persona: Persona| v1::Persona {
-        permissions: persona.rights.iter().map(|right| right.name()).collect(),
-        name: persona.name,
-        built_in: persona.built_in,
+async fn record(tx: &Tx, call: &Call, snapshot: &Snapshot, grant: &Grant) -> Result<Recorded<()>> {
+    let (kind, uid) = match &grant.principal {
+        Principal::User(uid) => ("user", uid),
+        Principal::Group(uid) => ("group", uid),
     };
-    Ok(v1::ListPersonasResponse { personas: personas.into_iter().map(show).collect() })
-}
-
-/// See the proto.
-pub async fn explain_access(call: &Call, request: v1::ExplainAccessRequest) -> Result<v1::ExplainAccessResponse> {
-    let permission = Permission::from_name(&request.permission).map_err(|unknown| Error::invalid("permission", unknown.to_string()))?;
-    let target = if request.target.is_empty() { None } else { Some(Target::parse("target", &request.target)?.to_string()) };
-    let snapshot = call.access().snapshot().await?;
-    let own = request.user_name.is_empty();
-    let uid = if own {
-        call.caller().user_uid.clone()
-    } else {
-        snapshot.user_by_name(&request.user_name).ok_or_else(|| super::users::absent(&request.user_name))?.uid.clone()
+    let user = || snapshot.users.get(uid).map(|user| user.name.as_str());
+    let group = || snapshot.groups.get(uid).map(|group| group.name.as_str());
+    let name = if kind == "user" { user() } else { group() }.unwrap_or_default();
+    let (scope, bound) = match &grant.scope {
+        Scope::Server => (json!("server"), ""),
+        Scope::Experiment(id) => (json!({"experiment_id": id}), id.as_str()),
+        Scope::Model(uid) => (json!({"registered_model_id": uid}), uid.as_str()),
+        Scope::Experiments(pattern) => (json!({"experiments": pattern}), ""),
+        Scope::Models(pattern) => (json!({"registered_models": pattern}), ""),
     };
-    let (_, object) = scope(call.store().reader(), request.scope.as_ref()).await?;
-    let object = Object { target, ..object };
-    let decision = if own {
-        call.decide(&snapshot, permission, &object)
-    } else {
-        snapshot.decide(&uid, &Default::default(), permission, &object)
-    };
-    let named = |uid: &String| snapshot.grants.iter().find(|grant| grant.uid == *uid).cloned();
-    let grants = messages(call, &snapshot, decision.grants.iter().filter_map(named).collect()).await?;
-    Ok(v1::ExplainAccessResponse { allowed: decision.allowed, reason: decision.reason, grants })
-}
-
-/// Grants a persona on the whole server to a user that was just made.
-pub(super) async fn grant_persona(tx: &Tx, call: &Call, snapshot: &Snapshot, user_uid: &str, persona: &str) -> Result<()> {
-    let grant = Grant {
-        uid: clock::new_uid(),
-        principal: Principal::User(user_uid.to_owned()),
-        persona: persona.to_owned(),
-        scope: Scope::Server,
-        targets: Vec::new(),
-        effect: Effect::Allow,
-        created: tx.now(),
-        created_by: call.caller().user_uid.clone(),
-    };
-    if snapshot.persona(persona).is_none() {
-        return Err(Error::not_found("persona", persona));
-    }
-    hold_all(call, snapshot, &grant, &Object::SERVER)?;
-    Ok(rows::insert_grant(tx, &grant).await?)
-}
-
-/// Refuses a change after which nobody could administer the server.
-pub(super) async fn keep_an_admin(tx: &Tx) -> Result<()> {
-    if rows::snapshot(&**tx, tx.now()).await?.admins().is_empty() {
-        return Err(Error::precondition("LAST_ADMIN", "no active admin would remain; make another one first"));
-    }
-    Ok(())
-}
-
-/// Nobody grants, and nobody takes, what they do not hold there.
-pub(super) fn hold_all(call: &Call, snapshot: &Snapshot, grant: &Grant, object: &Object) -> Result<()> {
-    let persona = snapshot.persona(&grant.persona).ok_or_else(|| Error::not_found("persona", &grant.persona))?;
-    let targets: Vec<Option<String>> =
-        if grant.targets.is_empty() { vec![None] } else { grant.targets.iter().cloned().map(Some).collect() };
-    for right in persona.rights {
-        for target in &targets {
-            hold(call, snapshot, right.permission, &Object { target: target.clone(), ..object.clone() })?;
-        }
-    }
-    Ok(())
-}
-
-fn hold(call: &Call, snapshot: &Snapshot, permission: Permission, object: &Object) -> Result<()> {
-    // The command line beside the database is the operator's.
-    if call.caller().credential == Credential::CommandLine || call.decide(snapshot, permission, object).allowed {
-        return Ok(());
-    }
-    let name = permission.name();
-    Err(Error::Denied {
-        permission: Some(permission),
-        reason: super::PERMISSION_MISSING,
-        message: format!("you cannot grant `{name}` here: you do not hold it yourself"),
-    })
-}
-
-fn principal(snapshot: &Snapshot, given: Option<&v1::Principal>) -> Result<Principal> {
-    use v1::principal::Principal as Given;
-    match given.and_then(|principal| principal.principal.as_ref()) {
-        Some(Given::UserName(name)) => {
-            snapshot.user_by_name(name).map(|user| Principal::User(user.uid.clone())).ok_or_else(|| super::users::absent(name))
-        }
-        Some(Given::GroupName(name)) => snapshot
-            .group_by_name(name)
-            .map(|group| Principal::Group(group.uid.clone()))
-            .ok_or_else(|| Error::not_found("group", name)),
-        None => Err(Error::invalid("principal", "is required")),
-    }
-}
-
-/// The scope that a request names, and the object that stands for it in decisions.
-async fn scope<C: sea_orm::ConnectionTrait>(on: &C, given: Option<&v1::Scope>) -> Result<(Scope, Object)> {
-    use v1::name_pattern::Pattern;
-    use v1::scope::Scope as Given;
-    let pattern = |class, pattern: &str| -> Result<Object> {
-        text::required("scope.pattern", pattern, limits::PATTERN)?;
-        if pattern.chars().any(char::is_control) {
-            return Err(Error::invalid("scope.pattern", "contains a control character"));
-        }
-        // Who may grant on a pattern must hold it on the server or on just this pattern.
-        Ok(Object { class, name: Some(pattern.to_owned()), ..Object::SERVER })
-    };
-    match given.and_then(|scope| scope.scope.as_ref()) {
-        None => Ok((Scope::Server, Object::SERVER)),
-        Some(Given::ExperimentId(id)) => {
-            let number = ids::experiment_id("scope.experiment_id", id)?;
-            let object = store::objects::experiment(on, number).await?.ok_or_else(|| Error::not_found("experiment", id))?;
-            Ok((Scope::Experiment(number.to_string()), Object { owner: None, ..object }))
-        }
-        Some(Given::RegisteredModel(name)) => {
-            let object = store::objects::model(on, &text::canonical_name(name)).await?;
-            let object = object.ok_or_else(|| Error::not_found("registered model", name))?;
-            Ok((Scope::Model(object.uid.clone().unwrap_or_default()), Object { owner: None, ..object }))
-        }
-        Some(Given::Pattern(given)) => match &given.pattern {
-            Some(Pattern::Experiments(text)) => Ok((Scope::Experiments(text.clone()), pattern(ObjectClass::Experiment, text)?)),
-            Some(Pattern::RegisteredModels(text)) => Ok((Scope::Models(text.clone()), pattern(ObjectClass::Model, text)?)),
-            None => Err(Error::invalid("scope.pattern", "is required")),
-        },
-    }
-}
-
-fn targets(written: &[String]) -> Result<Vec<String>> {
-    written.iter().map(|target| Ok(Target::parse("targets", target)?.to_string())).collect()
-}
-
-fn effect(number: i32) -> Result<Effect> {
-    match v1::GrantEffect::try_from(number) {
-        Ok(v1::GrantEffect::Deny) => Ok(Effect::Deny),
-        Ok(_) => Ok(Effect::Allow),
-        Err(_) => Err(super::experiments::unknown_enum("effect", number)),
-    }
-}
-
-async fn record(tx: &Tx, call: &Call, grant: &Grant, snapshot: &Snapshot) -> Result<Recorded<()>> {
-    let shown = message(snapshot, grant, &scope_message(&**tx, &grant.scope).await?);
     let payload = json!({
-        "principal": format!("{:?}", grant.principal), "persona": grant.persona, "scope": format!("{:?}", grant.scope),
-        "targets": grant.targets, "effect": format!("{:?}", grant.effect),
+        "principal_kind": kind, "principal_id": uid, "principal": name, "persona": grant.persona, "scope": scope,
+        "targets": grant.targets, "effect": if grant.effect == Effect::Allow { "ALLOW" } else { "DENY" },
     });
-    let name = format!("{} to {:?}", shown.persona, shown.principal.and_then(|principal| principal.principal));
-    let scope = match &grant.scope {
-        Scope::Experiment(uid) | Scope::Model(uid) => uid.as_str(),
-        _ => "",
-    };
-    let subject = Subject { kind: "grant", id: &grant.uid, name: &name, scope };
+    let subject = Subject { kind: "grant", id: &grant.uid, name, scope: bound };
     Ok(tx.record(&call.entry(tx.now(), &subject, &payload)).await?)
-}
-
-/// Grants as the contract has them.
-pub(super) async fn messages(call: &Call, snapshot: &Snapshot, grants: Vec<Grant>) -> Result<Vec<v1::Grant>> {
-    let mut shown = Vec::with_capacity(grants.len());
-    for grant in grants {
-        let scope = scope_message(call.store().reader(), &grant.scope).await?;
-        shown.push(message(snapshot, &grant, &scope));
-    }
-    Ok(shown)
-}
-
-async fn scope_message<C: sea_orm::ConnectionTrait>(on: &C, scope: &Scope) -> Result<Option<v1::Scope>> {
-    use v1::name_pattern::Pattern;
-    use v1::scope::Scope as Shown;
-    let pattern = |pattern| Shown::Pattern(v1::NamePattern { pattern: Some(pattern) });
-    let shown = match scope {
-        Scope::Server => return Ok(None),
-        Scope::Experiment(id) => Shown::ExperimentId(id.clone()),
-        Scope::Model(uid) => {
-            let model = store::models::by_uid(on, uid).await?;
-            Shown::RegisteredModel(model.map(|model| model.name).unwrap_or_default())
-        }
-        Scope::Experiments(text) => pattern(Pattern::Experiments(text.clone())),
-        Scope::Models(text) => pattern(Pattern::RegisteredModels(text.clone())),
-    };
-    Ok(Some(v1::Scope { scope: Some(shown) }))
-}
-
-fn message(snapshot: &Snapshot, grant: &Grant, scope: &Option<v1::Scope>) -> v1::Grant {
-    use v1::principal::Principal as Shown;
-    let principal = match &grant.principal {
-        Principal::User(uid) => Shown::UserName(user_name(snapshot, uid)),
-        Principal::Group(uid) => Shown::GroupName(snapshot.groups.get(uid).map(|group| group.name.clone()).unwrap_or_default()),
-    };
-    let effect = match grant.effect {
-        Effect::Allow => v1::GrantEffect::Allow,
-        Effect::Deny => v1::GrantEffect::Deny,
-    };
-    v1::Grant {
-        grant_id: grant.uid.clone(),
-        principal: Some(v1::Principal { principal: Some(principal) }),
-        persona: grant.persona.clone(),
-        scope: scope.clone(),
-        targets: grant.targets.clone(),
-        effect: effect.into(),
-        creation_timestamp: grant.created,
-        created_by: user_name(snapshot, &grant.created_by),
-    }
 }

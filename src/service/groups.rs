@@ -1,17 +1,17 @@
-//! Groups.
+//! Groups of users.
 
 use serde_json::json;
 
-use super::grants::{hold_all, keep_an_admin};
-use super::models::user_name;
-use super::{Error, Result, idempotency, paging, users, write};
+use super::access_change::{self, begin, keep_an_admin, must_hold_grants};
+use super::{Error, Result, idempotency, paging};
 use crate::access::{Call, Subject};
-use crate::contract::v1;
-use crate::domain::access::{Group, Object, ObjectClass, Principal, Scope, Snapshot};
-use crate::domain::field::Check;
-use crate::domain::{limits, text};
-use crate::store::{self, Recorded, Tx, access as rows};
 use crate::clock;
+use crate::contract::v1;
+use crate::domain::access::{Effect, Grant, Group, Object, Principal, Snapshot};
+use crate::domain::field::Check;
+use crate::domain::limits;
+use crate::domain::text::{self, canonical_principal};
+use crate::store::{Recorded, Tx, access as rows};
 
 /// See the proto.
 pub async fn create_group(call: &Call, request: v1::CreateGroupRequest) -> Result<v1::CreateGroupResponse> {
@@ -19,39 +19,47 @@ pub async fn create_group(call: &Call, request: v1::CreateGroupRequest) -> Resul
     check.take(text::principal_name("group_name", &request.group_name));
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
     check.finish()?;
-    let answer = write(call.store(), (call.clone(), request), |tx, (call, request)| {
-        Box::pin(async move {
-            let key = request.idempotency_key.as_deref();
-            if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
-                return Ok(Recorded::nothing(answer));
-            }
-            rows::raise_epoch(tx).await?;
-            let uid = clock::new_uid();
-            rows::insert_group(tx, &uid, &request.group_name).await.map_err(Error::on_duplicate("group", &request.group_name))?;
-            let recorded = record(tx, call, &uid, &request.group_name, &json!({})).await?;
-            let group = v1::Group { id: uid, group_name: request.group_name.clone(), members: Vec::new() };
-            let answer = recorded.map(|()| v1::CreateGroupResponse { group: Some(group) });
-            idempotency::keep(tx, call, key, request, answer).await
+    let answer = call
+        .store()
+        .write((call.clone(), request), |tx, (call, request)| {
+            Box::pin(async move {
+                begin(tx, call, &Object::SERVER).await?;
+                let key = request.idempotency_key.as_deref();
+                if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
+                    return Ok(Recorded::nothing(answer));
+                }
+                let (uid, name) = (clock::new_uid(), &request.group_name);
+                rows::insert_group(tx, &uid, name).await.map_err(Error::on_duplicate("group", name))?;
+                let recorded = record(tx, call, &uid, name, &json!({"group_name": name})).await?;
+                let group = v1::Group { id: uid, group_name: name.clone(), members: Vec::new() };
+                let answer = recorded.map(|()| v1::CreateGroupResponse { group: Some(group) });
+                idempotency::keep(tx, call, key, request, answer).await
+            })
         })
-    })
-    .await?;
+        .await?;
     call.access().refresh().await?;
     Ok(answer)
 }
 
 /// See the proto.
 pub async fn delete_group(call: &Call, request: v1::DeleteGroupRequest) -> Result<v1::DeleteGroupResponse> {
-    write(call.store(), (call.clone(), request.group_name), |tx, (call, name)| {
-        Box::pin(async move {
-            rows::raise_epoch(tx).await?;
-            let snapshot = rows::snapshot(&**tx, tx.now()).await?;
-            let group = group(&snapshot, name)?;
-            rows::delete_group(tx, &group.uid).await?;
-            keep_an_admin(tx).await?;
-            record(tx, call, &group.uid, &group.name, &json!({"members": members(&snapshot, group)})).await
+    text::principal_name("group_name", &request.group_name)?;
+    call.store()
+        .write((call.clone(), request.group_name), |tx, (call, name)| {
+            Box::pin(async move {
+                let snapshot = begin(tx, call, &Object::SERVER).await?;
+                let group = group(&snapshot, name)?;
+                // What the group's grants denied would be given back.
+                must_hold_grants(tx, call, &snapshot, grants_to(&snapshot, group), Effect::Deny).await?;
+                rows::delete_group(tx, &group.uid).await?;
+                keep_an_admin(tx).await?;
+                let grants: Vec<_> =
+                    grants_to(&snapshot, group).map(|grant| json!({"grant_id": grant.uid, "persona": grant.persona})).collect();
+                let payload = json!({"group_name": group.name, "members": members(&snapshot, group), "grants": grants});
+                record(tx, call, &group.uid, &group.name, &payload).await
+            })
         })
-    })
-    .await?;
+        .await?;
     call.access().refresh().await?;
     Ok(v1::DeleteGroupResponse {})
 }
@@ -59,82 +67,78 @@ pub async fn delete_group(call: &Call, request: v1::DeleteGroupRequest) -> Resul
 /// See the proto.
 pub async fn list_groups(call: &Call, request: v1::ListGroupsRequest) -> Result<v1::ListGroupsResponse> {
     let size = text::page_size("max_results", request.max_results.into(), limits::PAGE_DEFAULT, limits::PAGE)?;
-    let snapshot = call.access().refresh().await?;
     let page = paging::query(call, &[]);
-    let after: String = paging::cursor(call, &page, &request.page_token)?.unwrap_or_default();
-    let mut found: Vec<&Group> = snapshot.groups.values().filter(|group| group.name > after).collect();
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    let next_page_token = paging::cut(call, &page, &mut found, size, |group| group.name.clone())?;
-    let show = |group: &Group| v1::Group { id: group.uid.clone(), group_name: group.name.clone(), members: members(&snapshot, group) };
-    Ok(v1::ListGroupsResponse { groups: found.into_iter().map(show).collect(), next_page_token })
+    let after = paging::cursor::<String>(call, &page, &request.page_token)?.unwrap_or_default();
+    let snapshot = call.access().snapshot().await?;
+    let mut found: Vec<(String, &Group)> = snapshot.groups.values().map(|group| (canonical_principal(&group.name), group)).collect();
+    found.retain(|(name, _)| *name > after);
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let next_page_token = paging::cut(call, &page, &mut found, size, |(name, _)| name.clone())?;
+    let shown = |(_, group): (String, &Group)| v1::Group {
+        id: group.uid.clone(),
+        group_name: group.name.clone(),
+        members: members(&snapshot, group),
+    };
+    Ok(v1::ListGroupsResponse { groups: found.into_iter().map(shown).collect(), next_page_token })
 }
 
 /// See the proto.
 pub async fn add_group_member(call: &Call, request: v1::AddGroupMemberRequest) -> Result<v1::AddGroupMemberResponse> {
-    write(call.store(), (call.clone(), request), |tx, (call, request)| {
-        Box::pin(async move {
-            rows::raise_epoch(tx).await?;
-            let snapshot = rows::snapshot(&**tx, tx.now()).await?;
-            let group = group(&snapshot, &request.group_name)?;
-            let user = snapshot.user_by_name(&request.user_name).ok_or_else(|| users::absent(&request.user_name))?;
-            for grant in snapshot.grants.iter().filter(|grant| grant.principal == Principal::Group(group.uid.clone())) {
-                hold_all(call, &snapshot, grant, &object_of(tx, &grant.scope).await?)?;
-            }
-            if !rows::add_member(tx, &group.uid, &user.uid).await? {
-                return Ok(Recorded::nothing(()));
-            }
-            // A denying grant of the group could take the last admin's rights.
-            keep_an_admin(tx).await?;
-            record(tx, call, &group.uid, &group.name, &json!({"added": user.name})).await
-        })
-    })
-    .await?;
-    call.access().refresh().await?;
+    change_member(call, request.group_name, request.user_name, true).await?;
     Ok(v1::AddGroupMemberResponse {})
 }
 
 /// See the proto.
 pub async fn remove_group_member(call: &Call, request: v1::RemoveGroupMemberRequest) -> Result<v1::RemoveGroupMemberResponse> {
-    write(call.store(), (call.clone(), request), |tx, (call, request)| {
-        Box::pin(async move {
-            rows::raise_epoch(tx).await?;
-            let snapshot = rows::snapshot(&**tx, tx.now()).await?;
-            let group = group(&snapshot, &request.group_name)?;
-            let user = snapshot.user_by_name(&request.user_name).ok_or_else(|| users::absent(&request.user_name))?;
-            if !rows::remove_member(tx, &group.uid, &user.uid).await? {
-                return Ok(Recorded::nothing(()));
-            }
-            keep_an_admin(tx).await?;
-            record(tx, call, &group.uid, &group.name, &json!({"removed": user.name})).await
-        })
-    })
-    .await?;
-    call.access().refresh().await?;
+    change_member(call, request.group_name, request.user_name, false).await?;
     Ok(v1::RemoveGroupMemberResponse {})
 }
 
+async fn change_member(call: &Call, group_name: String, user_name: String, add: bool) -> Result<()> {
+    let mut check = Check::new();
+    check.take(text::principal_name("group_name", &group_name));
+    check.take(text::principal_name("user_name", &user_name));
+    check.finish()?;
+    call.store()
+        .write((call.clone(), group_name, user_name, add), |tx, (call, group_name, user_name, add)| {
+            Box::pin(member(tx, call, group_name, user_name, *add))
+        })
+        .await?;
+    call.access().refresh().await?;
+    Ok(())
+}
+
+async fn member(tx: &Tx, call: &Call, group_name: &str, user_name: &str, add: bool) -> Result<Recorded<()>> {
+    let snapshot = begin(tx, call, &Object::SERVER).await?;
+    let group = group(&snapshot, group_name)?;
+    let user = access_change::user(&snapshot, user_name)?;
+    if group.members.contains(&user.uid) == add {
+        return Ok(Recorded::nothing(()));
+    }
+    // Joining gives what the group's grants allow; leaving gives back what they deny.
+    let given = if add { Effect::Allow } else { Effect::Deny };
+    must_hold_grants(tx, call, &snapshot, grants_to(&snapshot, group), given).await?;
+    if add {
+        rows::add_member(tx, &group.uid, &user.uid).await?;
+    } else {
+        rows::remove_member(tx, &group.uid, &user.uid).await?;
+    }
+    // The group may deny what an admin needs, or be what makes one.
+    keep_an_admin(tx).await?;
+    let payload = json!({"group_name": group.name, "user_name": user.name, "user_id": user.uid, "member": add});
+    record(tx, call, &group.uid, &group.name, &payload).await
+}
+
 fn group<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Group> {
-    text::required("group_name", name, limits::PRINCIPAL_NAME)?;
     snapshot.group_by_name(name).ok_or_else(|| Error::not_found("group", name))
 }
 
-/// The object that stands for a stored scope.
-async fn object_of(tx: &Tx, scope: &Scope) -> Result<Object> {
-    let pattern = |class, text: &String| Object { class, name: Some(text.clone()), ..Object::SERVER };
-    Ok(match scope {
-        Scope::Server => Object::SERVER,
-        Scope::Experiment(id) => store::objects::experiment(&**tx, id.parse().unwrap_or(-1)).await?.unwrap_or(Object::SERVER),
-        Scope::Model(uid) => {
-            let name = store::models::by_uid(&**tx, uid).await?.map(|model| model.name).unwrap_or_default();
-            Object::named(ObjectClass::Model, uid, &name)
-        }
-        Scope::Experiments(text) => pattern(ObjectClass::Experiment, text),
-        Scope::Models(text) => pattern(ObjectClass::Model, text),
-    })
+fn grants_to<'a>(snapshot: &'a Snapshot, group: &'a Group) -> impl Iterator<Item = &'a Grant> {
+    snapshot.grants.iter().filter(|grant| grant.principal == Principal::Group(group.uid.clone()))
 }
 
 fn members(snapshot: &Snapshot, group: &Group) -> Vec<String> {
-    let mut names: Vec<String> = group.members.iter().map(|uid| user_name(snapshot, uid)).collect();
+    let mut names: Vec<String> = group.members.iter().filter_map(|uid| snapshot.users.get(uid)).map(|user| user.name.clone()).collect();
     names.sort();
     names
 }

@@ -22,7 +22,13 @@ pub(super) async fn earlier<I: Message, O: Message + Default>(tx: &Tx, call: &Ca
 }
 
 /// Keeps the answer for retries.
-pub(super) async fn keep<I: Message, O: Message>(tx: &Tx, call: &Call, key: Option<&str>, request: &I, answer: Recorded<O>) -> Result<Recorded<O>> {
+pub(super) async fn keep<I: Message, O: Message>(
+    tx: &Tx,
+    call: &Call,
+    key: Option<&str>,
+    request: &I,
+    answer: Recorded<O>,
+) -> Result<Recorded<O>> {
     if let Some(key) = key {
         let (user, action) = (&call.caller().user_uid, call.operation().full_name);
         rows::keep_answer(tx, user, action, key, &digest_of(request), answer.value().encode_to_vec()).await?;

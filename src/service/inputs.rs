@@ -92,7 +92,9 @@ mod tests {
         let violations = |input: &v1::DatasetInput| {
             let mut check = Check::new();
             check_input(&mut check, "datasets[0]", input);
-            check.finish().map_or_else(|invalid| invalid.violations().iter().map(|violation| violation.field.clone()).collect(), |()| Vec::new())
+            check
+                .finish()
+                .map_or_else(|invalid| invalid.violations().iter().map(|violation| violation.field.clone()).collect(), |()| Vec::new())
         };
         assert_eq!(violations(&v1::DatasetInput::default()), ["datasets[0].dataset"]);
         let tag = |value: &str| v1::Tag { key: "k".to_owned(), value: value.to_owned() };

@@ -129,7 +129,11 @@ pub fn verifier(verifier_key: &str, against: Option<&str>) -> Result<Verifier> {
     match against.map(|note| verifier.keep_against(note)) {
         None | Some(Ok(())) => {}
         Some(Err(CheckpointError::Signature)) => {
-            verifier.bad(None, "", "the kept checkpoint is not signed by this ledger's key: it is another ledger, or its key was replaced".to_owned());
+            verifier.bad(
+                None,
+                "",
+                "the kept checkpoint is not signed by this ledger's key: it is another ledger, or its key was replaced".to_owned(),
+            );
         }
         Some(Err(CheckpointError::Malformed)) => return Err(Error::invalid("against_note", "is not a signed checkpoint")),
         Some(Err(CheckpointError::Key)) => return Err(Error::precondition("VERIFIER_KEY_MALFORMED", "the verifier key is malformed")),
@@ -260,3 +264,7 @@ fn in_hex(hashes: &[Hash]) -> Vec<String> {
 fn fault(error: impl std::fmt::Display) -> Error {
     Error::Internal(format!("the ledger's tree: {error}"))
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+pub(super) mod tests;

@@ -18,7 +18,11 @@ const MESSAGES: usize = 256;
 const ITEMS: usize = 10_000;
 
 /// See the proto.
-pub async fn log_stream(call: &Call, first: v1::LogStreamRequest, rest: RequestStream<v1::LogStreamRequest>) -> Result<ResponseStream<v1::LogStreamResponse>> {
+pub async fn log_stream(
+    call: &Call,
+    first: v1::LogStreamRequest,
+    rest: RequestStream<v1::LogStreamRequest>,
+) -> Result<ResponseStream<v1::LogStreamResponse>> {
     ids::run_id("run_id", &first.run_id)?;
     let log = Log {
         call: call.clone(),
@@ -118,12 +122,11 @@ impl Log {
     /// Returns the number of the last that is.
     async fn store(&mut self, mut group: Vec<Numbered>) -> Option<i64> {
         let last = group.last().map(|message| message.sequence);
-        if group.len() > 1 {
-            if let Some(batch) = merged(&group)
-                && batch::store(&self.call, &self.run_id, batch).await.is_ok()
-            {
-                return last;
-            }
+        if group.len() > 1
+            && let Some(batch) = merged(&group)
+            && batch::store(&self.call, &self.run_id, batch).await.is_ok()
+        {
+            return last;
         }
         let mut stored = None;
         for message in group.drain(..) {

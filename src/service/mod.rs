@@ -2,31 +2,37 @@
 //! check: validate, then one write or some reads, then the answer. They take and return the contract's
 //! own messages.
 
-mod comments;
+mod access_change;
+mod access_shown;
 mod artifact_download;
 mod artifact_upload;
 mod artifacts;
 mod batch;
+mod comments;
 mod error;
 mod evidence;
 mod experiments;
+mod explain;
 mod export;
+mod first_admin;
 mod grants;
 mod groups;
 mod idempotency;
+mod inputs;
 mod ledger;
+mod log_stream;
+mod metrics;
 mod models;
 mod moves;
 mod paging;
+mod personas;
 mod protection;
 mod requests;
-mod tokens;
-mod inputs;
-mod log_stream;
-mod metrics;
 mod run_search;
 mod run_values;
 mod runs;
+mod sign_in;
+mod tokens;
 mod upkeep;
 mod users;
 mod versions;
@@ -41,23 +47,27 @@ use crate::store::{Body, Store};
 pub use artifact_download::*;
 pub use artifact_upload::*;
 pub use artifacts::*;
-pub use error::{Error, FOUR_EYES, PERMISSION_MISSING};
 pub use comments::*;
+pub use error::{Error, FOUR_EYES, PERMISSION_MISSING};
 pub use experiments::*;
+pub use explain::*;
 pub use export::{Export, export_ledger};
-pub use ledger::*;
+pub use first_admin::*;
 pub use grants::*;
 pub use groups::*;
-pub use models::*;
-pub use moves::*;
-pub use requests::*;
-pub use tokens::*;
 pub use inputs::*;
+pub use ledger::*;
 pub use log_stream::*;
 pub use metrics::*;
+pub use models::*;
+pub use moves::*;
+pub use personas::*;
+pub use requests::*;
 pub use run_search::*;
 pub use run_values::*;
 pub use runs::*;
+pub use sign_in::*;
+pub use tokens::*;
 pub use upkeep::tend_ledger;
 pub use users::*;
 pub use versions::*;
@@ -69,6 +79,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub type RequestStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
 /// A stream of answers.
 pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
+
+/// The hash of a new password.
+async fn hash(call: &crate::access::Call, password: &str) -> Result<String> {
+    call.access().passwords.hash(password).await.ok_or_else(|| Error::Internal("hashing failed".to_owned()))
+}
 
 /// `Store::write` with the service's error.
 async fn write<I, T>(store: &Store, input: I, body: Body<I, T, Error>) -> Result<T>

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::experiments::{behind, messages, tag_pairs, tags};
 use super::{Error, Result, idempotency, moves, paging, protection, versions, write};
 use crate::access::{Call, Subject};
+use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{ObjectClass, Snapshot};
 use crate::domain::field::Check;
@@ -13,7 +14,6 @@ use crate::domain::{gate, limits, text};
 use crate::store::models::{self as rows, ModelRow};
 use crate::store::search::{Cursor, Order, Query};
 use crate::store::{self, Recorded, Tx};
-use crate::clock;
 
 /// See the proto.
 pub async fn create_registered_model(call: &Call, request: v1::CreateRegisteredModelRequest) -> Result<v1::CreateRegisteredModelResponse> {
@@ -24,30 +24,30 @@ pub async fn create_registered_model(call: &Call, request: v1::CreateRegisteredM
     tags(&mut check, "tags", &request.tags, limits::REGISTRY_TAG_VALUE);
     check.finish()?;
     write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let key = request.idempotency_key.as_deref();
-                if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
-                    return Ok(Recorded::nothing(answer));
-                }
-                let model = ModelRow {
-                    uid: clock::new_uid(),
-                    name: request.name.clone(),
-                    description: request.description.clone(),
-                    created: tx.now(),
-                    updated: tx.now(),
-                    created_by: call.caller().user_uid.clone(),
-                };
-                rows::insert(tx, &model).await.map_err(Error::on_duplicate("registered model", &model.name))?;
-                for tag in &request.tags {
-                    rows::set_tag(tx, &model.uid, &tag.key, &tag.value).await?;
-                }
-                let payload = json!({"description": model.description, "tags": tag_pairs(&request.tags)});
-                let recorded = record(tx, call, &model, &payload).await?;
-                let answer = v1::CreateRegisteredModelResponse { registered_model: Some(shown_in(tx, call, model).await?) };
-                idempotency::keep(tx, call, key, request, recorded.map(|()| answer)).await
-            })
+        Box::pin(async move {
+            let key = request.idempotency_key.as_deref();
+            if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
+                return Ok(Recorded::nothing(answer));
+            }
+            let model = ModelRow {
+                uid: clock::new_uid(),
+                name: request.name.clone(),
+                description: request.description.clone(),
+                created: tx.now(),
+                updated: tx.now(),
+                created_by: call.caller().user_uid.clone(),
+            };
+            rows::insert(tx, &model).await.map_err(Error::on_duplicate("registered model", &model.name))?;
+            for tag in &request.tags {
+                rows::set_tag(tx, &model.uid, &tag.key, &tag.value).await?;
+            }
+            let payload = json!({"description": model.description, "tags": tag_pairs(&request.tags)});
+            let recorded = record(tx, call, &model, &payload).await?;
+            let answer = v1::CreateRegisteredModelResponse { registered_model: Some(shown_in(tx, call, model).await?) };
+            idempotency::keep(tx, call, key, request, recorded.map(|()| answer)).await
         })
-        .await
+    })
+    .await
 }
 
 /// See the proto.
@@ -59,7 +59,10 @@ pub async fn get_registered_model(call: &Call, request: v1::GetRegisteredModelRe
 }
 
 /// See the proto.
-pub async fn search_registered_models(call: &Call, request: v1::SearchRegisteredModelsRequest) -> Result<v1::SearchRegisteredModelsResponse> {
+pub async fn search_registered_models(
+    call: &Call,
+    request: v1::SearchRegisteredModelsRequest,
+) -> Result<v1::SearchRegisteredModelsResponse> {
     let size = text::page_size("max_results", request.max_results, limits::PAGE_MODELS_DEFAULT, limits::PAGE_MODELS)?;
     let mut filter = parse_filter(Entity::RegisteredModels, &request.filter)?;
     let orders = parse_order_by(Entity::RegisteredModels, &request.order_by)?;
@@ -92,19 +95,19 @@ pub async fn update_registered_model(call: &Call, request: v1::UpdateRegisteredM
     text::required("name", &request.name, limits::MODEL_NAME)?;
     text::value("description", request.description.as_deref().unwrap_or_default(), limits::DESCRIPTION)?;
     let registered_model = write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let model = lock(tx, &request.name).await?;
-                let Some(description) = &request.description else {
-                    return Ok(Recorded::nothing(shown_in(tx, call, model).await?));
-                };
-                rows::set_description(tx, &model.uid, description).await?;
-                let payload = json!({"before": {"description": model.description}, "after": {"description": description}});
-                let recorded = record(tx, call, &model, &payload).await?;
-                let shown = reread(tx, call, &model.uid).await?;
-                Ok(recorded.map(|()| shown))
-            })
+        Box::pin(async move {
+            let model = lock(tx, &request.name).await?;
+            let Some(description) = &request.description else {
+                return Ok(Recorded::nothing(shown_in(tx, call, model).await?));
+            };
+            rows::set_description(tx, &model.uid, description).await?;
+            let payload = json!({"before": {"description": model.description}, "after": {"description": description}});
+            let recorded = record(tx, call, &model, &payload).await?;
+            let shown = reread(tx, call, &model.uid).await?;
+            Ok(recorded.map(|()| shown))
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::UpdateRegisteredModelResponse { registered_model: Some(registered_model) })
 }
 
@@ -113,21 +116,19 @@ pub async fn rename_registered_model(call: &Call, request: v1::RenameRegisteredM
     text::required("name", &request.name, limits::MODEL_NAME)?;
     text::model_name("new_name", &request.new_name)?;
     let registered_model = write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let model = lock(tx, &request.name).await?;
-                same_gates(tx, &model, &request.new_name).await?;
-                rows::rename(tx, &model.uid, &request.new_name)
-                    .await
-                    .map_err(Error::on_duplicate("registered model", &request.new_name))?;
-                // Patterns of grants bind names, and checks remember names.
-                store::access::raise_epoch(tx).await?;
-                let payload = json!({"before": {"name": model.name}, "after": {"name": request.new_name}});
-                let recorded = record(tx, call, &model, &payload).await?;
-                let shown = reread(tx, call, &model.uid).await?;
-                Ok(recorded.map(|()| shown))
-            })
+        Box::pin(async move {
+            let model = lock(tx, &request.name).await?;
+            same_gates(tx, &model, &request.new_name).await?;
+            rows::rename(tx, &model.uid, &request.new_name).await.map_err(Error::on_duplicate("registered model", &request.new_name))?;
+            // Patterns of grants bind names, and checks remember names.
+            store::access::raise_epoch(tx).await?;
+            let payload = json!({"before": {"name": model.name}, "after": {"name": request.new_name}});
+            let recorded = record(tx, call, &model, &payload).await?;
+            let shown = reread(tx, call, &model.uid).await?;
+            Ok(recorded.map(|()| shown))
         })
-        .await?;
+    })
+    .await?;
     call.access().refresh().await?;
     Ok(v1::RenameRegisteredModelResponse { registered_model: Some(registered_model) })
 }
@@ -150,16 +151,16 @@ async fn same_gates(tx: &Tx, model: &ModelRow, new_name: &str) -> Result<()> {
 pub async fn delete_registered_model(call: &Call, request: v1::DeleteRegisteredModelRequest) -> Result<v1::DeleteRegisteredModelResponse> {
     text::required("name", &request.name, limits::MODEL_NAME)?;
     write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let model = lock(tx, &request.name).await?;
-                protection::model(tx, &model.uid).await?;
-                moves::release_all(tx, call, &model.uid, None).await?;
-                rows::delete(tx, &model.uid).await?;
-                store::access::raise_epoch(tx).await?;
-                record(tx, call, &model, &json!({"name": model.name})).await
-            })
+        Box::pin(async move {
+            let model = lock(tx, &request.name).await?;
+            protection::model(tx, &model.uid).await?;
+            moves::release_all(tx, call, &model.uid, None).await?;
+            rows::delete(tx, &model.uid).await?;
+            store::access::raise_epoch(tx).await?;
+            record(tx, call, &model, &json!({"name": model.name})).await
         })
-        .await?;
+    })
+    .await?;
     call.access().refresh().await?;
     Ok(v1::DeleteRegisteredModelResponse {})
 }
@@ -172,30 +173,33 @@ pub async fn set_registered_model_tag(call: &Call, request: v1::SetRegisteredMod
     check.take(text::value("value", &request.value, limits::REGISTRY_TAG_VALUE));
     check.finish()?;
     write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let model = lock(tx, &request.name).await?;
-                rows::set_tag(tx, &model.uid, &request.key, &request.value).await?;
-                record(tx, call, &model, &json!({"tag": request.key, "after": request.value})).await
-            })
+        Box::pin(async move {
+            let model = lock(tx, &request.name).await?;
+            rows::set_tag(tx, &model.uid, &request.key, &request.value).await?;
+            record(tx, call, &model, &json!({"tag": request.key, "after": request.value})).await
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::SetRegisteredModelTagResponse {})
 }
 
 /// See the proto.
-pub async fn delete_registered_model_tag(call: &Call, request: v1::DeleteRegisteredModelTagRequest) -> Result<v1::DeleteRegisteredModelTagResponse> {
+pub async fn delete_registered_model_tag(
+    call: &Call,
+    request: v1::DeleteRegisteredModelTagRequest,
+) -> Result<v1::DeleteRegisteredModelTagResponse> {
     text::required("name", &request.name, limits::MODEL_NAME)?;
     text::key("key", &request.key)?;
     write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let model = lock(tx, &request.name).await?;
-                if !rows::delete_tag(tx, &model.uid, &request.key).await? {
-                    return Ok(Recorded::nothing(()));
-                }
-                record(tx, call, &model, &json!({"tag": request.key, "after": null})).await
-            })
+        Box::pin(async move {
+            let model = lock(tx, &request.name).await?;
+            if !rows::delete_tag(tx, &model.uid, &request.key).await? {
+                return Ok(Recorded::nothing(()));
+            }
+            record(tx, call, &model, &json!({"tag": request.key, "after": null})).await
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::DeleteRegisteredModelTagResponse {})
 }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Error, Result, models, paging, versions, write};
 use crate::access::{Call, Subject};
+use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass};
 use crate::domain::gate::{self, Gate};
@@ -14,77 +15,96 @@ use crate::store::models::ModelRow;
 use crate::store::moves::{self as rows, Authority, HoldingFilter, Move};
 use crate::store::versions::VersionRow;
 use crate::store::{self, Recorded, Tx, requests};
-use crate::clock;
 
 /// See the proto.
-pub async fn transition_model_version_stage(call: &Call, request: v1::TransitionModelVersionStageRequest) -> Result<v1::TransitionModelVersionStageResponse> {
+pub async fn transition_model_version_stage(
+    call: &Call,
+    request: v1::TransitionModelVersionStageRequest,
+) -> Result<v1::TransitionModelVersionStageResponse> {
     let number = ids::version_number("version", &request.version)?;
     let target = stage::stage("stage", &request.stage)?;
     text::value("comment", &request.comment, limits::COMMENT)?;
     let archive = archiving(target, request.archive_existing_versions)?;
     let version = write(call.store(), (call.clone(), request, number, target, archive), |tx, (call, request, number, target, archive)| {
-            Box::pin(async move {
-                let (model, version) = versions::lock(tx, &request.name, *number).await?;
-                if version.current_stage == *target {
-                    return Ok(Recorded::nothing(versions::reread(tx, call, &version.uid).await?));
-                }
-                let target = Target::Stage(target);
-                let direct = Direct { call, model: &model, permission: Permission::StagesTransition };
-                let gate = direct.allowed(tx, &version, &target, &version.current_stage).await?;
-                let authority = Authority::Direct;
-                let step = Step { call, version: &version, target: &target, archive: *archive, authority, gate: gate.as_ref(), comment: &request.comment };
-                let recorded = step.take(tx).await?;
-                let answer = versions::reread(tx, call, &version.uid).await?;
-                Ok(recorded.map(|()| answer))
-            })
+        Box::pin(async move {
+            let (model, version) = versions::lock(tx, &request.name, *number).await?;
+            if version.current_stage == *target {
+                return Ok(Recorded::nothing(versions::reread(tx, call, &version.uid).await?));
+            }
+            let target = Target::Stage(target);
+            let direct = Direct { call, model: &model, permission: Permission::StagesTransition };
+            let gate = direct.allowed(tx, &version, &target, &version.current_stage).await?;
+            let authority = Authority::Direct;
+            let step = Step {
+                call,
+                version: &version,
+                target: &target,
+                archive: *archive,
+                authority,
+                gate: gate.as_ref(),
+                comment: &request.comment,
+            };
+            let recorded = step.take(tx).await?;
+            let answer = versions::reread(tx, call, &version.uid).await?;
+            Ok(recorded.map(|()| answer))
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::TransitionModelVersionStageResponse { model_version: Some(version) })
 }
 
 /// See the proto.
-pub async fn set_registered_model_alias(call: &Call, request: v1::SetRegisteredModelAliasRequest) -> Result<v1::SetRegisteredModelAliasResponse> {
+pub async fn set_registered_model_alias(
+    call: &Call,
+    request: v1::SetRegisteredModelAliasRequest,
+) -> Result<v1::SetRegisteredModelAliasResponse> {
     let number = ids::version_number("version", &request.version)?;
     text::alias("alias", &request.alias)?;
     write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
-            Box::pin(async move {
-                let (model, version) = versions::lock(tx, &request.name, *number).await?;
-                let target = Target::Alias(request.alias.clone());
-                if rows::holder(&**tx, &model.uid, &target.to_string()).await?.as_ref() == Some(&version.uid) {
-                    return Ok(Recorded::nothing(()));
-                }
-                let direct = Direct { call, model: &model, permission: Permission::AliasesSet };
-                let gate = direct.allowed(tx, &version, &target, "").await?;
-                let authority = Authority::Direct;
-                Step { call, version: &version, target: &target, archive: false, authority, gate: gate.as_ref(), comment: "" }.take(tx).await
-            })
+        Box::pin(async move {
+            let (model, version) = versions::lock(tx, &request.name, *number).await?;
+            let target = Target::Alias(request.alias.clone());
+            if rows::holder(&**tx, &model.uid, &target.to_string()).await?.as_ref() == Some(&version.uid) {
+                return Ok(Recorded::nothing(()));
+            }
+            let direct = Direct { call, model: &model, permission: Permission::AliasesSet };
+            let gate = direct.allowed(tx, &version, &target, "").await?;
+            let authority = Authority::Direct;
+            Step { call, version: &version, target: &target, archive: false, authority, gate: gate.as_ref(), comment: "" }.take(tx).await
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::SetRegisteredModelAliasResponse {})
 }
 
 /// See the proto.
-pub async fn delete_registered_model_alias(call: &Call, request: v1::DeleteRegisteredModelAliasRequest) -> Result<v1::DeleteRegisteredModelAliasResponse> {
+pub async fn delete_registered_model_alias(
+    call: &Call,
+    request: v1::DeleteRegisteredModelAliasRequest,
+) -> Result<v1::DeleteRegisteredModelAliasResponse> {
     text::required("name", &request.name, limits::MODEL_NAME)?;
     text::required("alias", &request.alias, limits::ALIAS)?;
     write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let model = models::lock(tx, &request.name).await?;
-                let Some(version) = store::versions::by_alias(&**tx, &model.uid, &request.alias).await? else {
-                    return Ok(Recorded::nothing(()));
-                };
-                let direct = Direct { call, model: &model, permission: Permission::AliasesSet };
-                direct.allowed(tx, &version, &Target::Alias(request.alias.clone()), "").await?;
-                release_alias(tx, call, &model.uid, &request.alias).await?;
-                models::record(tx, call, &model, &json!({"alias": request.alias, "before": version.version, "after": null})).await
-            })
+        Box::pin(async move {
+            let model = models::lock(tx, &request.name).await?;
+            let Some(version) = store::versions::by_alias(&**tx, &model.uid, &request.alias).await? else {
+                return Ok(Recorded::nothing(()));
+            };
+            let direct = Direct { call, model: &model, permission: Permission::AliasesSet };
+            direct.allowed(tx, &version, &Target::Alias(request.alias.clone()), "").await?;
+            release_alias(tx, call, &model.uid, &request.alias).await?;
+            models::record(tx, call, &model, &json!({"alias": request.alias, "before": version.version, "after": null})).await
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::DeleteRegisteredModelAliasResponse {})
 }
 
 /// See the proto.
-pub async fn get_model_version_by_alias(call: &Call, request: v1::GetModelVersionByAliasRequest) -> Result<v1::GetModelVersionByAliasResponse> {
+pub async fn get_model_version_by_alias(
+    call: &Call,
+    request: v1::GetModelVersionByAliasRequest,
+) -> Result<v1::GetModelVersionByAliasResponse> {
     text::required("alias", &request.alias, limits::ALIAS)?;
     let model = models::by_name(call, &request.name).await?;
     let on = call.store().reader();
@@ -175,18 +195,28 @@ impl Direct<'_> {
         };
         ask(self.permission, &written, "")?;
         let entered = gate::applicable(&gates, &self.model.name, &written);
-        for gate in [entered, gate::applicable(&gates, &self.model.name, from)].into_iter().flatten().filter(|gate| !gate.target.is_empty()) {
+        for gate in [entered, gate::applicable(&gates, &self.model.name, from)].into_iter().flatten().filter(|gate| !gate.target.is_empty())
+        {
             let hint = format!("; a gate protects {}: ask for the promotion with CreateTransitionRequest", gate.target);
             ask(Permission::StagesPromote, &gate.target, &hint)?;
             if !gate.direct_moves_allowed {
-                return Err(Error::precondition("GATE_DEMANDS_REQUEST", format!("the gate on {} allows no direct moves; file a request with CreateTransitionRequest", gate.target)));
+                return Err(Error::precondition(
+                    "GATE_DEMANDS_REQUEST",
+                    format!("the gate on {} allows no direct moves; file a request with CreateTransitionRequest", gate.target),
+                ));
             }
         }
         if let Some(open) = requests::open_of(&**tx, &version.uid, &written).await? {
             let person = &self.call.caller().person_uid;
-            let own = requests::requesters(&**tx, &open.uid).await?.iter().any(|requester| requester.withdrawn.is_none() && requester.actor.person == *person);
+            let own = requests::requesters(&**tx, &open.uid)
+                .await?
+                .iter()
+                .any(|requester| requester.withdrawn.is_none() && requester.actor.person == *person);
             if own {
-                return Err(Error::precondition("OWN_REQUEST_OPEN", format!("you have an open request for {written}; withdraw it, or let someone else decide")));
+                return Err(Error::precondition(
+                    "OWN_REQUEST_OPEN",
+                    format!("you have an open request for {written}; withdraw it, or let someone else decide"),
+                ));
             }
         }
         Ok(entered.filter(|gate| !gate.target.is_empty()).cloned())

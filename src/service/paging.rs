@@ -23,7 +23,13 @@ pub(super) fn cursor<C: DeserializeOwned>(call: &Call, query: &Query, token: &st
 }
 
 /// Cuts what was read beyond the page, and makes the token of the next one from the last object shown.
-pub(super) fn cut<T, C: Serialize>(call: &Call, query: &Query, found: &mut Vec<T>, size: u64, cursor: impl FnOnce(&T) -> C) -> Result<String> {
+pub(super) fn cut<T, C: Serialize>(
+    call: &Call,
+    query: &Query,
+    found: &mut Vec<T>,
+    size: u64,
+    cursor: impl FnOnce(&T) -> C,
+) -> Result<String> {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if found.len() <= size {
         return Ok(String::new());

@@ -7,6 +7,7 @@ use super::experiments::unknown_enum;
 use super::moves::{self, Step, archiving, require};
 use super::{Error, Result, evidence, idempotency, paging, versions, write};
 use crate::access::{Call, Credential, Subject};
+use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass};
 use crate::domain::field::Check;
@@ -19,13 +20,15 @@ use crate::store::requests::{self as rows, DecisionRow, RequestRow};
 use crate::store::search::Query;
 use crate::store::versions::VersionRow;
 use crate::store::{self, Recorded, Tx};
-use crate::clock;
 
 /// The gate under which requests for targets are decided that no gate protects.
 const NO_GATE: (&str, i32) = ("no-gate", 1);
 
 /// See the proto.
-pub async fn create_transition_request(call: &Call, request: v1::CreateTransitionRequestRequest) -> Result<v1::CreateTransitionRequestResponse> {
+pub async fn create_transition_request(
+    call: &Call,
+    request: v1::CreateTransitionRequestRequest,
+) -> Result<v1::CreateTransitionRequestResponse> {
     let mut check = Check::new();
     let number = check.take(ids::version_number("version", &request.version));
     let target = check.take(Target::of_request(&request.stage, &request.alias));
@@ -36,30 +39,30 @@ pub async fn create_transition_request(call: &Call, request: v1::CreateTransitio
         return Err(Error::Internal("fields that were not refused are missing".to_owned()));
     };
     write(call.store(), (call.clone(), request, number, target), |tx, (call, request, number, target)| {
-            Box::pin(async move {
-                let key = request.idempotency_key.as_deref();
-                if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
-                    return Ok(Recorded::nothing(answer));
+        Box::pin(async move {
+            let key = request.idempotency_key.as_deref();
+            if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
+                return Ok(Recorded::nothing(answer));
+            }
+            let (model, version) = versions::lock(tx, &request.name, *number).await?;
+            let object = target_object(&model.uid, &model.name, target);
+            require(tx, call, Permission::RequestsCreate, &object, &format!("registered model {:?}", model.name)).await?;
+            let answer = match rows::open_of(&**tx, &version.uid, &target.to_string()).await? {
+                Some(open) => {
+                    let recorded = join(tx, call, &open, &request.comment).await?;
+                    let shown = reread(tx, &open.uid).await?;
+                    recorded.map(|()| v1::CreateTransitionRequestResponse { request: Some(shown), joined: true })
                 }
-                let (model, version) = versions::lock(tx, &request.name, *number).await?;
-                let object = target_object(&model.uid, &model.name, target);
-                require(tx, call, Permission::RequestsCreate, &object, &format!("registered model {:?}", model.name)).await?;
-                let answer = match rows::open_of(&**tx, &version.uid, &target.to_string()).await? {
-                    Some(open) => {
-                        let recorded = join(tx, call, &open, &request.comment).await?;
-                        let shown = reread(tx, &open.uid).await?;
-                        recorded.map(|()| v1::CreateTransitionRequestResponse { request: Some(shown), joined: true })
-                    }
-                    None => {
-                        let (uid, recorded) = file(tx, call, &version, target, &request.comment).await?;
-                        let shown = reread(tx, &uid).await?;
-                        recorded.map(|()| v1::CreateTransitionRequestResponse { request: Some(shown), joined: false })
-                    }
-                };
-                idempotency::keep(tx, call, key, request, answer).await
-            })
+                None => {
+                    let (uid, recorded) = file(tx, call, &version, target, &request.comment).await?;
+                    let shown = reread(tx, &uid).await?;
+                    recorded.map(|()| v1::CreateTransitionRequestResponse { request: Some(shown), joined: false })
+                }
+            };
+            idempotency::keep(tx, call, key, request, answer).await
         })
-        .await
+    })
+    .await
 }
 
 async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comment: &str) -> Result<(String, Recorded<()>)> {
@@ -92,7 +95,8 @@ async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comme
     rows::insert(tx, &filed, &record_text).await?;
     let caller = call.caller();
     rows::insert_requester(tx, &filed.uid, &caller.actor(), &caller.user_uid, comment).await?;
-    let payload = json!({"comment": comment, "evidence_digest": filed.evidence_digest, "gate": filed.gate_id, "gate_version": filed.gate_version});
+    let payload =
+        json!({"comment": comment, "evidence_digest": filed.evidence_digest, "gate": filed.gate_id, "gate_version": filed.gate_version});
     let recorded = record(tx, call, &filed, &payload).await?;
     Ok((filed.uid, recorded))
 }
@@ -111,14 +115,14 @@ pub async fn join_transition_request(call: &Call, request: v1::JoinTransitionReq
     ids::uid("request_id", &request.request_id)?;
     text::value("comment", &request.comment, limits::COMMENT)?;
     let shown = write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let open = lock(tx, call, &request.request_id, Permission::RequestsCreate).await?;
-                let recorded = join(tx, call, &open, &request.comment).await?;
-                let shown = reread(tx, &open.uid).await?;
-                Ok(recorded.map(|()| shown))
-            })
+        Box::pin(async move {
+            let open = lock(tx, call, &request.request_id, Permission::RequestsCreate).await?;
+            let recorded = join(tx, call, &open, &request.comment).await?;
+            let shown = reread(tx, &open.uid).await?;
+            Ok(recorded.map(|()| shown))
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::JoinTransitionRequestResponse { request: Some(shown) })
 }
 
@@ -130,26 +134,29 @@ async fn join(tx: &Tx, call: &Call, open: &RequestRow, comment: &str) -> Result<
 }
 
 /// See the proto.
-pub async fn withdraw_transition_request(call: &Call, request: v1::WithdrawTransitionRequestRequest) -> Result<v1::WithdrawTransitionRequestResponse> {
+pub async fn withdraw_transition_request(
+    call: &Call,
+    request: v1::WithdrawTransitionRequestRequest,
+) -> Result<v1::WithdrawTransitionRequestResponse> {
     ids::uid("request_id", &request.request_id)?;
     text::value("comment", &request.comment, limits::COMMENT)?;
     let shown = write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let open = lock(tx, call, &request.request_id, Permission::RequestsWithdraw).await?;
-                let mut machine = machine(tx, &open).await?;
-                let actor = call.caller().actor();
-                machine.withdraw(&actor, tx.now())?;
-                rows::withdraw(tx, &open.uid, &actor.person).await?;
-                if machine.state == State::Cancelled {
-                    rows::end(tx, &open.uid, State::Cancelled).await?;
-                }
-                let payload = json!({"comment": request.comment, "before": open.state.as_str(), "after": machine.state.as_str()});
-                let recorded = record(tx, call, &open, &payload).await?;
-                let shown = reread(tx, &open.uid).await?;
-                Ok(recorded.map(|()| shown))
-            })
+        Box::pin(async move {
+            let open = lock(tx, call, &request.request_id, Permission::RequestsWithdraw).await?;
+            let mut machine = machine(tx, &open).await?;
+            let actor = call.caller().actor();
+            machine.withdraw(&actor, tx.now())?;
+            rows::withdraw(tx, &open.uid, &actor.person).await?;
+            if machine.state == State::Cancelled {
+                rows::end(tx, &open.uid, State::Cancelled).await?;
+            }
+            let payload = json!({"comment": request.comment, "before": open.state.as_str(), "after": machine.state.as_str()});
+            let recorded = record(tx, call, &open, &payload).await?;
+            let shown = reread(tx, &open.uid).await?;
+            Ok(recorded.map(|()| shown))
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::WithdrawTransitionRequestResponse { request: Some(shown) })
 }
 
@@ -161,7 +168,10 @@ enum Approved {
 }
 
 /// See the proto.
-pub async fn approve_transition_request(call: &Call, request: v1::ApproveTransitionRequestRequest) -> Result<v1::ApproveTransitionRequestResponse> {
+pub async fn approve_transition_request(
+    call: &Call,
+    request: v1::ApproveTransitionRequestRequest,
+) -> Result<v1::ApproveTransitionRequestResponse> {
     let mut check = Check::new();
     check.take(ids::uid("request_id", &request.request_id));
     check.take(text::required("evidence_digest", &request.evidence_digest, 64));
@@ -172,7 +182,10 @@ pub async fn approve_transition_request(call: &Call, request: v1::ApproveTransit
         Approved::Counted(shown) => Ok(v1::ApproveTransitionRequestResponse { request: Some(shown) }),
         Approved::Changed(differences) => Err(Error::precondition(
             "EVIDENCE_CHANGED",
-            format!("what the request rests on has changed since it was filed, and earlier approvals no longer count: {}", differences.join("; ")),
+            format!(
+                "what the request rests on has changed since it was filed, and earlier approvals no longer count: {}",
+                differences.join("; ")
+            ),
         )),
     }
 }
@@ -205,7 +218,13 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
     Ok(recorded.map(|()| Approved::Counted(shown)))
 }
 
-async fn promote(tx: &Tx, call: &Call, open: &RequestRow, version: &VersionRow, request: &v1::ApproveTransitionRequestRequest) -> Result<()> {
+async fn promote(
+    tx: &Tx,
+    call: &Call,
+    open: &RequestRow,
+    version: &VersionRow,
+    request: &v1::ApproveTransitionRequestRequest,
+) -> Result<()> {
     let target = Target::parse("target", &open.target)?;
     let archive = match target {
         Target::Stage(stage) => archiving(stage, request.archive_existing_versions)?,
@@ -220,24 +239,27 @@ async fn promote(tx: &Tx, call: &Call, open: &RequestRow, version: &VersionRow, 
 }
 
 /// See the proto.
-pub async fn reject_transition_request(call: &Call, request: v1::RejectTransitionRequestRequest) -> Result<v1::RejectTransitionRequestResponse> {
+pub async fn reject_transition_request(
+    call: &Call,
+    request: v1::RejectTransitionRequestRequest,
+) -> Result<v1::RejectTransitionRequestResponse> {
     let mut check = Check::new();
     check.take(ids::uid("request_id", &request.request_id));
     check.take(text::required("comment", &request.comment, limits::COMMENT));
     check.finish()?;
     let shown = write(call.store(), (call.clone(), request), |tx, (call, request)| {
-            Box::pin(async move {
-                let open = lock(tx, call, &request.request_id, Permission::RequestsReject).await?;
-                machine(tx, &open).await?.reject(&call.caller().actor(), tx.now())?;
-                insert_decision(tx, call, &open, false, &request.comment).await?;
-                rows::end(tx, &open.uid, State::Rejected).await?;
-                let payload = json!({"comment": request.comment, "evidence_digest": open.evidence_digest, "after": State::Rejected.as_str()});
-                let recorded = record(tx, call, &open, &payload).await?;
-                let shown = reread(tx, &open.uid).await?;
-                Ok(recorded.map(|()| shown))
-            })
+        Box::pin(async move {
+            let open = lock(tx, call, &request.request_id, Permission::RequestsReject).await?;
+            machine(tx, &open).await?.reject(&call.caller().actor(), tx.now())?;
+            insert_decision(tx, call, &open, false, &request.comment).await?;
+            rows::end(tx, &open.uid, State::Rejected).await?;
+            let payload = json!({"comment": request.comment, "evidence_digest": open.evidence_digest, "after": State::Rejected.as_str()});
+            let recorded = record(tx, call, &open, &payload).await?;
+            let shown = reread(tx, &open.uid).await?;
+            Ok(recorded.map(|()| shown))
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::RejectTransitionRequestResponse { request: Some(shown) })
 }
 
@@ -274,7 +296,10 @@ pub async fn get_transition_request(call: &Call, request: v1::GetTransitionReque
 }
 
 /// See the proto.
-pub async fn list_transition_requests(call: &Call, request: v1::ListTransitionRequestsRequest) -> Result<v1::ListTransitionRequestsResponse> {
+pub async fn list_transition_requests(
+    call: &Call,
+    request: v1::ListTransitionRequestsRequest,
+) -> Result<v1::ListTransitionRequestsResponse> {
     let size = text::page_size("max_results", request.max_results.into(), limits::PAGE_DEFAULT, limits::PAGE)?;
     text::value("name", &request.name, limits::MODEL_NAME)?;
     let states = states(&request)?;
@@ -321,7 +346,14 @@ fn states(request: &v1::ListTransitionRequestsRequest) -> Result<String> {
     Ok(names.join(","))
 }
 
-async fn search(call: &Call, request: &v1::ListTransitionRequestsRequest, number: Option<i32>, states: &str, before: &(i64, String), limit: u64) -> Result<Vec<RequestRow>> {
+async fn search(
+    call: &Call,
+    request: &v1::ListTransitionRequestsRequest,
+    number: Option<i32>,
+    states: &str,
+    before: &(i64, String),
+    limit: u64,
+) -> Result<Vec<RequestRow>> {
     let snapshot = call.access().snapshot().await?;
     let visible = call.visibility(&snapshot, Permission::ModelsRead, ObjectClass::Model);
     let mut query = Query::new(call.store().engine());

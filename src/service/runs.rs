@@ -42,7 +42,8 @@ pub async fn create_run(call: &Call, request: v1::CreateRunRequest) -> Result<v1
                 rows::hold_experiment(tx, row.experiment).await?;
                 active(tx, row.experiment).await?;
                 let id = rows::insert(tx, row).await?;
-                let mut tags: Vec<_> = request.tags.iter().filter(|tag| tag.key != NAME_TAG).map(|tag| (tag.key.clone(), tag.value.clone())).collect();
+                let mut tags: Vec<_> =
+                    request.tags.iter().filter(|tag| tag.key != NAME_TAG).map(|tag| (tag.key.clone(), tag.value.clone())).collect();
                 tags.push((NAME_TAG.to_owned(), row.name.clone()));
                 tags.sort_unstable();
                 run_values::set_tags(tx, id, &tags).await?;
@@ -187,7 +188,8 @@ pub(super) async fn live(tx: &Tx, run_id: &str) -> Result<RunRow> {
     still_live(rows::by_run_id(&**tx, run_id).await?, run_id)
 }
 
-fn still_live(row: Option<RunRow>, run_id: &str) -> Result<RunRow> {
+/// A run that was found and is live, or the error that says what is in the way.
+pub(super) fn still_live(row: Option<RunRow>, run_id: &str) -> Result<RunRow> {
     let row = row.ok_or_else(|| absent(run_id))?;
     if row.active { Ok(row) } else { Err(deleted(run_id)) }
 }

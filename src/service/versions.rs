@@ -7,6 +7,7 @@ use super::experiments::{behind, messages, tag_pairs, tags};
 use super::models::{self, user_name};
 use super::{Error, Result, idempotency, moves, paging, protection, write};
 use crate::access::{Call, Subject};
+use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass, Snapshot};
 use crate::domain::field::Check;
@@ -19,7 +20,6 @@ use crate::store::models::ModelRow;
 use crate::store::search::{Cursor, Order, Query};
 use crate::store::versions::{self as rows, VersionRow};
 use crate::store::{self, Recorded, Tx};
-use crate::clock;
 
 /// The digest of a source that lies elsewhere.
 pub(super) const UNVERIFIED: &str = "unverified";
@@ -38,7 +38,9 @@ pub async fn create_model_version(call: &Call, request: v1::CreateModelVersionRe
     tags(&mut check, "tags", &request.tags, limits::REGISTRY_TAG_VALUE);
     check.finish()?;
     let source = source.ok_or_else(|| Error::Internal("a source that was not refused is missing".to_owned()))?;
-    let version = write(call.store(), (call.clone(), request, source), |tx, (call, request, source)| Box::pin(create(tx, call, request, source))).await?;
+    let version =
+        write(call.store(), (call.clone(), request, source), |tx, (call, request, source)| Box::pin(create(tx, call, request, source)))
+            .await?;
     Ok(v1::CreateModelVersionResponse { model_version: Some(version) })
 }
 
@@ -104,7 +106,10 @@ async fn origin(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, s
             let run = readable_run(tx, call, run_id).await?;
             let files = artifacts::manifest_of_run(&**tx, run, path).await?;
             if files.is_empty() {
-                return Err(Error::precondition("SOURCE_EMPTY", format!("the run {run_id} has no file at {path:?}; upload the model first")));
+                return Err(Error::precondition(
+                    "SOURCE_EMPTY",
+                    format!("the run {run_id} has no file at {path:?}; upload the model first"),
+                ));
             }
             Ok(Origin { run_id: run_id.clone(), run: Some(run), files: Some(files) })
         }
@@ -189,19 +194,19 @@ pub async fn update_model_version(call: &Call, request: v1::UpdateModelVersionRe
     text::value("description", request.description.as_deref().unwrap_or_default(), limits::DESCRIPTION)?;
     let number = ids::version_number("version", &request.version)?;
     let version = write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
-            Box::pin(async move {
-                let (_, version) = lock(tx, &request.name, *number).await?;
-                let Some(description) = &request.description else {
-                    return Ok(Recorded::nothing(shown_in(tx, call, version).await?));
-                };
-                rows::set_description(tx, &version.uid, description).await?;
-                let payload = json!({"before": {"description": version.description}, "after": {"description": description}});
-                let recorded = record(tx, call, &version, &payload).await?;
-                let answer = reread(tx, call, &version.uid).await?;
-                Ok(recorded.map(|()| answer))
-            })
+        Box::pin(async move {
+            let (_, version) = lock(tx, &request.name, *number).await?;
+            let Some(description) = &request.description else {
+                return Ok(Recorded::nothing(shown_in(tx, call, version).await?));
+            };
+            rows::set_description(tx, &version.uid, description).await?;
+            let payload = json!({"before": {"description": version.description}, "after": {"description": description}});
+            let recorded = record(tx, call, &version, &payload).await?;
+            let answer = reread(tx, call, &version.uid).await?;
+            Ok(recorded.map(|()| answer))
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::UpdateModelVersionResponse { model_version: Some(version) })
 }
 
@@ -209,16 +214,16 @@ pub async fn update_model_version(call: &Call, request: v1::UpdateModelVersionRe
 pub async fn delete_model_version(call: &Call, request: v1::DeleteModelVersionRequest) -> Result<v1::DeleteModelVersionResponse> {
     let number = ids::version_number("version", &request.version)?;
     write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
-            Box::pin(async move {
-                let (model, version) = lock(tx, &request.name, *number).await?;
-                protection::version(tx, &version.uid).await?;
-                moves::release_all(tx, call, &model.uid, Some(&version.uid)).await?;
-                rows::delete(tx, &version.uid).await?;
-                store::models::touch(tx, &model.uid).await?;
-                record(tx, call, &version, &json!({"source_digest": version.source_digest})).await
-            })
+        Box::pin(async move {
+            let (model, version) = lock(tx, &request.name, *number).await?;
+            protection::version(tx, &version.uid).await?;
+            moves::release_all(tx, call, &model.uid, Some(&version.uid)).await?;
+            rows::delete(tx, &version.uid).await?;
+            store::models::touch(tx, &model.uid).await?;
+            record(tx, call, &version, &json!({"source_digest": version.source_digest})).await
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::DeleteModelVersionResponse {})
 }
 
@@ -228,13 +233,13 @@ pub async fn set_model_version_tag(call: &Call, request: v1::SetModelVersionTagR
     text::key("key", &request.key)?;
     text::value("value", &request.value, limits::REGISTRY_TAG_VALUE)?;
     write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
-            Box::pin(async move {
-                let (_, version) = lock(tx, &request.name, *number).await?;
-                rows::set_tag(tx, &version.uid, &request.key, &request.value).await?;
-                record(tx, call, &version, &json!({"tag": request.key, "after": request.value})).await
-            })
+        Box::pin(async move {
+            let (_, version) = lock(tx, &request.name, *number).await?;
+            rows::set_tag(tx, &version.uid, &request.key, &request.value).await?;
+            record(tx, call, &version, &json!({"tag": request.key, "after": request.value})).await
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::SetModelVersionTagResponse {})
 }
 
@@ -243,39 +248,52 @@ pub async fn delete_model_version_tag(call: &Call, request: v1::DeleteModelVersi
     let number = ids::version_number("version", &request.version)?;
     text::key("key", &request.key)?;
     write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
-            Box::pin(async move {
-                let (_, version) = lock(tx, &request.name, *number).await?;
-                if !rows::delete_tag(tx, &version.uid, &request.key).await? {
-                    return Ok(Recorded::nothing(()));
-                }
-                record(tx, call, &version, &json!({"tag": request.key, "after": null})).await
-            })
+        Box::pin(async move {
+            let (_, version) = lock(tx, &request.name, *number).await?;
+            if !rows::delete_tag(tx, &version.uid, &request.key).await? {
+                return Ok(Recorded::nothing(()));
+            }
+            record(tx, call, &version, &json!({"tag": request.key, "after": null})).await
         })
-        .await?;
+    })
+    .await?;
     Ok(v1::DeleteModelVersionTagResponse {})
 }
 
 /// See the proto.
-pub async fn get_model_version_download_uri(call: &Call, request: v1::GetModelVersionDownloadUriRequest) -> Result<v1::GetModelVersionDownloadUriResponse> {
-    let model = models::by_name(call, &request.name).await?;
+pub async fn get_model_version_download_uri(
+    call: &Call,
+    request: v1::GetModelVersionDownloadUriRequest,
+) -> Result<v1::GetModelVersionDownloadUriResponse> {
+    let version = referred(call, ("name", &request.name), ("version", &request.version)).await?;
+    Ok(v1::GetModelVersionDownloadUriResponse { artifact_uri: download_uri(&version) })
+}
+
+/// The version that two fields of a request name: a model, and a number, a stage or an alias with `@`.
+pub(super) async fn referred(call: &Call, (name_field, name): (&str, &str), (field, written): (&str, &str)) -> Result<rows::VersionRow> {
+    text::required(name_field, name, limits::MODEL_NAME)?;
+    let reference = VersionRef::parse(field, written)?;
+    let model = models::by_name(call, name).await?;
     let on = call.store().reader();
-    let written = request.version.as_str();
-    let found = match VersionRef::parse("version", written)? {
+    let found = match reference {
         VersionRef::Alias(alias) => rows::by_alias(on, &model.uid, &alias).await?,
         VersionRef::Stage(stage) => rows::in_stage(on, &model.uid, stage).await?.into_iter().next(),
         VersionRef::Number(number) => rows::by_number(on, &model.uid, number.into()).await?,
     };
-    let version = found.ok_or_else(|| absent(&request.name, written))?;
-    let inside = version.source_digest != UNVERIFIED;
-    let artifact_uri = if inside { format!("mlflow-artifacts:/versions/{}", version.uid) } else { version.source };
-    Ok(v1::GetModelVersionDownloadUriResponse { artifact_uri })
+    found.ok_or_else(|| absent(name, written))
+}
+
+/// Where a version's files are: an address that names the version, or the source when that lies elsewhere.
+pub(super) fn download_uri(version: &rows::VersionRow) -> String {
+    if version.source_digest == UNVERIFIED { version.source.clone() } else { format!("mlflow-artifacts:/versions/{}", version.uid) }
 }
 
 /// See the proto.
 pub async fn get_latest_versions(call: &Call, request: v1::GetLatestVersionsRequest) -> Result<v1::GetLatestVersionsResponse> {
     text::count("stages", request.stages.len(), limits::GRANT_ITEMS)?;
     let stages = request.stages.iter().enumerate();
-    let stages: Vec<&str> = stages.map(|(index, given)| stage::stage(&format!("stages[{index}]"), given)).collect::<std::result::Result<_, _>>()?;
+    let stages: Vec<&str> =
+        stages.map(|(index, given)| stage::stage(&format!("stages[{index}]"), given)).collect::<std::result::Result<_, _>>()?;
     let model = models::by_name(call, &request.name).await?;
     let mut found = rows::latest(call.store().reader(), std::slice::from_ref(&model.uid)).await?.remove(&model.uid).unwrap_or_default();
     found.retain(|version| stages.is_empty() || stages.contains(&version.current_stage.as_str()));

@@ -193,7 +193,8 @@ impl Sight {
         let store = call.store().reader();
         let scopes: BTreeSet<&str> = found.iter().map(|row| row.entry.scope_id.as_str()).filter(|scope| !scope.is_empty()).collect();
         // Ids of experiments are numbers, those of models have 32 characters.
-        let (experiments, models): (Vec<&str>, Vec<&str>) = scopes.iter().partition(|scope| scope.len() < 20 && scope.parse::<i64>().is_ok());
+        let (experiments, models): (Vec<&str>, Vec<&str>) =
+            scopes.iter().partition(|scope| scope.len() < 20 && scope.parse::<i64>().is_ok());
         let ids: Vec<i64> = experiments.iter().filter_map(|scope| scope.parse().ok()).collect();
         let mut names = HashMap::new();
         if !ids.is_empty() {
@@ -202,7 +203,8 @@ impl Sight {
         if !models.is_empty() {
             names.extend(ledger_filter::names_of_models(store, &models).await?);
         }
-        let kinds = [(experiments, ObjectClass::Experiment, Permission::ExperimentsRead), (models, ObjectClass::Model, Permission::ModelsRead)];
+        let kinds =
+            [(experiments, ObjectClass::Experiment, Permission::ExperimentsRead), (models, ObjectClass::Model, Permission::ModelsRead)];
         let mut seen = HashMap::new();
         for (scopes, class, read) in kinds {
             for scope in scopes {
@@ -246,3 +248,7 @@ async fn admitted(call: &Call) -> Result<std::sync::Arc<Snapshot>> {
 fn something(visible: &Visibility) -> bool {
     !visible.none && (visible.all || visible.own || !visible.uids.is_empty() || !visible.patterns.is_empty())
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

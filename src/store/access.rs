@@ -12,6 +12,9 @@ use crate::domain::text::canonical_principal;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
+/// By how much the clocks of replicas may differ: five minutes.
+const CLOCKS_DIFFER_MS: i64 = 300_000;
+
 /// The count of changes of access.
 pub async fn epoch<C: ConnectionTrait>(on: &C) -> Result<i64> {
     sql::one(on, "SELECT epoch FROM access_epoch WHERE id = 1", []).await?.get(0)
@@ -42,7 +45,9 @@ pub async fn snapshot<C: ConnectionTrait>(on: &C, now: i64) -> Result<Snapshot> 
     }
     snapshot.personas = personas(on).await?;
     snapshot.grants = grants(on).await?;
-    for row in sql::all(on, "SELECT token_id FROM tokens WHERE revoked IS NOT NULL AND expires > $1", bind![now]).await? {
+    // Clocks of replicas may differ: an expired token is kept for a while, lest another one still takes it.
+    let since = now - CLOCKS_DIFFER_MS;
+    for row in sql::all(on, "SELECT token_id FROM tokens WHERE revoked IS NOT NULL AND expires > $1", bind![since]).await? {
         snapshot.revoked.insert(row.get(0)?);
     }
     Ok(snapshot)
@@ -106,8 +111,16 @@ pub async fn insert_grant(tx: &Tx, grant: &Grant) -> Result<()> {
         "INSERT INTO grants (uid, principal_kind, principal_uid, persona, scope_kind, scope_value, targets, effect, created, created_by) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         bind![
-            grant.uid.as_str(), principal_kind, principal.as_str(), grant.persona.as_str(), scope_kind, value,
-            json(&grant.targets), effect, grant.created, grant.created_by.as_str()
+            grant.uid.as_str(),
+            principal_kind,
+            principal.as_str(),
+            grant.persona.as_str(),
+            scope_kind,
+            value,
+            json(&grant.targets),
+            effect,
+            grant.created,
+            grant.created_by.as_str()
         ],
     )
     .await?;
@@ -185,8 +198,15 @@ pub async fn insert_user(tx: &Tx, user: &UserRow) -> Result<()> {
         "INSERT INTO users (uid, name, canonical_name, display_name, kind, person_uid, password_hash, active, created) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         bind![
-            user.uid.as_str(), user.name.as_str(), canonical_principal(&user.name), user.display_name.as_str(),
-            user.kind.as_str(), user.person_uid.as_str(), user.password_hash.clone(), user.active, user.created
+            user.uid.as_str(),
+            user.name.as_str(),
+            canonical_principal(&user.name),
+            user.display_name.as_str(),
+            user.kind.as_str(),
+            user.person_uid.as_str(),
+            user.password_hash.clone(),
+            user.active,
+            user.created
         ],
     )
     .await?;
@@ -276,7 +296,8 @@ pub struct TokenRow {
     pub model_pattern: Option<String>,
 }
 
-const TOKEN_COLUMNS: &str = "token_id, user_uid, description, origin, issued_by, created, expires, last_used, revoked, permissions, model_pattern";
+const TOKEN_COLUMNS: &str =
+    "token_id, user_uid, description, origin, issued_by, created, expires, last_used, revoked, permissions, model_pattern";
 
 fn read_token(row: &sql::Row) -> Result<TokenRow> {
     Ok(TokenRow {
@@ -301,8 +322,15 @@ pub async fn insert_token(tx: &Tx, token: &TokenRow) -> Result<()> {
         "INSERT INTO tokens (token_id, user_uid, description, origin, issued_by, created, expires, permissions, model_pattern) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         bind![
-            token.token_id.as_str(), token.user_uid.as_str(), token.description.as_str(), token.origin.as_str(),
-            token.issued_by.clone(), token.created, token.expires, json(&token.permissions), token.model_pattern.clone()
+            token.token_id.as_str(),
+            token.user_uid.as_str(),
+            token.description.as_str(),
+            token.origin.as_str(),
+            token.issued_by.clone(),
+            token.created,
+            token.expires,
+            json(&token.permissions),
+            token.model_pattern.clone()
         ],
     )
     .await?;

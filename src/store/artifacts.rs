@@ -3,39 +3,13 @@
 use sea_orm::{ConnectionTrait, Value};
 
 use super::blobs::Blob;
-use super::{StoreError, Tx, WORKSPACE, is_sqlite, sql};
+use super::{StoreError, Tx, is_sqlite, sql};
 use crate::bind;
-use crate::domain::text::canonical_name;
-use crate::domain::version_ref::VersionRef;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// Rows that one statement takes.
 const ROWS: usize = 400;
-
-/// What artifacts need to know of a run.
-#[derive(Debug, Clone)]
-pub struct RunRow {
-    /// Internal.
-    pub id: i64,
-    /// The run's name.
-    pub name: String,
-    /// Not deleted.
-    pub active: bool,
-    /// Its experiment.
-    pub experiment: i64,
-}
-
-/// What artifacts need to know of a version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionRow {
-    /// Immutable.
-    pub uid: String,
-    /// Counts up from 1.
-    pub number: i64,
-    /// The registered model's name as shown.
-    pub model: String,
-}
 
 /// Whose files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,47 +56,11 @@ pub struct Child {
     pub sha256: String,
 }
 
-/// A run by its id.
-pub async fn run<C: ConnectionTrait>(on: &C, run_id: &str) -> Result<Option<RunRow>> {
-    read_run(on, run_id, "").await
-}
-
-/// A run by its id, held so that nobody else changes its files or copies them before this write ends.
-pub async fn run_for_change(tx: &Tx, run_id: &str) -> Result<Option<RunRow>> {
-    let hold = if is_sqlite(&**tx) { "" } else { " FOR NO KEY UPDATE" };
-    read_run(&**tx, run_id, hold).await
-}
-
-async fn read_run<C: ConnectionTrait>(on: &C, run_id: &str, hold: &str) -> Result<Option<RunRow>> {
-    let query = format!("SELECT id, name, active, experiment FROM runs WHERE run_id = $1{hold}");
-    let row = sql::first(on, &query, bind![run_id]).await?;
-    row.map(|row| Ok(RunRow { id: row.get(0)?, name: row.get(1)?, active: row.get(2)?, experiment: row.get(3)? })).transpose()
-}
-
-/// The live version that a reference leads to, in a live model.
-pub async fn version<C: ConnectionTrait>(on: &C, model: &str, reference: &VersionRef) -> Result<Option<VersionRow>> {
-    let (condition, value) = match reference {
-        VersionRef::Number(number) => ("v.version = $3", Value::from(i64::from(*number))),
-        VersionRef::Stage(stage) => ("v.current_stage = $3", Value::from(*stage)),
-        VersionRef::Alias(alias) => {
-            ("v.uid = (SELECT a.version_uid FROM model_aliases a WHERE a.model_uid = m.uid AND a.alias = $3)", Value::from(alias.as_str()))
-        }
-    };
-    let query = format!(
-        "SELECT v.uid, v.version, m.name FROM registered_models m JOIN model_versions v ON v.model_uid = m.uid \
-         WHERE m.workspace_id = $1 AND m.canonical_name = $2 AND m.deleted IS NULL AND v.deleted IS NULL AND {condition} \
-         ORDER BY v.version DESC LIMIT 1"
-    );
-    let mut values: Vec<Value> = bind![WORKSPACE, canonical_name(model)].into();
-    values.push(value);
-    let row = sql::first(on, &query, values).await?;
-    row.map(|row| Ok(VersionRow { uid: row.get(0)?, number: row.get(1)?, model: row.get(2)? })).transpose()
-}
-
 /// The file at a path.
 pub async fn file<C: ConnectionTrait>(on: &C, owner: &Owner, path: &str) -> Result<Option<Blob>> {
     let (table, key, id) = owner.rows();
-    let query = format!("SELECT b.uid, b.size, b.sha256 FROM {table} f JOIN blobs b ON b.uid = f.blob_uid WHERE f.{key} = $1 AND f.path = $2");
+    let query =
+        format!("SELECT b.uid, b.size, b.sha256 FROM {table} f JOIN blobs b ON b.uid = f.blob_uid WHERE f.{key} = $1 AND f.path = $2");
     let row = sql::first(on, &query, [id, path.into()]).await?;
     row.map(|row| Ok(Blob { uid: row.get(0)?, size: row.get(1)?, sha256: row.get(2)? })).transpose()
 }
@@ -163,7 +101,7 @@ pub async fn obstacle<C: ConnectionTrait>(on: &C, run: i64, path: &str) -> Resul
     let mut condition = "path > $2 AND path < $3".to_owned();
     let mut values: Vec<Value> = bind![run, first, end].into();
     if !above.is_empty() {
-        condition.push_str(&format!(" OR path IN {}", sql::rows_of(4, 1, above.len())));
+        condition = format!("{condition} OR path IN {}", sql::rows_of(4, 1, above.len()));
         values.extend(above.into_iter().map(Value::from));
     }
     let query = format!("SELECT path FROM run_artifacts WHERE run = $1 AND ({condition}) ORDER BY path LIMIT 1");
@@ -183,7 +121,8 @@ pub async fn put(tx: &Tx, run: i64, path: &str, blob: &Blob) -> Result<()> {
 /// Takes the file at a path, or all files below it, from a run, and gives what was there by their whole paths.
 pub async fn take(tx: &Tx, run: i64, path: &str) -> Result<Vec<ManifestFile>> {
     let (first, end) = bounds(path);
-    let found = files(&**tx, "f.run = $1 AND (f.path = $2 OR f.path > $3 AND f.path < $4)", bind![run, path, first.as_str(), end.as_str()]).await?;
+    let found =
+        files(&**tx, "f.run = $1 AND (f.path = $2 OR f.path > $3 AND f.path < $4)", bind![run, path, first.as_str(), end.as_str()]).await?;
     let delete = "DELETE FROM run_artifacts WHERE run = $1 AND (path = $2 OR path > $3 AND path < $4)";
     sql::execute(&**tx, delete, bind![run, path, first, end]).await?;
     Ok(found)
@@ -217,7 +156,8 @@ pub async fn manifest_of_run<C: ConnectionTrait>(on: &C, run: i64, path_prefix: 
         return files(on, "f.run = $1", bind![run]).await;
     }
     let (first, end) = bounds(path_prefix);
-    let mut found = files(on, "f.run = $1 AND (f.path = $2 OR f.path > $3 AND f.path < $4)", bind![run, path_prefix, first.as_str(), end]).await?;
+    let mut found =
+        files(on, "f.run = $1 AND (f.path = $2 OR f.path > $3 AND f.path < $4)", bind![run, path_prefix, first.as_str(), end]).await?;
     for file in &mut found {
         let relative = match file.path.strip_prefix(&first) {
             Some(below) => below,

@@ -1,30 +1,18 @@
-//! Run on SQLite, and on PostgreSQL too when `STAGEGATE_TEST_POSTGRES` holds the URL of a database in which
-//! schemas can be made.
-
-use sea_orm::Database;
-
 use super::*;
 use crate::clock;
-use crate::store::{Recorded, Store, experiments};
+use crate::store::testing::{self, TestStore};
+use crate::store::{Recorded, Store, experiments, runs};
 
-/// A fresh store on each engine, with the folder that one of them lies in.
-async fn stores() -> Vec<(Store, Option<tempfile::TempDir>)> {
-    let folder = tempfile::tempdir().unwrap();
-    let sqlite = Store::open(&crate::store::sqlite_url(&folder.path().join("test.db"))).await.unwrap();
-    let mut all = vec![(sqlite, Some(folder))];
-    if let Ok(url) = std::env::var("STAGEGATE_TEST_POSTGRES") {
-        let schema = format!("t_{}", clock::new_uid());
-        let server = Database::connect(&url).await.unwrap();
-        server.execute_unprepared(&format!("CREATE SCHEMA {schema}")).await.unwrap();
-        all.push((Store::open(&format!("{url}?options[search_path]={schema}")).await.unwrap(), None));
-    }
-    for (store, _) in &all {
+/// A store of each engine with a run `r`, whose internal id is 1.
+async fn stores() -> Vec<TestStore> {
+    let all = testing::stores().await;
+    for TestStore { store, .. } in &all {
         store
             .write((), |tx, ()| {
                 Box::pin(async move {
                     experiments::insert_default(tx).await?;
                     let insert = "INSERT INTO runs (id, run_id, experiment, name, user_id, status, start_time, active, created_by) \
-                                  VALUES (1, 'r', 0, 'run', '', 1, 0, TRUE, ''), (2, 's', 0, 'other', '', 1, 0, FALSE, '')";
+                                  VALUES (1, 'r', 0, 'run', '', 1, 0, TRUE, '')";
                     sql::execute(&**tx, insert, []).await?;
                     Ok::<_, StoreError>(Recorded::outside_ledger(()))
                 })
@@ -55,16 +43,12 @@ async fn put_all(store: &Store, paths: &[&str]) {
         .unwrap();
 }
 
-/// A model `m` with versions 1 and 2; 2 is in Staging and `@champion` points at 1.
+/// A model with the versions `v1` and `v2`.
 async fn register(store: &Store) {
     let statements = [
-        "INSERT INTO registered_models (uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version) VALUES ('m', 'default', 'm', 'm', '', 0, 0, '', 3)",
-        "INSERT INTO model_versions (uid, model_uid, version, description, source, source_digest, run_id, run_link, current_stage, created, updated, created_by, deleted) \
-         VALUES ('v1', 'm', 1, '', '', '', '', '', 'None', 0, 0, '', NULL), ('v2', 'm', 2, '', '', '', '', '', 'None', 0, 0, '', NULL), ('v3', 'm', 3, '', '', '', '', '', 'None', 0, 0, '', 5)",
-        "INSERT INTO transitions (id, uid, model_uid, version_uid, target, from_target, authority, actor_uid, actor_name, created) \
-         VALUES (1, 't1', 'm', 'v2', 'Staging', 'None', 'direct', 'u', 'u', 0), (2, 't2', 'm', 'v1', '@champion', '', 'direct', 'u', 'u', 0)",
-        "UPDATE model_versions SET current_stage = 'Staging', transition_id = 1 WHERE uid = 'v2'",
-        "INSERT INTO model_aliases (model_uid, alias, target, version_uid, transition_id) VALUES ('m', 'champion', '@champion', 'v1', 2)",
+        "INSERT INTO registered_models (uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version) VALUES ('m', 'default', 'm', 'm', '', 0, 0, '', 2)",
+        "INSERT INTO model_versions (uid, model_uid, version, description, source, source_digest, run_id, run_link, current_stage, created, updated, created_by) \
+         VALUES ('v1', 'm', 1, '', '', '', '', '', 'None', 0, 0, ''), ('v2', 'm', 2, '', '', '', '', '', 'None', 0, 0, '')",
     ];
     store
         .write(statements, |tx, statements| {
@@ -81,8 +65,8 @@ async fn register(store: &Store) {
 
 #[tokio::test]
 async fn folders_come_from_prefixes_sorted_and_in_pages() {
-    for (store, _folder) in stores().await {
-        put_all(&store, &["b/x", "a.txt", "a/deep/y", "a/z", "ü/1", "Z", "a0", "b/c/d", "日本/語"]).await;
+    for TestStore { store, .. } in &stores().await {
+        put_all(store, &["b/x", "a.txt", "a/deep/y", "a/z", "ü/1", "Z", "a0", "b/c/d", "日本/語"]).await;
         let list = async |folder: &str, after: &str, limit| {
             let found = children(store.reader(), &Owner::Run(1), folder, after, limit).await.unwrap();
             found.into_iter().map(|child| if child.is_dir { format!("{}/", child.name) } else { child.name }).collect::<Vec<_>>()
@@ -103,8 +87,8 @@ async fn folders_come_from_prefixes_sorted_and_in_pages() {
 
 #[tokio::test]
 async fn a_path_is_a_file_or_a_folder() {
-    for (store, _folder) in stores().await {
-        put_all(&store, &["a/b/c", "d", "é/f"]).await;
+    for TestStore { store, .. } in &stores().await {
+        put_all(store, &["a/b/c", "d", "é/f"]).await;
         let blocked = async |run, path: &str| obstacle(store.reader(), run, path).await.unwrap();
         assert_eq!(blocked(1, "a").await, Some("a/b/c".into()));
         assert_eq!(blocked(1, "a/b").await, Some("a/b/c".into()));
@@ -119,9 +103,9 @@ async fn a_path_is_a_file_or_a_folder() {
 
 #[tokio::test]
 async fn a_blob_is_kept_as_long_as_a_run_or_version_refers_to_it() {
-    for (store, _folder) in stores().await {
-        put_all(&store, &["m/a", "m/b", "m0", "n"]).await;
-        register(&store).await;
+    for TestStore { store, .. } in &stores().await {
+        put_all(store, &["m/a", "m/b", "m0", "n"]).await;
+        register(store).await;
         store
             .write((), |tx, ()| {
                 Box::pin(async move {
@@ -153,9 +137,9 @@ async fn a_blob_is_kept_as_long_as_a_run_or_version_refers_to_it() {
 
 #[tokio::test]
 async fn a_manifest_is_relative_to_what_was_registered_and_never_changes() {
-    for (store, _folder) in stores().await {
-        put_all(&store, &["model/MLmodel", "model/data/w.bin", "model.txt", "model0", "modelx/y"]).await;
-        register(&store).await;
+    for TestStore { store, .. } in &stores().await {
+        put_all(store, &["model/MLmodel", "model/data/w.bin", "model.txt", "model0", "modelx/y"]).await;
+        register(store).await;
         let paths = async |prefix: &str| {
             let found = manifest_of_run(store.reader(), 1, prefix).await.unwrap();
             found.into_iter().map(|file| format!("{} < {}", file.path, file.blob)).collect::<Vec<_>>()
@@ -185,33 +169,15 @@ async fn a_manifest_is_relative_to_what_was_registered_and_never_changes() {
 }
 
 #[tokio::test]
-async fn a_version_is_found_by_number_stage_and_alias() {
-    for (store, _folder) in stores().await {
-        register(&store).await;
-        let find = async |model: &str, text: &str| {
-            let reference = VersionRef::parse("version", text).unwrap();
-            version(store.reader(), model, &reference).await.unwrap().map(|found| found.uid)
-        };
-        assert_eq!(find("m", "1").await.as_deref(), Some("v1"));
-        assert_eq!(find("m", "staging").await.as_deref(), Some("v2"));
-        assert_eq!(find("m", "None").await.as_deref(), Some("v1"), "the deleted version 3 does not count");
-        assert_eq!(find("m", "@champion").await.as_deref(), Some("v1"));
-        for (model, text) in [("m", "3"), ("m", "4"), ("m", "Production"), ("m", "@other"), ("n", "1")] {
-            assert_eq!(find(model, text).await, None, "{model} {text}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn concurrent_uploads_do_not_make_a_path_both_file_and_folder() {
-    for (store, _folder) in stores().await {
+    for TestStore { store, .. } in &stores().await {
         let upload = |path: String| {
             let store = store.clone();
             tokio::spawn(async move {
                 store
                     .write(path, |tx, path| {
                         Box::pin(async move {
-                            let run = run_for_change(tx, "r").await?.ok_or(StoreError::Conflict)?;
+                            let run = runs::lock(tx, "r").await?.ok_or(StoreError::Conflict)?;
                             if obstacle(&**tx, run.id, path).await?.is_some() {
                                 return Ok(Recorded::nothing(false));
                             }

@@ -99,7 +99,10 @@ impl Blobs {
 
     async fn open_folder(folder: &Folder) -> Result<Self> {
         let fault = |what: &dyn std::fmt::Display| {
-            BlobError::Unusable(format!("artifact folder {}: {what}; make it a folder that this user can write, or give --artifacts-url", folder.display()))
+            BlobError::Unusable(format!(
+                "artifact folder {}: {what}; make it a folder that this user can write, or give --artifacts-url",
+                folder.display()
+            ))
         };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| fault(&error))?;
         let files = LocalFileSystem::new_with_prefix(folder).map_err(|error| fault(&error))?.with_fsync(true);
@@ -112,7 +115,9 @@ impl Blobs {
         if !cfg!(feature = "cloud") {
             return Err(unusable(url.as_str(), "needs a server that was built with `--features cloud`"));
         }
-        let fault = |error: &dyn std::fmt::Display| unusable(url.as_str(), &format!("cannot be used: {error}; check the bucket and the credentials in the environment"));
+        let fault = |error: &dyn std::fmt::Display| {
+            unusable(url.as_str(), &format!("cannot be used: {error}; check the bucket and the credentials in the environment"))
+        };
         // Names and values that are no text are none of the drivers' settings.
         let settings = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let (bucket, prefix) = object_store::parse_url_opts(url, settings).map_err(|error| fault(&error))?;

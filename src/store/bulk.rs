@@ -127,8 +127,8 @@ fn drain(first: Waiting, queue: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
 async fn store(pool: &DatabaseConnection, group: &[Waiting]) -> Vec<Logged> {
     match with_retry(pool, group).await {
         Ok(outcomes) => outcomes,
-        Err(StoreError::Internal(what)) if group.len() > 1 => {
-            tracing::warn!(%what, requests = group.len(), "a group of metric points failed; trying one by one");
+        Err(error) if group.len() > 1 && !matches!(error, StoreError::Unavailable(_) | StoreError::Conflict) => {
+            tracing::warn!(%error, requests = group.len(), "a group of metric points failed; trying one by one");
             let mut outcomes = Vec::with_capacity(group.len());
             for one in group {
                 match with_retry(pool, std::slice::from_ref(one)).await {

@@ -53,9 +53,8 @@ pub async fn by_uid<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Option<Comm
 
 /// The comments on a version behind (time, id), the oldest first.
 pub async fn after<C: ConnectionTrait>(on: &C, version_uid: &str, after: (i64, &str), limit: u64) -> Result<Vec<CommentRow>> {
-    let query = format!(
-        "{SELECT} AND c.version_uid = $1 AND (c.created > $2 OR c.created = $2 AND c.uid > $3) ORDER BY c.created, c.uid LIMIT $4"
-    );
+    let query =
+        format!("{SELECT} AND c.version_uid = $1 AND (c.created > $2 OR c.created = $2 AND c.uid > $3) ORDER BY c.created, c.uid LIMIT $4");
     sql::all(on, &query, bind![version_uid, after.0, after.1, limit.cast_signed()]).await?.iter().map(read).collect()
 }
 

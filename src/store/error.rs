@@ -41,9 +41,9 @@ impl From<DbErr> for StoreError {
             return Self::Duplicate(what);
         }
         match &error {
-            DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner)) | DbErr::Conn(RuntimeErr::SqlxError(inner)) => {
-                from_driver(inner)
-            }
+            DbErr::Exec(RuntimeErr::SqlxError(inner))
+            | DbErr::Query(RuntimeErr::SqlxError(inner))
+            | DbErr::Conn(RuntimeErr::SqlxError(inner)) => from_driver(inner),
             DbErr::ConnectionAcquire(_) => Self::Unavailable(error.to_string()),
             _ => Self::Internal(error.to_string()),
         }
@@ -52,7 +52,10 @@ impl From<DbErr> for StoreError {
 
 fn from_driver(error: &sqlx::Error) -> StoreError {
     let sqlx::Error::Database(database) = error else {
-        let gone = matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed);
+        let gone = matches!(
+            error,
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed
+        );
         return if gone { StoreError::Unavailable(error.to_string()) } else { StoreError::Internal(error.to_string()) };
     };
     let code = database.code().unwrap_or_default();
@@ -63,9 +66,7 @@ fn from_driver(error: &sqlx::Error) -> StoreError {
         // PostgreSQL: check, integrity. SQLite: trigger, check.
         "23514" | "23000" | "1811" | "275" => StoreError::Refused(message),
         // PostgreSQL: connection, resources, operator intervention. SQLite: full, I/O, read-only.
-        _ if ["08", "53", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class)) => {
-            StoreError::Unavailable(message)
-        }
+        _ if ["08", "53", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class)) => StoreError::Unavailable(message),
         "13" | "10" | "8" | "14" => StoreError::Unavailable(message),
         _ => StoreError::Internal(format!("{code}: {message}")),
     }

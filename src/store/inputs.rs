@@ -65,7 +65,8 @@ pub async fn insert(tx: &Tx, run: i64, experiment: i64, inputs: &[Input]) -> Res
     for chunk in tags.chunks(sql::WIDTHS[4]) {
         let rows = sql::rows_of(1, chunk.len(), 4);
         let insert = format!("INSERT INTO run_input_tags (run, dataset, tag_key, value) VALUES {rows} ON CONFLICT DO NOTHING");
-        let values: Vec<Value> = chunk.iter().flat_map(|(dataset, (key, value))| bind![run, *dataset, key.as_str(), value.as_str()]).collect();
+        let values: Vec<Value> =
+            chunk.iter().flat_map(|(dataset, (key, value))| bind![run, *dataset, key.as_str(), value.as_str()]).collect();
         sql::execute(&**tx, &insert, values).await?;
     }
     Ok(())
@@ -78,8 +79,13 @@ async fn insert_datasets(tx: &Tx, experiment: i64, inputs: &[&Input]) -> Result<
     );
     let values = inputs.iter().map(|input| &input.dataset).flat_map(|dataset| {
         bind![
-            experiment, dataset.name.as_str(), dataset.digest.as_str(), dataset.source_type.as_str(),
-            dataset.source.as_str(), dataset.schema.clone(), dataset.profile.clone(),
+            experiment,
+            dataset.name.as_str(),
+            dataset.digest.as_str(),
+            dataset.source_type.as_str(),
+            dataset.source.as_str(),
+            dataset.schema.clone(),
+            dataset.profile.clone(),
         ]
     });
     let values: Vec<Value> = values.collect();

@@ -17,8 +17,10 @@ const COLUMNS: &str = "e.entry_id, e.workspace_id, e.time, e.actor_id, e.actor_n
     e.outcome, e.reason, e.salt, e.payload, e.payload_digest";
 /// How many of them there are.
 const COLUMN_COUNT: usize = 20;
-/// Rows that one step of the sequencer or of the tree takes.
+/// Rows that one step of the sequencer takes.
 const STEP: u64 = 2_000;
+/// Rows that one checkpoint covers more than the one before it.
+const TREE_STEP: u64 = 5_000;
 /// The advisory lock of PostgreSQL that elects the sequencer.
 const SEQUENCER_LOCK: i64 = 0x5747_4154_4531;
 
@@ -37,11 +39,26 @@ impl Tx {
     /// Writes the row of a change and gives the proof that a write must return.
     pub async fn record(&self, entry: &Entry) -> Result<Recorded<()>> {
         let mut values: Vec<Value> = bind![
-            entry.entry_id.as_str(), entry.workspace_id.as_str(), entry.time, entry.actor_id.as_str(),
-            entry.actor_name.as_str(), entry.person_id.as_str(), entry.on_behalf_of.as_str(), entry.token_id.as_str(),
-            entry.credential.as_str(), entry.request_id.as_str(), entry.action.as_str(), entry.object_kind.as_str(),
-            entry.object_id.as_str(), entry.object_name.as_str(), entry.scope_id.as_str(), entry.outcome.as_str(),
-            entry.reason.as_str(), entry.salt.as_str(), entry.payload.clone(), entry.payload_digest.as_str(),
+            entry.entry_id.as_str(),
+            entry.workspace_id.as_str(),
+            entry.time,
+            entry.actor_id.as_str(),
+            entry.actor_name.as_str(),
+            entry.person_id.as_str(),
+            entry.on_behalf_of.as_str(),
+            entry.token_id.as_str(),
+            entry.credential.as_str(),
+            entry.request_id.as_str(),
+            entry.action.as_str(),
+            entry.object_kind.as_str(),
+            entry.object_id.as_str(),
+            entry.object_name.as_str(),
+            entry.scope_id.as_str(),
+            entry.outcome.as_str(),
+            entry.reason.as_str(),
+            entry.salt.as_str(),
+            entry.payload.clone(),
+            entry.payload_digest.as_str(),
         ]
         .into();
         values.push(entry.leaf_hash().0.to_vec().into());
@@ -69,8 +86,7 @@ impl Tx {
 /// Gives positions to rows that have none, in the order of their ids. PostgreSQL only: the advisory lock
 /// lets one sequencer work at a time. Returns how many rows got one.
 pub async fn sequence(tx: &Tx) -> Result<u64> {
-    let locked: bool =
-        sql::one(&**tx, "SELECT pg_try_advisory_xact_lock($1)", bind![SEQUENCER_LOCK]).await?.get(0)?;
+    let locked: bool = sql::one(&**tx, "SELECT pg_try_advisory_xact_lock($1)", bind![SEQUENCER_LOCK]).await?.get(0)?;
     if !locked {
         return Ok(0);
     }
@@ -88,8 +104,7 @@ pub async fn sequence(tx: &Tx) -> Result<u64> {
 /// whether it grew.
 pub async fn grow_tree(tx: &Tx, signer: &CheckpointSigner) -> Result<(u64, bool)> {
     if !is_sqlite(&**tx) {
-        let locked: bool =
-            sql::one(&**tx, "SELECT pg_try_advisory_xact_lock($1)", bind![SEQUENCER_LOCK]).await?.get(0)?;
+        let locked: bool = sql::one(&**tx, "SELECT pg_try_advisory_xact_lock($1)", bind![SEQUENCER_LOCK]).await?.get(0)?;
         if !locked {
             return Ok((0, false));
         }
@@ -98,7 +113,7 @@ pub async fn grow_tree(tx: &Tx, signer: &CheckpointSigner) -> Result<(u64, bool)
     let rows = sql::all(
         &**tx,
         "SELECT e.leaf_hash FROM ledger_positions p JOIN ledger_entries e ON e.id = p.entry WHERE p.position >= $1 ORDER BY p.position LIMIT $2",
-        bind![size.cast_signed(), STEP.cast_signed()],
+        bind![size.cast_signed(), TREE_STEP.cast_signed()],
     )
     .await?;
     if rows.is_empty() {
@@ -260,9 +275,7 @@ impl Store {
     pub async fn tend_ledger(&self, signer: &std::sync::Arc<CheckpointSigner>, checkpoint: bool) -> Result<bool> {
         let mut worked = false;
         if self.engine() == super::Engine::Postgres && is_waiting(self.reader()).await? {
-            let given = self
-                .write((), |tx, ()| Box::pin(async move { sequence(tx).await.map(Recorded::outside_ledger) }))
-                .await?;
+            let given = self.write((), |tx, ()| Box::pin(async move { sequence(tx).await.map(Recorded::outside_ledger) })).await?;
             worked = given > 0;
         }
         if checkpoint && is_behind(self.reader()).await? {

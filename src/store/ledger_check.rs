@@ -173,12 +173,18 @@ impl Check {
             self.bad(None, "", format!("{positions} positions are in the table for {size} rows"));
         }
         if let Some(entry_id) = rows::without_position(&self.view).await? {
-            self.bad(None, &entry_id, format!("the entry {entry_id} has no position: it was inserted past the log, or its position removed"));
+            self.bad(
+                None,
+                &entry_id,
+                format!("the entry {entry_id} has no position: it was inserted past the log, or its position removed"),
+            );
         }
         let hashes: i64 = sql::one(&self.view, "SELECT COUNT(*) FROM ledger_hashes", []).await?.get(0)?;
         let expected = ledger::stored_count(self.tree_size);
         if hashes.cast_unsigned() != expected {
-            let what = format!("the tree holds {hashes} hashes, the newest checkpoint stands on {expected}: checkpoints or hashes were removed or added");
+            let what = format!(
+                "the tree holds {hashes} hashes, the newest checkpoint stands on {expected}: checkpoints or hashes were removed or added"
+            );
             self.bad(Some(self.tree_size), "", what);
         }
         Ok(())

@@ -6,7 +6,6 @@ use super::search::Query;
 use super::{Engine, StoreError, WORKSPACE, sql};
 use crate::bind;
 use crate::domain::ledger::Outcome;
-use crate::domain::search::like::escape_for_sql;
 
 /// What is none does not filter.
 #[derive(Debug, Clone, Default)]
@@ -35,8 +34,10 @@ impl Filter {
         let mut query = Query::new(engine);
         if let Some(action) = &self.action {
             let full = query.bind(action.as_str());
-            let last = query.bind(format!("%/{}", escape_for_sql(action)));
-            query.and(format!("(e.action = {full} OR e.action LIKE {last} ESCAPE '\\')"));
+            let last = query.bind(format!("/{action}"));
+            // Compared as it is written: a pattern would give `_` a meaning.
+            let before = action.chars().count();
+            query.and(format!("(e.action = {full} OR substr(e.action, length(e.action) - {before}) = {last})"));
         }
         let outcome = self.outcome.map(|outcome| outcome.as_str().to_owned());
         for (column, wanted) in [

@@ -93,14 +93,16 @@ impl Store {
         let mut learned = stored_names(self.reader(), &missing).await?;
         let new: Vec<String> = missing.into_iter().filter(|name| !learned.contains_key(name)).collect();
         if !new.is_empty() {
-            let stored = self.write(new, |tx, new| Box::pin(async move {
-                for (width, run) in sql::in_widths(new) {
-                    let insert = format!("INSERT INTO metric_keys (name) VALUES {} ON CONFLICT DO NOTHING", sql::rows_of(1, width, 1));
-                    let values: Vec<Value> = sql::padded(width, run).map(|name| name.as_str().into()).collect();
-                    sql::execute(&**tx, &insert, values).await?;
-                }
-                stored_names(&**tx, new).await.map(Recorded::outside_ledger)
-            }));
+            let stored = self.write(new, |tx, new| {
+                Box::pin(async move {
+                    for (width, run) in sql::in_widths(new) {
+                        let insert = format!("INSERT INTO metric_keys (name) VALUES {} ON CONFLICT DO NOTHING", sql::rows_of(1, width, 1));
+                        let values: Vec<Value> = sql::padded(width, run).map(|name| name.as_str().into()).collect();
+                        sql::execute(&**tx, &insert, values).await?;
+                    }
+                    stored_names(&**tx, new).await.map(Recorded::outside_ledger)
+                })
+            });
             learned.extend(stored.await?);
         }
         self.metric_names().learn(&learned);
@@ -183,19 +185,30 @@ async fn log_sqlite<C: ConnectionTrait>(on: &C, items: &[&Points]) -> Result<Vec
     }
     rows.sort_unstable();
     rows.dedup();
-    for (width, run) in sql::in_widths(&rows) {
-        let values: Vec<Value> = sql::padded(width, run).flat_map(|row| bind![row.run, row.metric, row.time, row.step, row.value]).collect();
-        sql::execute(on, statement(&INSERT_POINTS, width), values).await?;
+    let latest = latest_of(&rows);
+    let of_points = |row: &Row| bind![row.run, row.metric, row.time, row.step, row.value];
+    let of_latest = |row: &Row| {
+        let experiment = experiments.get(&row.run).copied().unwrap_or_default();
+        bind![row.run, row.metric, experiment, row.step, row.time, row.value]
+    };
+    let points: Vec<(usize, Vec<Value>)> = sql::in_widths(&rows).map(|(width, run)| (width, values(width, run, of_points))).collect();
+    let latest: Vec<(usize, Vec<Value>)> = sql::in_widths(&latest).map(|(width, run)| (width, values(width, run, of_latest))).collect();
+    if let ([(width, points)], [(latest_width, latest)]) = (points.as_slice(), latest.as_slice()) {
+        let text = BOTH.get(&(*width, *latest_width)).map_or("", String::as_str);
+        sql::execute(on, text, [points.as_slice(), latest.as_slice()].concat()).await?;
+        return Ok(outcomes);
     }
-    for (width, run) in sql::in_widths(&latest_of(&rows)) {
-        let values = sql::padded(width, run).flat_map(|row| {
-            let experiment = experiments.get(&row.run).copied().unwrap_or_default();
-            bind![row.run, row.metric, experiment, row.step, row.time, row.value]
-        });
-        let values: Vec<Value> = values.collect();
-        sql::execute(on, statement(&UPSERT_LATEST, width), values).await?;
+    for (statements, chunks) in [(&INSERT_POINTS, points), (&UPSERT_LATEST, latest)] {
+        for (width, values) in chunks {
+            sql::execute(on, statement(statements, width), values).await?;
+        }
     }
     Ok(outcomes)
+}
+
+/// The bound values of a run of rows, filled up to the width.
+fn values<const N: usize>(width: usize, run: &[Row], bind: impl Fn(&Row) -> [Value; N]) -> Vec<Value> {
+    sql::padded(width, run).flat_map(bind).collect()
 }
 
 /// Runs by their public ids: internal id, experiment, and whether they are live.
@@ -217,13 +230,29 @@ static SELECT_RUNS: Wide = LazyLock::new(|| {
     wide(|width| format!("SELECT run_id, id, experiment, active FROM runs WHERE run_id IN {}", sql::rows_of(1, 1, width)))
 });
 static INSERT_POINTS: Wide = LazyLock::new(|| {
-    wide(|width| format!("INSERT INTO metrics (run, metric, time, step, value) VALUES {} ON CONFLICT DO NOTHING", sql::rows_of(1, width, 5)))
-});
-static UPSERT_LATEST: Wide = LazyLock::new(|| {
     wide(|width| {
-        format!("INSERT INTO latest_metrics (run, metric, experiment, step, time, value) VALUES {} {}", sql::rows_of(1, width, 6), &*WHEN_LATER)
+        format!("INSERT INTO metrics (run, metric, time, step, value) VALUES {} ON CONFLICT DO NOTHING", sql::rows_of(1, width, 5))
     })
 });
+static UPSERT_LATEST: Wide = LazyLock::new(|| wide(|width| upsert_latest(1, width)));
+/// Both in one text, by their widths: one errand to the connection's thread instead of two. SQLite takes
+/// several statements with one list of values.
+static BOTH: LazyLock<HashMap<(usize, usize), String>> = LazyLock::new(|| {
+    let mut texts = HashMap::new();
+    for (width, insert) in INSERT_POINTS.iter() {
+        // There are no more latest points than points.
+        for latest in sql::WIDTHS.iter().filter(|latest| *latest <= width) {
+            texts.insert((*width, *latest), format!("{insert}; {}", upsert_latest(5 * width + 1, *latest)));
+        }
+    }
+    texts
+});
+
+fn upsert_latest(first: usize, width: usize) -> String {
+    let rows = sql::rows_of(first, width, 6);
+    format!("INSERT INTO latest_metrics (run, metric, experiment, step, time, value) VALUES {rows} {}", &*WHEN_LATER)
+}
+
 /// Replaces the latest value by a later one: by step, time and value, NaN counting as 0.
 static WHEN_LATER: LazyLock<String> = LazyLock::new(|| {
     let key = |table: &str| {

@@ -3,27 +3,29 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock;
 use crate::store::testing::stores;
-use crate::store::{experiments, run_values, runs};
+use crate::store::{experiments, inputs, run_values, runs};
 
 /// A new run in the experiment 0, and its internal id.
 async fn new_run(store: &Store) -> (String, i64) {
     let run_id = clock::new_uid();
-    let id = store.write(run_id.clone(), |tx, run_id| Box::pin(async move {
-        experiments::insert_default(tx).await?;
-        let row = runs::RunRow {
-            id: 0,
-            run_id: run_id.clone(),
-            experiment: 0,
-            name: "run".to_owned(),
-            user_id: String::new(),
-            status: 1,
-            start_time: 0,
-            end_time: None,
-            active: true,
-            created_by: String::new(),
-        };
-        runs::insert(tx, &row).await.map(Recorded::outside_ledger)
-    }));
+    let id = store.write(run_id.clone(), |tx, run_id| {
+        Box::pin(async move {
+            experiments::insert_default(tx).await?;
+            let row = runs::RunRow {
+                id: 0,
+                run_id: run_id.clone(),
+                experiment: 0,
+                name: "run".to_owned(),
+                user_id: String::new(),
+                status: 1,
+                start_time: 0,
+                end_time: None,
+                active: true,
+                created_by: String::new(),
+            };
+            runs::insert(tx, &row).await.map(Recorded::outside_ledger)
+        })
+    });
     (run_id, id.await.unwrap())
 }
 
@@ -144,6 +146,92 @@ async fn concurrent_requests_store_every_point() {
             let steps: Vec<i64> = latest(&test.store, run).await.iter().map(|(step, _, _)| *step).collect();
             assert_eq!(steps, [297, 298, 299]);
         }
+    }
+}
+
+/// Makes the database refuse one value of a step, whoever sends it.
+async fn poison(store: &Store, step: i64) {
+    let connection = store.migration_connection();
+    let trigger = if is_sqlite(connection) {
+        format!("CREATE TRIGGER poison BEFORE INSERT ON metrics WHEN NEW.step = {step} BEGIN SELECT RAISE(ABORT, 'poison'); END")
+    } else {
+        format!(
+            "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.step = {step} THEN RAISE EXCEPTION 'poison'; END IF; RETURN NEW; END $$;
+             CREATE TRIGGER poison BEFORE INSERT ON metrics FOR EACH ROW EXECUTE FUNCTION poison()"
+        )
+    };
+    connection.execute_unprepared(&trigger).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_error_of_one_request_is_not_the_others() {
+    for test in stores().await {
+        let metric = test.store.metric_ids(&["loss"]).await.unwrap()[0];
+        let (run_id, run) = new_run(&test.store).await;
+        poison(&test.store, 13).await;
+        let log = |step| {
+            test.store
+                .log_metrics(Points { run_id: run_id.clone(), points: vec![point(metric, 1, step, 0.0), point(metric, 2, step, 0.0)] })
+        };
+        // Beside other writes, too: there the points share a transaction.
+        let name = |step| {
+            test.store.write((run, step), |tx, (run, step)| {
+                Box::pin(async move { runs::rename(tx, *run, &format!("run {step}")).await.map(Recorded::outside_ledger) })
+            })
+        };
+        let (logged, named) = tokio::join!(futures::future::join_all((0..40).map(log)), futures::future::join_all((0..4).map(name)));
+        for (step, outcome) in logged.iter().enumerate() {
+            assert_eq!(outcome.is_err(), step == 13, "{step}: {outcome:?}");
+        }
+        assert!(named.iter().all(std::result::Result::is_ok));
+        let steps: BTreeSet<i64> = whole_history(&test.store, run, metric).await.iter().map(|point| point.step).collect();
+        assert_eq!(steps, (0..40).filter(|step| *step != 13).collect());
+    }
+}
+
+#[tokio::test]
+async fn a_param_keeps_its_value_and_a_conflict_is_named() {
+    for test in stores().await {
+        let (_, run) = new_run(&test.store).await;
+        let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
+        let insert = |params: Vec<(String, String)>| {
+            test.store.write((run, params), |tx, (run, params)| {
+                Box::pin(async move { run_values::insert_params(tx, *run, params).await.map(Recorded::outside_ledger) })
+            })
+        };
+        assert_eq!(insert(pairs(&[("b", "1"), ("a", "")])).await.unwrap(), None);
+        assert_eq!(insert(pairs(&[("c", "3"), ("b", "1")])).await.unwrap(), None);
+        assert_eq!(insert(pairs(&[("d", "4"), ("b", "2")])).await.unwrap(), Some((1, "1".to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn of_an_input_what_came_first_stays() {
+    for test in stores().await {
+        let input = |name: &str, source: &str, context: &str| inputs::Input {
+            dataset: inputs::Dataset {
+                name: name.to_owned(),
+                digest: "d".to_owned(),
+                source_type: "local".to_owned(),
+                source: source.to_owned(),
+                schema: None,
+                profile: Some("{}".to_owned()),
+            },
+            tags: vec![("context".to_owned(), context.to_owned())],
+        };
+        let (_, run) = new_run(&test.store).await;
+        let (_, other) = new_run(&test.store).await;
+        let insert = |run: i64, list: Vec<inputs::Input>| {
+            test.store.write((run, list), |tx, (run, list)| {
+                Box::pin(async move { inputs::insert(tx, *run, 0, list).await.map(Recorded::outside_ledger) })
+            })
+        };
+        insert(run, vec![input("b", "first", "train"), input("a", "a", "test"), input("b", "second", "eval")]).await.unwrap();
+        insert(run, vec![input("b", "third", "eval")]).await.unwrap();
+        insert(other, vec![input("b", "fourth", "eval")]).await.unwrap();
+        let found = inputs::of_runs(test.store.reader(), &[run, other]).await.unwrap();
+        assert_eq!(found[&run], [input("a", "a", "test"), input("b", "first", "train")]);
+        assert_eq!(found[&other], [input("b", "first", "eval")]);
     }
 }
 

@@ -4,31 +4,32 @@
 
 pub mod access;
 pub mod artifacts;
-pub mod comments;
 pub mod blobs;
 mod bulk;
+pub mod comments;
 pub mod error;
 pub mod evidence;
 pub mod experiments;
 pub mod inputs;
 pub mod ledger;
-pub mod metrics;
 pub mod ledger_check;
 pub mod ledger_feed;
 pub mod ledger_filter;
+pub mod metrics;
 pub mod migration;
 pub mod models;
 pub mod moves;
 pub mod objects;
 pub mod protection;
 pub mod requests;
-pub mod search;
-pub mod sql;
-pub mod versions;
 pub mod run_values;
 pub mod runs;
+pub mod scope_names;
+pub mod search;
+pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod versions;
 mod write;
 
 use std::path::Path;
@@ -40,6 +41,10 @@ use sea_orm_migration::MigratorTrait;
 
 pub use error::{StoreError, WriteError};
 pub use write::{Body, Recorded, Tx};
+
+/// A connection that has idled this long is tried before it is used; a busy one is not, that costs a
+/// round trip for each statement.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// The only workspace, for now.
 pub const WORKSPACE: &str = "default";
@@ -87,19 +92,31 @@ impl Store {
         if url.starts_with("sqlite:") {
             let writer = Database::connect(sqlite_options(url, 1)).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
-            let store = Self { engine: Engine::Sqlite, reader, writer: write::Writer::sqlite(writer), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
+            let store = Self {
+                engine: Engine::Sqlite,
+                reader,
+                writer: write::Writer::sqlite(writer),
+                metric_names: Arc::default(),
+                blobs: None,
+                feed: ledger_feed::LedgerFeed::new(),
+            };
             store.check_sqlite().await?;
             return Ok(store);
         }
         if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
-            return Err(StoreError::Unavailable(
-                "the database URL must start with `sqlite:` or `postgres:`".to_owned(),
-            ));
+            return Err(StoreError::Unavailable("the database URL must start with `sqlite:` or `postgres:`".to_owned()));
         }
         let mut options = ConnectOptions::new(url);
-        options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
+        options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10)).test_before_acquire_if_idle_for(IDLE);
         let pool = Database::connect(options).await?;
-        let store = Self { engine: Engine::Postgres, reader: pool.clone(), writer: write::Writer::postgres(pool), metric_names: Arc::default(), blobs: None, feed: ledger_feed::LedgerFeed::new() };
+        let store = Self {
+            engine: Engine::Postgres,
+            reader: pool.clone(),
+            writer: write::Writer::postgres(pool),
+            metric_names: Arc::default(),
+            blobs: None,
+            feed: ledger_feed::LedgerFeed::new(),
+        };
         store.check_postgres().await?;
         Ok(store)
     }
@@ -186,7 +203,7 @@ pub fn sqlite_url(file: &Path) -> String {
 fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
     use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
     let mut options = ConnectOptions::new(url);
-    options.max_connections(connections).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
+    options.max_connections(connections).sqlx_logging(false).acquire_timeout(Duration::from_secs(10)).test_before_acquire_if_idle_for(IDLE);
     options.map_sqlx_sqlite_opts(|options| {
         options
             .create_if_missing(true)

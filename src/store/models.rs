@@ -44,7 +44,8 @@ fn read(row: &sql::Row) -> Result<ModelRow> {
 
 /// A live model by its name.
 pub async fn by_name<C: ConnectionTrait>(on: &C, name: &str) -> Result<Option<ModelRow>> {
-    let query = format!("SELECT {COLUMNS} FROM registered_models m WHERE m.workspace_id = $1 AND m.canonical_name = $2 AND m.deleted IS NULL");
+    let query =
+        format!("SELECT {COLUMNS} FROM registered_models m WHERE m.workspace_id = $1 AND m.canonical_name = $2 AND m.deleted IS NULL");
     sql::first(on, &query, bind![WORKSPACE, canonical_name(name)]).await?.as_ref().map(read).transpose()
 }
 
@@ -69,7 +70,12 @@ pub async fn insert(tx: &Tx, model: &ModelRow) -> Result<()> {
                   VALUES ($1, $2, $3, $4, $5, $6, $6, $7, 0)";
     let canonical = canonical_name(&model.name);
     let values = bind![
-        model.uid.as_str(), WORKSPACE, model.name.as_str(), canonical, model.description.as_str(), model.created,
+        model.uid.as_str(),
+        WORKSPACE,
+        model.name.as_str(),
+        canonical,
+        model.description.as_str(),
+        model.created,
         model.created_by.as_str()
     ];
     sql::execute(&**tx, insert, values).await?;
@@ -99,7 +105,12 @@ pub async fn touch(tx: &Tx, uid: &str) -> Result<()> {
 
 /// Makes a tombstone of a model and of its versions.
 pub async fn delete(tx: &Tx, uid: &str) -> Result<()> {
-    sql::execute(&**tx, "UPDATE model_versions SET deleted = $2, updated = $2 WHERE model_uid = $1 AND deleted IS NULL", bind![uid, tx.now()]).await?;
+    sql::execute(
+        &**tx,
+        "UPDATE model_versions SET deleted = $2, updated = $2 WHERE model_uid = $1 AND deleted IS NULL",
+        bind![uid, tx.now()],
+    )
+    .await?;
     sql::execute(&**tx, "UPDATE registered_models SET deleted = $2, updated = $2 WHERE uid = $1", bind![uid, tx.now()]).await?;
     Ok(())
 }
@@ -130,7 +141,12 @@ pub async fn aliases<C: ConnectionTrait>(on: &C, uids: &[String]) -> Result<Hash
 }
 
 /// Runs a query of triples (id, key, value) over many ids.
-pub(super) async fn pairs<C: ConnectionTrait>(on: &C, query: &str, order: &str, ids: &[String]) -> Result<HashMap<String, Vec<(String, String)>>> {
+pub(super) async fn pairs<C: ConnectionTrait>(
+    on: &C,
+    query: &str,
+    order: &str,
+    ids: &[String],
+) -> Result<HashMap<String, Vec<(String, String)>>> {
     let mut found: HashMap<String, Vec<(String, String)>> = HashMap::new();
     for chunk in ids.chunks(500) {
         let text = format!("{query} {} {order}", sql::rows_of(1, 1, chunk.len()));

@@ -52,9 +52,19 @@ pub async fn insert_transition(tx: &Tx, a_move: &Move<'_>) -> Result<i64> {
     let insert = "INSERT INTO transitions (uid, model_uid, version_uid, target, from_target, authority, request_uid, cause, gate_id, \
                   gate_version, actor_uid, actor_name, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id";
     let values = bind![
-        clock::new_uid(), a_move.model_uid, a_move.version_uid.map(str::to_owned), a_move.target, a_move.from, authority,
-        request, cause, a_move.gate.map(|gate| gate.gate_id.clone()), a_move.gate.map(|gate| i64::from(gate.version)),
-        a_move.actor_uid, a_move.actor_name, tx.now()
+        clock::new_uid(),
+        a_move.model_uid,
+        a_move.version_uid.map(str::to_owned),
+        a_move.target,
+        a_move.from,
+        authority,
+        request,
+        cause,
+        a_move.gate.map(|gate| gate.gate_id.clone()),
+        a_move.gate.map(|gate| i64::from(gate.version)),
+        a_move.actor_uid,
+        a_move.actor_name,
+        tx.now()
     ];
     sql::one(&**tx, insert, values).await?.get(0)
 }
@@ -175,7 +185,8 @@ pub async fn holdings<C: ConnectionTrait>(on: &C, filter: &HoldingFilter<'_>, li
 
 /// The gates in force.
 pub async fn gates<C: ConnectionTrait>(on: &C) -> Result<Vec<Gate>> {
-    let query = "SELECT gate_id, version, target, model_pattern, approvals_required, direct_moves_allowed, expires_after FROM gates WHERE active";
+    let query =
+        "SELECT gate_id, version, target, model_pattern, approvals_required, direct_moves_allowed, expires_after FROM gates WHERE active";
     sql::all(on, query, []).await?.iter().map(read_gate).collect()
 }
 

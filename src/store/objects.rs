@@ -22,7 +22,8 @@ pub async fn experiment<C: ConnectionTrait>(on: &C, id: i64) -> Found {
 
 /// An experiment by its canonical name.
 pub async fn experiment_by_name<C: ConnectionTrait>(on: &C, canonical_name: &str) -> Found {
-    let query = "SELECT CAST(id AS TEXT), name, created_by, CAST(NULL AS TEXT) FROM experiments WHERE workspace_id = $1 AND canonical_name = $2";
+    let query =
+        "SELECT CAST(id AS TEXT), name, created_by, CAST(NULL AS TEXT) FROM experiments WHERE workspace_id = $1 AND canonical_name = $2";
     object(on, ObjectClass::Experiment, query, bind![WORKSPACE, canonical_name]).await
 }
 

@@ -83,7 +83,8 @@ pub async fn open_of<C: ConnectionTrait>(on: &C, version_uid: &str, target: &str
 
 /// The open requests of a model, for one target or, when it is empty, for all.
 pub async fn open_in<C: ConnectionTrait>(on: &C, model_uid: &str, target: &str) -> Result<Vec<RequestRow>> {
-    select(on, "q.model_uid = $1 AND ($2 = '' OR q.target = $2) AND q.state = 'OPEN' ORDER BY q.created, q.uid", bind![model_uid, target]).await
+    select(on, "q.model_uid = $1 AND ($2 = '' OR q.target = $2) AND q.state = 'OPEN' ORDER BY q.created, q.uid", bind![model_uid, target])
+        .await
 }
 
 /// The requests of a query on `q` and `m`, the newest first.
@@ -98,9 +99,16 @@ pub async fn insert(tx: &Tx, request: &RequestRow, record: &str) -> Result<()> {
     let insert = "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, \
                   created, updated, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)";
     let values = bind![
-        request.uid.as_str(), request.model_uid.as_str(), request.version_uid.as_str(), request.target.as_str(),
-        request.state.as_str(), request.gate_id.as_str(), request.gate_version, request.evidence_digest.as_str(),
-        request.created, request.expires
+        request.uid.as_str(),
+        request.model_uid.as_str(),
+        request.version_uid.as_str(),
+        request.target.as_str(),
+        request.state.as_str(),
+        request.gate_id.as_str(),
+        request.gate_version,
+        request.evidence_digest.as_str(),
+        request.created,
+        request.expires
     ];
     sql::execute(&**tx, insert, values).await?;
     insert_evidence(tx, &request.uid, &request.evidence_digest, record).await
@@ -121,7 +129,8 @@ pub async fn evidence<C: ConnectionTrait>(on: &C, uid: &str, digest: &str) -> Re
 
 /// Lets a request rest on another evidence record; approvals of the earlier one no longer count.
 pub async fn renew_evidence(tx: &Tx, uid: &str, digest: &str) -> Result<()> {
-    sql::execute(&**tx, "UPDATE transition_requests SET evidence_digest = $2, updated = $3 WHERE uid = $1", bind![uid, digest, tx.now()]).await?;
+    sql::execute(&**tx, "UPDATE transition_requests SET evidence_digest = $2, updated = $3 WHERE uid = $1", bind![uid, digest, tx.now()])
+        .await?;
     let void = "UPDATE request_decisions SET voided = $3 WHERE request_uid = $1 AND evidence_digest <> $2 AND voided IS NULL";
     sql::execute(&**tx, void, bind![uid, digest, tx.now()]).await?;
     Ok(())
@@ -167,7 +176,8 @@ pub async fn requesters<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Vec<Req
 
 /// Adds a requester; one who withdrew asks again.
 pub async fn insert_requester(tx: &Tx, uid: &str, actor: &Actor, user_uid: &str, comment: &str) -> Result<()> {
-    let again = "UPDATE request_requesters SET withdrawn = NULL, comment = $3 WHERE request_uid = $1 AND person_uid = $2 AND withdrawn IS NOT NULL";
+    let again =
+        "UPDATE request_requesters SET withdrawn = NULL, comment = $3 WHERE request_uid = $1 AND person_uid = $2 AND withdrawn IS NOT NULL";
     if sql::execute(&**tx, again, bind![uid, actor.person.as_str(), comment]).await? > 0 {
         return Ok(());
     }
@@ -235,8 +245,17 @@ pub async fn insert_decision(tx: &Tx, uid: &str, decision: &DecisionRow) -> Resu
                   gate_version, command_line, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     let kind = if decision.approved { "APPROVED" } else { "REJECTED" };
     let values = bind![
-        crate::clock::new_uid(), uid, decision.actor.person.as_str(), decision.actor.issuer.clone(), decision.user.as_str(), kind,
-        decision.comment.as_str(), decision.evidence_digest.as_str(), decision.gate_version, decision.command_line, tx.now()
+        crate::clock::new_uid(),
+        uid,
+        decision.actor.person.as_str(),
+        decision.actor.issuer.clone(),
+        decision.user.as_str(),
+        kind,
+        decision.comment.as_str(),
+        decision.evidence_digest.as_str(),
+        decision.gate_version,
+        decision.command_line,
+        tx.now()
     ];
     sql::execute(&**tx, insert, values).await?;
     Ok(())

@@ -80,8 +80,15 @@ pub async fn insert(tx: &Tx, run: &RunRow) -> Result<i64> {
     let insert = "INSERT INTO runs (run_id, experiment, name, user_id, status, start_time, end_time, active, created_by) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
     let values = bind![
-        run.run_id.as_str(), run.experiment, run.name.as_str(), run.user_id.as_str(), run.status, run.start_time,
-        run.end_time, run.active, run.created_by.as_str(),
+        run.run_id.as_str(),
+        run.experiment,
+        run.name.as_str(),
+        run.user_id.as_str(),
+        run.status,
+        run.start_time,
+        run.end_time,
+        run.active,
+        run.created_by.as_str(),
     ];
     sql::one(&**tx, insert, values).await?.get(0)
 }
@@ -108,11 +115,7 @@ pub async fn set_active(tx: &Tx, run: i64, active: bool) -> Result<()> {
 /// The runs of a query, in its order, each with the cursor of a page that ends at it.
 pub async fn search<C: ConnectionTrait>(on: &C, mut query: Query, order: &Order, limit: u64) -> Result<Vec<(RunRow, Vec<Cursor>)>> {
     let limit = query.bind(limit.cast_signed());
-    let text = format!(
-        "SELECT {COLUMNS}, {} FROM runs r WHERE {} ORDER BY {} LIMIT {limit}",
-        order.columns(),
-        query.condition(),
-        order.clause()
-    );
+    let text =
+        format!("SELECT {COLUMNS}, {} FROM runs r WHERE {} ORDER BY {} LIMIT {limit}", order.columns(), query.condition(), order.clause());
     sql::all(on, &text, query.values).await?.iter().map(|row| Ok((read(row)?, order.cursor(row, COLUMN_COUNT)?))).collect()
 }

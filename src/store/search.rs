@@ -7,7 +7,9 @@ use super::Engine;
 use crate::domain::access::Visibility;
 use crate::domain::glob;
 use crate::domain::metric_value;
-use crate::domain::search::{Attribute, Comparison, DatasetField, Entity, Filter, Key, Number, NumberOp, OrderBy, Test, TextOp, like::escape_for_sql};
+use crate::domain::search::{
+    Attribute, Comparison, DatasetField, Entity, Filter, Key, Number, NumberOp, OrderBy, Test, TextOp, like::escape_for_sql,
+};
 
 /// A condition in the making: texts with placeholders, and the values for them.
 pub struct Query {
@@ -180,10 +182,9 @@ impl Query {
         let (column, join) = match field {
             DatasetField::Name => ("d.name", ""),
             DatasetField::Digest => ("d.digest", ""),
-            DatasetField::Context => (
-                "t.value",
-                " JOIN run_input_tags t ON t.run = i.run AND t.dataset = i.dataset AND t.tag_key = 'mlflow.data.context'",
-            ),
+            DatasetField::Context => {
+                ("t.value", " JOIN run_input_tags t ON t.run = i.run AND t.dataset = i.dataset AND t.tag_key = 'mlflow.data.context'")
+            }
         };
         let test = self.test(column, test);
         format!("EXISTS (SELECT 1 FROM run_inputs i JOIN datasets d ON d.id = i.dataset{join} WHERE i.run = r.id AND {test})")

@@ -128,9 +128,18 @@ pub async fn insert(tx: &Tx, version: &VersionRow) -> Result<()> {
     let insert = "INSERT INTO model_versions (uid, model_uid, version, description, source, source_digest, run_id, run, run_link, \
                   current_stage, created, updated, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)";
     let values = bind![
-        version.uid.as_str(), version.model_uid.as_str(), version.version, version.description.as_str(),
-        version.source.as_str(), version.source_digest.as_str(), version.run_id.as_str(), version.run,
-        version.run_link.as_str(), version.current_stage.as_str(), version.created, version.created_by.as_str()
+        version.uid.as_str(),
+        version.model_uid.as_str(),
+        version.version,
+        version.description.as_str(),
+        version.source.as_str(),
+        version.source_digest.as_str(),
+        version.run_id.as_str(),
+        version.run,
+        version.run_link.as_str(),
+        version.current_stage.as_str(),
+        version.created,
+        version.created_by.as_str()
     ];
     sql::execute(&**tx, insert, values).await?;
     Ok(())
@@ -165,7 +174,8 @@ pub async fn delete_tag(tx: &Tx, uid: &str, key: &str) -> Result<bool> {
 
 /// The tags of some versions, in the order of their keys.
 pub async fn tags<C: ConnectionTrait>(on: &C, uids: &[String]) -> Result<HashMap<String, Vec<(String, String)>>> {
-    pairs(on, "SELECT version_uid, tag_key, value FROM model_version_tags WHERE version_uid IN", "ORDER BY version_uid, tag_key", uids).await
+    pairs(on, "SELECT version_uid, tag_key, value FROM model_version_tags WHERE version_uid IN", "ORDER BY version_uid, tag_key", uids)
+        .await
 }
 
 /// The aliases of some versions, in their order.

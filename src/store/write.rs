@@ -180,14 +180,11 @@ pub(super) fn copy(error: &StoreError) -> StoreError {
 
 /// Runs a body so that a panic in it is an error of this one request.
 async fn guarded<I, T, E: WriteError>(tx: &Tx, input: &I, body: Body<I, T, E>) -> Result<Recorded<T>, E> {
-    AssertUnwindSafe(async { body(tx, input).await })
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|panic: Box<dyn Any + Send>| {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Err(StoreError::Internal(format!("a write panicked: {text}")).into())
-        })
+    AssertUnwindSafe(async { body(tx, input).await }).catch_unwind().await.unwrap_or_else(|panic: Box<dyn Any + Send>| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(StoreError::Internal(format!("a write panicked: {text}")).into())
+    })
 }
 
 /// What goes into one commit.
@@ -237,7 +234,7 @@ async fn drain(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work>) 
         if let Err(error) = &committed {
             tracing::warn!(%error, writes = group.len(), "a group of writes was not committed");
         }
-        group.answer(committed.as_ref().map(|()| ()));
+        group.answer(committed.as_ref().copied());
         if queue.is_empty() {
             since_pause = Instant::now();
         } else if since_pause.elapsed() > HOLD {

@@ -15,9 +15,9 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 use super::error;
 use super::server::Peer;
 use crate::access::{Access, Arrival, Call};
+use crate::clock;
 use crate::contract::{Operation, Subject};
 use crate::service::{Error, RequestStream, Result};
-use crate::clock;
 
 /// A client's stream must start within this time.
 const FIRST_MESSAGE: Duration = Duration::from_secs(30);
@@ -47,7 +47,12 @@ impl Surface {
     }
 
     /// One request, one answer.
-    pub async fn unary<I, O, F>(&self, operation: &'static Operation, request: Request<I>, call: F) -> std::result::Result<Response<O>, Status>
+    pub async fn unary<I, O, F>(
+        &self,
+        operation: &'static Operation,
+        request: Request<I>,
+        call: F,
+    ) -> std::result::Result<Response<O>, Status>
     where
         I: Subject + Send + 'static,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>>,
@@ -65,7 +70,12 @@ impl Surface {
     }
 
     /// One request, a stream of answers.
-    pub async fn server_stream<I, O, F>(&self, operation: &'static Operation, request: Request<I>, call: F) -> std::result::Result<Response<ResponseStream<O>>, Status>
+    pub async fn server_stream<I, O, F>(
+        &self,
+        operation: &'static Operation,
+        request: Request<I>,
+        call: F,
+    ) -> std::result::Result<Response<ResponseStream<O>>, Status>
     where
         I: Subject + Send + 'static,
         O: Send + 'static,
@@ -82,7 +92,12 @@ impl Surface {
     }
 
     /// A stream of requests, one answer. The first message decides access.
-    pub async fn client_stream<I, O, F>(&self, operation: &'static Operation, request: Request<Streaming<I>>, call: F) -> std::result::Result<Response<O>, Status>
+    pub async fn client_stream<I, O, F>(
+        &self,
+        operation: &'static Operation,
+        request: Request<Streaming<I>>,
+        call: F,
+    ) -> std::result::Result<Response<O>, Status>
     where
         I: Subject + Send + 'static,
         F: FnOnce(Call, I, RequestStream<I>) -> BoxFuture<'static, Result<O>>,
@@ -96,7 +111,12 @@ impl Surface {
     }
 
     /// A stream each way. The first message decides access.
-    pub async fn both_streams<I, O, F>(&self, operation: &'static Operation, request: Request<Streaming<I>>, call: F) -> std::result::Result<Response<ResponseStream<O>>, Status>
+    pub async fn both_streams<I, O, F>(
+        &self,
+        operation: &'static Operation,
+        request: Request<Streaming<I>>,
+        call: F,
+    ) -> std::result::Result<Response<ResponseStream<O>>, Status>
     where
         I: Subject + Send + 'static,
         O: Send + 'static,
@@ -118,7 +138,11 @@ impl Surface {
         Ok(self.access.admit(&arrival, fields).await?)
     }
 
-    async fn admit_stream<I: Subject + Send + 'static>(&self, passage: &Passage, request: Request<Streaming<I>>) -> Result<(Call, I, RequestStream<I>)> {
+    async fn admit_stream<I: Subject + Send + 'static>(
+        &self,
+        passage: &Passage,
+        request: Request<Streaming<I>>,
+    ) -> Result<(Call, I, RequestStream<I>)> {
         let (metadata, extensions, mut messages) = request.into_parts();
         let silent = |_| Error::Cancelled("no first message came".to_owned());
         let first = timeout(FIRST_MESSAGE, messages.message()).await.map_err(silent)?.map_err(|status| broken(&status))?;

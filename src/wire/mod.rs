@@ -3,4 +3,5 @@
 
 pub mod error;
 pub mod grpc;
+pub mod request_body;
 pub mod server;

@@ -23,6 +23,7 @@ use tonic::service::Routes;
 use tower::ServiceExt;
 
 use super::grpc::Surface;
+use super::request_body::RequestBody;
 use crate::access::Access;
 use crate::contract::{DESCRIPTOR_SET, OPERATIONS, add_services};
 
@@ -64,7 +65,8 @@ pub struct Server {
 impl Server {
     /// Binds the address. Errors name it.
     pub async fn bind(listen: SocketAddr, tls: Option<TlsAcceptor>, access: &Arc<Access>) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen).await.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
         let routes = routes(access).await.map_err(io::Error::other)?;
         Ok(Self { listener, tls, routes })
     }
@@ -107,7 +109,10 @@ impl Server {
 }
 
 /// The next connection. A failure to accept, such as too many open files, is waited out.
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (tokio::net::TcpStream, Peer, Option<tokio::sync::OwnedSemaphorePermit>) {
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> (tokio::net::TcpStream, Peer, Option<tokio::sync::OwnedSemaphorePermit>) {
     let permit = permits.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {
@@ -142,7 +147,8 @@ where
         .initial_connection_window_size(4 * 1024 * 1024);
     let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
-        request.map(axum::body::Body::new)
+        let version = request.version();
+        request.map(|body| axum::body::Body::new(RequestBody::new(body, version)))
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     if let Err(error) = watcher.watch(connection.into_owned()).await {
@@ -151,9 +157,7 @@ where
 }
 
 async fn routes(access: &Arc<Access>) -> Result<Router, tonic_reflection::server::Error> {
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-        .build_v1()?;
+    let reflection = tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTOR_SET).build_v1()?;
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut services: Vec<&str> = OPERATIONS.iter().map(|operation| operation.service).collect();
     services.dedup();

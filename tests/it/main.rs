@@ -3,6 +3,9 @@
 #[macro_use]
 mod house;
 
+mod access_matrix;
 mod contract;
+mod faults;
 mod hostile;
+mod migrations;
 mod promotion_sql;

@@ -34,8 +34,7 @@ pub struct Object {
 
 impl Object {
     /// The server as a whole.
-    pub const SERVER: Self =
-        Self { class: ObjectClass::Server, uid: None, name: None, owner: None, target: None };
+    pub const SERVER: Self = Self { class: ObjectClass::Server, uid: None, name: None, owner: None, target: None };
 
     /// An experiment or model of an id and a name.
     pub fn named(class: ObjectClass, uid: &str, name: &str) -> Self {
@@ -79,9 +78,8 @@ pub struct Visibility {
 const ON_ONESELF: [Permission; 6] = [UsersRead, PasswordsSet, TokensCreate, TokensRead, TokensRevoke, GrantsRead];
 
 /// Permissions that grants can limit to targets.
-const ABOUT_TARGETS: [Permission; 7] = [
-    StagesTransition, StagesPromote, AliasesSet, RequestsCreate, RequestsWithdraw, RequestsApprove, RequestsReject,
-];
+pub(super) const ABOUT_TARGETS: [Permission; 7] =
+    [StagesTransition, StagesPromote, AliasesSet, RequestsCreate, RequestsWithdraw, RequestsApprove, RequestsReject];
 
 impl Snapshot {
     /// Whether a user may do something to an object. Nothing is allowed that was not granted; a denying
@@ -97,8 +95,7 @@ impl Snapshot {
         if object.class == ObjectClass::User && object.owner.as_deref() == Some(user_uid) && ON_ONESELF.contains(&permission) {
             return Decision { allowed: true, reason: "everybody may do this to their own user".to_owned(), grants: Vec::new() };
         }
-        let bearing: Vec<&Grant> =
-            self.grants_of(user_uid).filter(|grant| self.bears(grant, user_uid, permission, object)).collect();
+        let bearing: Vec<&Grant> = self.grants_of(user_uid).filter(|grant| self.bears(grant, user_uid, permission, object)).collect();
         let deciding = bearing
             .iter()
             .find(|grant| grant.effect == Effect::Deny)
@@ -166,9 +163,8 @@ impl Snapshot {
 
 fn covers(scope: &Scope, object: &Object) -> bool {
     let uid_is = |class, uid: &String| object.class == class && object.uid.as_ref() == Some(uid);
-    let name_matches = |class, pattern: &str| {
-        object.class == class && object.name.as_ref().is_some_and(|name| glob::matches(pattern, name))
-    };
+    let name_matches =
+        |class, pattern: &str| object.class == class && object.name.as_ref().is_some_and(|name| glob::matches(pattern, name));
     match scope {
         Scope::Server => true,
         Scope::Experiment(uid) => uid_is(ObjectClass::Experiment, uid),
@@ -184,8 +180,7 @@ impl TokenLimits {
             return Some(format!("the token is not good for `{}`", permission.name()));
         }
         let pattern = self.model_pattern.as_ref()?;
-        let outside = object.class == ObjectClass::Model
-            && !object.name.as_ref().is_some_and(|name| glob::matches(pattern, name));
+        let outside = object.class == ObjectClass::Model && !object.name.as_ref().is_some_and(|name| glob::matches(pattern, name));
         outside.then(|| format!("the token is only good for models named `{pattern}`"))
     }
 }

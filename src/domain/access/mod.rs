@@ -2,11 +2,13 @@
 //! says yes or no, and by which grant.
 
 mod decision;
+mod delegation;
 mod persona;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub use decision::{Decision, Object, ObjectClass, Visibility};
+pub use delegation::Delegated;
 pub use persona::{ADMIN, BUILT_IN, Persona, Right, built_in};
 pub use snapshot::{Effect, Grant, Group, Principal, Scope, Snapshot, TokenLimits, User, UserKind};

@@ -7,8 +7,7 @@ use crate::contract::UnknownPermission;
 pub const ADMIN: &str = "admin";
 
 /// The names of the personas that every server has.
-pub const BUILT_IN: [&str; 8] =
-    ["viewer", "data_scientist", "ml_engineer", "manager", "auditor", "trainer", "deployer", ADMIN];
+pub const BUILT_IN: [&str; 8] = ["viewer", "data_scientist", "ml_engineer", "manager", "auditor", "trainer", "deployer", ADMIN];
 
 /// How a right that reaches only one's own objects is marked.
 const OWN: &str = " (own)";
@@ -47,17 +46,12 @@ pub struct Persona {
 }
 
 const VIEWER: &[Permission] = &[ExperimentsRead, ModelsRead, VersionsDownload];
-const CREATES: &[Permission] = &[
-    ExperimentsCreate, RunsCreate, ModelsCreate, VersionsCreate, RequestsCreate, RequestsWithdraw, CommentsCreate,
-];
-const EDITS: &[Permission] = &[
-    ExperimentsEdit, ExperimentsDelete, RunsEdit, RunsDelete, ModelsEdit, VersionsEdit,
-];
+const CREATES: &[Permission] =
+    &[ExperimentsCreate, RunsCreate, ModelsCreate, VersionsCreate, RequestsCreate, RequestsWithdraw, CommentsCreate];
+const EDITS: &[Permission] = &[ExperimentsEdit, ExperimentsDelete, RunsEdit, RunsDelete, ModelsEdit, VersionsEdit];
 const ENGINEERS: &[Permission] = &[ModelsDelete, VersionsDelete, StagesTransition, AliasesSet];
-const MANAGES: &[Permission] =
-    &[RequestsApprove, RequestsReject, StagesTransition, StagesPromote, AliasesSet, CommentsCreate];
-const AUDITS: &[Permission] =
-    &[UsersRead, TokensRead, GrantsRead, LedgerRead, LedgerVerify, LedgerExport, LedgerWatch];
+const MANAGES: &[Permission] = &[RequestsApprove, RequestsReject, StagesTransition, StagesPromote, AliasesSet, CommentsCreate];
+const AUDITS: &[Permission] = &[UsersRead, TokensRead, GrantsRead, LedgerRead, LedgerVerify, LedgerExport, LedgerWatch];
 const TRAINS: &[Permission] = &[RunsCreate, VersionsCreate, RequestsCreate, RequestsWithdraw];
 
 /// A persona that every server has.

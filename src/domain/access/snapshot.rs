@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Persona, built_in};
+use super::{Object, Persona, built_in};
 use crate::contract::Permission;
 
 /// What kind of principal a user is.
@@ -164,16 +164,17 @@ impl Snapshot {
         })
     }
 
-    /// The active logins that hold the persona `admin` on the server.
+    /// The active logins that hold the persona `admin` on the server and can still manage access: whatever
+    /// else is denied to them, they can undo it.
     pub fn admins(&self) -> Vec<&User> {
-        let everything = |user: &&User| {
-            let grants = || self.grants_of(&user.uid).filter(|grant| grant.persona == super::ADMIN && grant.scope == Scope::Server);
-            grants().any(|grant| grant.effect == Effect::Allow) && !grants().any(|grant| grant.effect == Effect::Deny)
+        let holds_persona = |user: &User| {
+            let mut grants = self.grants_of(&user.uid);
+            grants.any(|grant| grant.persona == super::ADMIN && grant.scope == Scope::Server && grant.effect == Effect::Allow)
         };
-        self.users
-            .values()
-            .filter(|user| user.active && user.kind == UserKind::Person)
-            .filter(everything)
-            .collect()
+        let manages = |user: &User| {
+            let may = |permission| self.decide(&user.uid, &TokenLimits::default(), permission, &Object::SERVER).allowed;
+            may(Permission::GrantsManage) && may(Permission::UsersManage)
+        };
+        self.users.values().filter(|user| user.active && user.kind == UserKind::Person && holds_persona(user) && manages(user)).collect()
     }
 }

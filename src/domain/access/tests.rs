@@ -18,8 +18,14 @@ fn snapshot(grants: Vec<Grant>) -> Snapshot {
 
 fn grant(principal: Principal, persona: &str, scope: Scope, effect: Effect) -> Grant {
     Grant {
-        uid: format!("{persona}-{effect:?}"), principal, persona: persona.into(), scope, targets: Vec::new(), effect,
-        created: 0, created_by: String::new(),
+        uid: format!("{persona}-{effect:?}"),
+        principal,
+        persona: persona.into(),
+        scope,
+        targets: Vec::new(),
+        effect,
+        created: 0,
+        created_by: String::new(),
     }
 }
 
@@ -117,6 +123,14 @@ fn admins_are_counted_for_the_last_of_them_to_stay() {
     let team = snapshot(vec![grant(Principal::Group("team".into()), "admin", Scope::Server, Effect::Allow)]);
     assert_eq!(team.admins().len(), 1);
     assert_eq!(snapshot(vec![ann("admin", Scope::Models("*".into()))]).admins().len(), 0);
+    let deny = |persona: &str| {
+        let denied = grant(Principal::Group("team".into()), persona, Scope::Server, Effect::Deny);
+        let mut denied = snapshot(vec![ann("admin", Scope::Server), denied]);
+        let rights = vec![Right { permission: GrantsManage, own: false }];
+        denied.personas.insert("granter".into(), Persona { name: "granter".into(), rights, built_in: false });
+        denied.admins().len()
+    };
+    assert_eq!((deny("admin"), deny("granter"), deny("viewer")), (0, 0, 1));
 }
 
 #[test]
@@ -129,8 +143,11 @@ fn every_built_in_persona_exists_and_admin_holds_all() {
     }
     assert_eq!(built_in(ADMIN).unwrap().rights.len(), Permission::every().count());
     let auditor = built_in("auditor").unwrap();
-    assert!(auditor.rights.iter().all(|right| {
-        let name = right.permission.name();
-        name.ends_with(".read") || ["versions.download", "ledger.verify", "ledger.export", "ledger.watch"].contains(&name.as_str())
-    }), "auditors write nothing");
+    assert!(
+        auditor.rights.iter().all(|right| {
+            let name = right.permission.name();
+            name.ends_with(".read") || ["versions.download", "ledger.verify", "ledger.export", "ledger.watch"].contains(&name.as_str())
+        }),
+        "auditors write nothing"
+    );
 }

@@ -6,14 +6,14 @@ mod checkpoint;
 mod entry;
 mod export;
 mod proof;
-mod verify;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use checkpoint::{CheckpointError, CheckpointSigner, VerifiedCheckpoint, verify_note};
 pub use entry::{Entry, FORMAT_VERSION, Outcome, payload_digest};
 pub use export::{ExportError, Line, read_export};
-pub use proof::{Hashes, appended, inclusion, consistency, tree_root};
+pub use proof::{Hashes, appended, consistency, inclusion, tree_root};
 pub use tlog_tiles::Hash;
 pub use verify::{Finding, Report, Verifier};
 

@@ -143,14 +143,12 @@ impl Verifier {
         let size = self.report.entries;
         match verify_note(note, &self.verifier_key) {
             Err(error) => self.bad(None, "", format!("a checkpoint near row {size}: {error}")),
-            Ok(checkpoint) if checkpoint.size != size => self.bad(
-                None,
-                "",
-                format!("a checkpoint covers {} rows, but only {size} rows are there before it", checkpoint.size),
-            ),
-            Ok(checkpoint) if checkpoint.root != self.root() => self.bad_since_vouched(format!(
-                "the rows do not add up to the checkpoint of {size} rows"
-            )),
+            Ok(checkpoint) if checkpoint.size != size => {
+                self.bad(None, "", format!("a checkpoint covers {} rows, but only {size} rows are there before it", checkpoint.size))
+            }
+            Ok(checkpoint) if checkpoint.root != self.root() => {
+                self.bad_since_vouched(format!("the rows do not add up to the checkpoint of {size} rows"))
+            }
             Ok(_) => {
                 self.report.checkpoints += 1;
                 if self.report.first_bad.is_none() {

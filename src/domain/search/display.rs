@@ -26,9 +26,7 @@ impl Display for Comparison {
             Test::Number { op, value } => write!(f, "{op} {value}"),
             Test::Text { op, value } => write!(f, "{op} {}", Quoted(value)),
             Test::In { negated, values } => write_list(f, *negated, values.iter().map(|value| Quoted(value))),
-            Test::NumberIn { negated, values } => {
-                write_list(f, *negated, values.iter().map(|value| format!("'{value}'")))
-            }
+            Test::NumberIn { negated, values } => write_list(f, *negated, values.iter().map(|value| format!("'{value}'"))),
             Test::Null { negated: false } => f.write_str("IS NULL"),
             Test::Null { negated: true } => f.write_str("IS NOT NULL"),
         }
@@ -102,11 +100,7 @@ impl Display for Quoted<'_> {
     }
 }
 
-fn write_list<T: Display>(
-    f: &mut Formatter<'_>,
-    negated: bool,
-    values: impl Iterator<Item = T>,
-) -> fmt::Result {
+fn write_list<T: Display>(f: &mut Formatter<'_>, negated: bool, values: impl Iterator<Item = T>) -> fmt::Result {
     f.write_str(if negated { "NOT IN (" } else { "IN (" })?;
     for (index, value) in values.enumerate() {
         write!(f, "{}{value}", if index > 0 { ", " } else { "" })?;

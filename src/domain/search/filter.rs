@@ -4,10 +4,7 @@ use super::cursor::{Cursor, Operator};
 use super::error::{Fault, check_text, shown};
 use super::lexer::{Lexeme, Token, lex};
 use super::names::{Domain, Use, domain, key};
-use super::{
-    Comparison, Entity, Filter, Key, MAX_CLAUSES, MAX_FILTER_BYTES, Number, NumberOp, SearchError, Test,
-    TextOp,
-};
+use super::{Comparison, Entity, Filter, Key, MAX_CLAUSES, MAX_FILTER_BYTES, Number, NumberOp, SearchError, Test, TextOp};
 
 /// Parses a filter as MLflow does; see the module for the grammar. A blank text has no comparisons.
 ///
@@ -41,15 +38,9 @@ fn parse(entity: Entity, text: &str) -> Result<Filter, Fault> {
 /// Says why what MLflow does not know cannot start a comparison.
 fn refuse_as_start<'a>(first: Lexeme<'a>, cursor: &Cursor<'a, '_>) -> Result<(), Fault> {
     let why = match first.token {
-        Token::Open | Token::Close => {
-            "parentheses only enclose the list of IN, and comparisons are joined by AND"
-        }
-        Token::SingleQuoted(_) | Token::Number(_) => {
-            "a comparison has its name on the left and its value on the right"
-        }
-        token if token.is_keyword("OR") || token.is_keyword("NOT") => {
-            "comparisons are only joined by AND; OR and NOT are not supported"
-        }
+        Token::Open | Token::Close => "parentheses only enclose the list of IN, and comparisons are joined by AND",
+        Token::SingleQuoted(_) | Token::Number(_) => "a comparison has its name on the left and its value on the right",
+        token if token.is_keyword("OR") || token.is_keyword("NOT") => "comparisons are only joined by AND; OR and NOT are not supported",
         Token::Comparator(_) | Token::Comma => "a comparison starts with a name",
         _ => return Ok(()),
     };
@@ -81,11 +72,7 @@ fn test<'a>(entity: Entity, key: &Key, cursor: &mut Cursor<'a, '_>) -> Result<Te
         }
         (Domain::Text { null: true, .. }, Operator::Null { negated }) => Test::Null { negated },
         _ => {
-            let message = format!(
-                "found {}; the operators of this name are {}",
-                cursor.shown(place),
-                operators(domain)
-            );
+            let message = format!("found {}; the operators of this name are {}", cursor.shown(place), operators(domain));
             return Err(Fault::new(message).at(place.start));
         }
     })
@@ -101,8 +88,7 @@ fn number(domain: Domain, cursor: &mut Cursor<'_, '_>) -> Result<Number, Fault> 
     match (domain, lexeme.token) {
         (Domain::Double, Token::Number(digits)) => float(digits, lexeme),
         (Domain::Time, Token::Number(digits)) if digits.contains(['.', 'e', 'E']) => float(digits, lexeme),
-        (_, Token::Number(digits))
-        | (Domain::LooseInteger, Token::SingleQuoted(digits) | Token::DoubleQuoted(digits)) => {
+        (_, Token::Number(digits)) | (Domain::LooseInteger, Token::SingleQuoted(digits) | Token::DoubleQuoted(digits)) => {
             integer(digits, lexeme).map(Number::Int)
         }
         _ => Err(cursor.unexpected(WANTED, lexeme)),

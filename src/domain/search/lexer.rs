@@ -56,8 +56,7 @@ pub(super) fn lex(text: &str) -> Result<Vec<Lexeme<'_>>, Fault> {
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         let start = text.len() - rest.len();
-        let token =
-            token.parse_next(&mut rest).map_err(|_| diagnose(&text[start..], lexemes.last(), start))?;
+        let token = token.parse_next(&mut rest).map_err(|_| diagnose(&text[start..], lexemes.last(), start))?;
         lexemes.push(Lexeme { token, start, end: text.len() - rest.len() });
         rest = rest.trim_start();
     }
@@ -86,9 +85,7 @@ fn path<'a>(input: &mut &'a str) -> Lexed<Token<'a>> {
     let bare = (one_of(is_word), take_while(0.., |c| is_word(c) || c == '.')).take();
     let key = alt((bare, quoted('`'), quoted('"'), quoted('\''))).verify(|key: &str| !key.is_empty());
     let end = not(one_of(|c| is_word(c) || matches!(c, '.' | '`' | '"' | '\'')));
-    (alt((bare_word, quoted('`'))), preceded('.', terminated(key, end)))
-        .map(|(prefix, key)| Token::Path { prefix, key })
-        .parse_next(input)
+    (alt((bare_word, quoted('`'))), preceded('.', terminated(key, end))).map(|(prefix, key)| Token::Path { prefix, key }).parse_next(input)
 }
 
 fn word<'a>(input: &mut &'a str) -> Lexed<&'a str> {
@@ -104,8 +101,7 @@ fn number<'a>(input: &mut &'a str) -> Lexed<&'a str> {
     let digits = (take_while(1.., '0'..='9'), opt(fraction)).void();
     let bare_fraction = ('.', take_while(1.., '0'..='9')).void();
     let exponent = (one_of(['e', 'E']), opt(one_of(['+', '-'])), take_while(1.., '0'..='9'));
-    terminated((opt('-'), alt((digits, bare_fraction)), opt(exponent)).take(), not(one_of(is_word)))
-        .parse_next(input)
+    terminated((opt('-'), alt((digits, bare_fraction)), opt(exponent)).take(), not(one_of(is_word))).parse_next(input)
 }
 
 /// What stands between two quotes of a kind. A quote that directly follows the closing one was meant as
@@ -123,16 +119,16 @@ fn is_word(c: char) -> bool {
 fn diagnose(rest: &str, previous: Option<&Lexeme<'_>>, offset: usize) -> Fault {
     let piece = shown(rest.split(char::is_whitespace).next().unwrap_or(rest));
     let message = match rest.chars().next() {
-        Some(quote @ ('\'' | '"' | '`')) if rest[1..].contains(quote) => format!(
-            "a quote cannot be escaped, as in {piece}; put a text with one kind of quote in the other kind"
-        ),
+        Some(quote @ ('\'' | '"' | '`')) if rest[1..].contains(quote) => {
+            format!("a quote cannot be escaped, as in {piece}; put a text with one kind of quote in the other kind")
+        }
         Some('\'' | '"' | '`') => {
             format!("the quote at {piece} is not closed; quotes cannot be escaped")
         }
         Some(';') => "found \";\"; a filter is one list of comparisons joined by AND".to_owned(),
-        Some(c) if is_word(c) || c == '.' || c == '-' && rest[1..].starts_with(is_word) => format!(
-            "found {piece}, which is neither a name nor a number; names look like metrics.rmse or tags.`a key`"
-        ),
+        Some(c) if is_word(c) || c == '.' || c == '-' && rest[1..].starts_with(is_word) => {
+            format!("found {piece}, which is neither a name nor a number; names look like metrics.rmse or tags.`a key`")
+        }
         _ => match previous {
             Some(Lexeme { token: Token::Path { .. }, end, .. }) if *end == offset => format!(
                 "found {piece} in a key; a key with other characters than letters, digits, `_` and `.` is quoted, \

@@ -48,9 +48,7 @@ pub use error::SearchError;
 pub use filter::parse_filter;
 pub use order_by::parse_order_by;
 pub use prompt::{PROMPT_TAG, PromptScope, prompt_rule};
-pub use tree::{
-    Attribute, Comparison, DatasetField, Entity, Filter, Key, Number, NumberOp, OrderBy, Test, TextOp,
-};
+pub use tree::{Attribute, Comparison, DatasetField, Entity, Filter, Key, Number, NumberOp, OrderBy, Test, TextOp};
 
 /// The longest filter, in bytes.
 pub const MAX_FILTER_BYTES: usize = 16 * 1024;

@@ -45,11 +45,7 @@ pub(super) fn key(entity: Entity, usage: Use, token: Token<'_>) -> Result<Key, F
         "parameter" | "parameters" | "param" | "params" if runs => Ok(Key::Param(name.to_owned())),
         "tag" | "tags" if runs || usage == Use::Filter => Ok(Key::Tag(name.to_owned())),
         "dataset" | "datasets" if runs && usage == Use::Filter => dataset(name),
-        _ => Err(Fault::new(format!(
-            "there is no type of name {} here; there {}",
-            shown(prefix),
-            prefixes(entity, usage)
-        ))),
+        _ => Err(Fault::new(format!("there is no type of name {} here; there {}", shown(prefix), prefixes(entity, usage)))),
     }
 }
 
@@ -63,19 +59,12 @@ pub(super) fn domain(entity: Entity, key: &Key) -> Domain {
         Key::Tag(_) => Domain::Text { list: false, null: runs || entity == Entity::Experiments },
         Key::Dataset(_) | Key::Attribute(Attribute::RunId) => text(true),
         Key::Attribute(Attribute::Name) => text(entity != Entity::Experiments),
-        Key::Attribute(
-            Attribute::RunName
-            | Attribute::Status
-            | Attribute::UserId
-            | Attribute::ArtifactUri
-            | Attribute::SourcePath,
-        ) => text(false),
+        Key::Attribute(Attribute::RunName | Attribute::Status | Attribute::UserId | Attribute::ArtifactUri | Attribute::SourcePath) => {
+            text(false)
+        }
         Key::Attribute(Attribute::StartTime | Attribute::EndTime) => Domain::Time,
         Key::Attribute(
-            Attribute::CreationTime
-            | Attribute::LastUpdateTime
-            | Attribute::CreationTimestamp
-            | Attribute::LastUpdatedTimestamp,
+            Attribute::CreationTime | Attribute::LastUpdateTime | Attribute::CreationTimestamp | Attribute::LastUpdatedTimestamp,
         ) => Domain::Integer,
         Key::Attribute(Attribute::VersionNumber) => Domain::LooseInteger,
         Key::Attribute(Attribute::ExperimentId) => Domain::QuotedId,
@@ -129,11 +118,7 @@ fn attribute(entity: Entity, usage: Use, name: &str) -> Result<Key, Fault> {
         None => {
             let names: Vec<_> = legal.iter().map(|attribute| attribute.name()).collect();
             let verb = if usage == Use::Filter { "filter by" } else { "order by" };
-            Err(Fault::new(format!(
-                "there is no attribute {} to {verb}; there are {}",
-                shown(name),
-                names.join(", ")
-            )))
+            Err(Fault::new(format!("there is no attribute {} to {verb}; there are {}", shown(name), names.join(", "))))
         }
     }
 }
@@ -143,9 +128,7 @@ fn dataset(name: &str) -> Result<Key, Fault> {
         .into_iter()
         .find(|field| field.name() == name)
         .map(Key::Dataset)
-        .ok_or_else(|| {
-            Fault::new(format!("a data set has no {}; it has name, digest and context", shown(name)))
-        })
+        .ok_or_else(|| Fault::new(format!("a data set has no {}; it has name, digest and context", shown(name))))
 }
 
 fn attributes(entity: Entity, usage: Use) -> &'static [Attribute] {
@@ -156,9 +139,7 @@ fn attributes(entity: Entity, usage: Use) -> &'static [Attribute] {
         (Entity::RegisteredModels, Use::Filter) => &[Name],
         (Entity::RegisteredModels, Use::Order) => &[Name, LastUpdatedTimestamp],
         (Entity::ModelVersions, Use::Filter) => &[Name, VersionNumber, RunId, SourcePath],
-        (Entity::ModelVersions, Use::Order) => {
-            &[Name, VersionNumber, CreationTimestamp, LastUpdatedTimestamp]
-        }
+        (Entity::ModelVersions, Use::Order) => &[Name, VersionNumber, CreationTimestamp, LastUpdatedTimestamp],
     }
 }
 

@@ -4,8 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ENTITIES: [Entity; 4] =
-    [Entity::Runs, Entity::Experiments, Entity::RegisteredModels, Entity::ModelVersions];
+const ENTITIES: [Entity; 4] = [Entity::Runs, Entity::Experiments, Entity::RegisteredModels, Entity::ModelVersions];
 
 fn float(op: NumberOp, value: f64) -> Test {
     Test::Number { op, value: Number::Float(value) }
@@ -84,25 +83,18 @@ fn comparison() -> impl Strategy<Value = (Entity, Comparison)> {
     let text_op = prop::sample::select(vec![TextOp::Eq, TextOp::Ne, TextOp::Like, TextOp::Ilike]);
     let text_test = || (text_op.clone(), value()).prop_map(|(op, value)| Test::Text { op, value });
     let null = any::<bool>().prop_map(|negated| Test::Null { negated });
-    let list = (any::<bool>(), prop::collection::vec(value(), 1..5))
-        .prop_map(|(negated, values)| Test::In { negated, values });
-    let finite =
-        prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO | prop::num::f64::INFINITE;
+    let list = (any::<bool>(), prop::collection::vec(value(), 1..5)).prop_map(|(negated, values)| Test::In { negated, values });
+    let finite = prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO | prop::num::f64::INFINITE;
     let float = (number_op(), finite).prop_map(|(op, value)| float(op, value));
     let integer = (number_op(), any::<i64>()).prop_map(|(op, value)| int(op, value));
-    let ids = (any::<bool>(), prop::collection::vec(any::<i64>(), 1..5))
-        .prop_map(|(negated, values)| Test::NumberIn { negated, values });
+    let ids = (any::<bool>(), prop::collection::vec(any::<i64>(), 1..5)).prop_map(|(negated, values)| Test::NumberIn { negated, values });
     let tag = key().prop_map(Key::Tag);
     prop_oneof![
         (Just(Entity::Runs), key().prop_map(Key::Metric), float.clone()),
         (Just(Entity::Runs), key().prop_map(Key::Param), prop_oneof![text_test(), null.clone()]),
         (Just(Entity::Experiments), tag.clone(), prop_oneof![text_test(), null]),
         (entity(), tag, text_test()),
-        (
-            Just(Entity::Runs),
-            Just(Key::Dataset(DatasetField::Context)),
-            prop_oneof![text_test(), list.clone()]
-        ),
+        (Just(Entity::Runs), Just(Key::Dataset(DatasetField::Context)), prop_oneof![text_test(), list.clone()]),
         (Just(Entity::Runs), Just(Key::Attribute(Attribute::EndTime)), prop_oneof![float, integer.clone()]),
         (Just(Entity::ModelVersions), Just(Key::Attribute(Attribute::VersionNumber)), integer),
         (Just(Entity::ModelVersions), Just(Key::Attribute(Attribute::Name)), prop_oneof![text_test(), list]),

@@ -98,10 +98,7 @@ fn values_are_typed_by_their_key() {
     assert_eq!(one(Entity::ModelVersions, "version_number >= '3'").1, int(NumberOp::Ge, 3));
     assert_eq!(one(Entity::ModelVersions, "version_number < 3").1, int(NumberOp::Lt, 3));
     assert_eq!(one(Entity::Experiments, "experiment_id != '007'").1, int(NumberOp::Ne, 7));
-    assert_eq!(
-        one(Entity::Experiments, "experiment_id NOT IN ('1', '2')").1,
-        Test::NumberIn { negated: true, values: vec![1, 2] }
-    );
+    assert_eq!(one(Entity::Experiments, "experiment_id NOT IN ('1', '2')").1, Test::NumberIn { negated: true, values: vec![1, 2] });
 }
 
 #[test]
@@ -152,12 +149,7 @@ fn refusals_name_what_was_found_and_what_would_be_right() {
         (Runs, "metrics.a", 9, "ends where an operator such as ="),
         (Runs, "metrics.a >", 11, "ends where a number"),
         (Runs, "start_time > 9223372036854775808", 13, "expected an integer between"),
-        (
-            Runs,
-            "experiment_id = '1'",
-            0,
-            "run_id, run_name, status, user_id, artifact_uri, start_time, end_time",
-        ),
+        (Runs, "experiment_id = '1'", 0, "run_id, run_name, status, user_id, artifact_uri, start_time, end_time"),
         (Runs, "model.a = 'x'", 0, "metrics, params, tags, attributes and datasets"),
         (Runs, "Metrics.a = 1", 0, r#"no type of name "Metrics""#),
         (Runs, "dataset.source = 'x'", 0, "name, digest and context"),
@@ -199,23 +191,15 @@ fn limits_hold_and_are_named() {
     assert_eq!(filter(Entity::Runs, &long(MAX_FILTER_BYTES)).len(), 1);
     let error = refusal(Entity::Runs, &long(MAX_FILTER_BYTES + 1));
     assert_eq!(error.to_string(), "has 16385 bytes; at most 16384 are allowed");
-    assert_eq!(
-        refusal(Entity::Runs, "tags.a = 'x\0'").to_string(),
-        "contains a NUL character (at character 11)"
-    );
+    assert_eq!(refusal(Entity::Runs, "tags.a = 'x\0'").to_string(), "contains a NUL character (at character 11)");
     let keys = |count: usize| (0..count).map(|n| format!("metrics.m{n}")).collect::<Vec<_>>();
     assert_eq!(parse_order_by(Entity::Runs, &keys(MAX_ORDER_BY_ITEMS)).unwrap().len(), 16);
     let error = parse_order_by(Entity::Runs, &keys(MAX_ORDER_BY_ITEMS + 1)).unwrap_err();
-    assert_eq!(
-        (error.field.as_str(), error.message.as_str()),
-        ("order_by", "has 17 items; at most 16 are allowed")
-    );
+    assert_eq!((error.field.as_str(), error.message.as_str()), ("order_by", "has 17 items; at most 16 are allowed"));
     let error = order(Entity::Runs, &["start_time", &"x".repeat(MAX_ORDER_BY_BYTES + 1)]).unwrap_err();
     assert_eq!((error.field.as_str(), error.position), ("order_by[1]", None));
     let wide = format!("{}.a-", "x".repeat(MAX_FILTER_BYTES - 3));
-    for hostile in
-        [&wide, "(", "'", "\"", "`", "a.`", "a.a-", "-", "a ", "=", "IN ", "run_id IN ('", "metrics.a>1 "]
-    {
+    for hostile in [&wide, "(", "'", "\"", "`", "a.`", "a.a-", "-", "a ", "=", "IN ", "run_id IN ('", "metrics.a>1 "] {
         let text = hostile.repeat(MAX_FILTER_BYTES / hostile.len());
         let error = refusal(Entity::Runs, &text);
         assert!(error.message.len() < 500, "{hostile}: {error}");
@@ -224,8 +208,7 @@ fn limits_hold_and_are_named() {
 
 #[test]
 fn orders_name_a_key_and_a_direction() {
-    let parsed =
-        order(Entity::Runs, &["metrics.`a b` DESC", " created", "tags.x asc", "params.y Desc"]).unwrap();
+    let parsed = order(Entity::Runs, &["metrics.`a b` DESC", " created", "tags.x asc", "params.y Desc"]).unwrap();
     let expected = [
         (Key::Metric("a b".into()), true),
         (Key::Attribute(Attribute::StartTime), false),
@@ -237,12 +220,7 @@ fn orders_name_a_key_and_a_direction() {
     assert_eq!(order(Entity::RegisteredModels, &["timestamp DESC"]).unwrap(), updated);
     assert_eq!(order(Entity::ModelVersions, &["last_updated_timestamp DESC"]).unwrap(), updated);
     for (entity, items, field, says) in [
-        (
-            Entity::Runs,
-            &["start_time", "created DESC"][..],
-            "order_by[1]",
-            r#"orders by "start_time" again, as order_by[0]"#,
-        ),
+        (Entity::Runs, &["start_time", "created DESC"][..], "order_by[1]", r#"orders by "start_time" again, as order_by[0]"#),
         (Entity::Runs, &["dataset.name"], "order_by[0]", "metrics, params, tags and attributes"),
         (Entity::Runs, &["metrics.a UP"], "order_by[0]", r#"expected ASC, DESC or the end, found "UP""#),
         (Entity::Runs, &["metrics.a DESC NULLS LAST"], "order_by[0]", r#"found "DESC NULLS LAST""#),
@@ -264,9 +242,7 @@ fn orders_name_a_key_and_a_direction() {
 fn prompts_are_left_out_unless_the_first_comparison_asks() {
     let rule = |conditions: &[&str]| {
         let text: Vec<_> = conditions.iter().map(|test| format!("tags.`{PROMPT_TAG}` {test}")).collect();
-        let mut filter =
-            parse_filter(Entity::RegisteredModels, &format!("name = 'x' AND {}", text.join(" AND ")))
-                .unwrap();
+        let mut filter = parse_filter(Entity::RegisteredModels, &format!("name = 'x' AND {}", text.join(" AND "))).unwrap();
         (prompt_rule(&mut filter), filter.clauses.len())
     };
     assert_eq!(rule(&[]), (PromptScope::Exclude, 1));

@@ -1,0 +1,118 @@
+//! Signing in and out, who one is, and passwords.
+
+use serde_json::json;
+
+use super::access_change::{begin, must_hold_all_of, user_object};
+use super::{Error, Result, access_shown, tokens, users};
+use crate::access::{Call, Subject, Throttled};
+use crate::contract::v1;
+use crate::domain::access::UserKind;
+use crate::domain::limits;
+use crate::domain::text;
+use crate::store::access::UserRow;
+use crate::store::{Recorded, Tx, access as rows};
+
+/// The reason of a refusal that only the present password lifts.
+const WRONG_PASSWORD: &str = "WRONG_PASSWORD";
+
+/// See the proto.
+pub async fn sign_in(call: &Call, request: v1::SignInRequest) -> Result<v1::SignInResponse> {
+    let password = zeroize::Zeroizing::new(request.password);
+    let caller = call.access().by_password(&request.user_name, &password, call.source()).await?;
+    let issued = tokens::session(call, &caller)?;
+    let row = issued.row;
+    let expiry_time = row.expires;
+    call.store()
+        .write(row, |tx, row| {
+            Box::pin(async move {
+                rows::insert_token(tx, row).await?;
+                Ok::<_, Error>(Recorded::outside_ledger(()))
+            })
+        })
+        .await?;
+    Ok(v1::SignInResponse { token: issued.text, expiry_time })
+}
+
+/// See the proto.
+pub async fn sign_out(call: &Call, _: v1::SignOutRequest) -> Result<v1::SignOutResponse> {
+    call.store()
+        .write(call.clone(), |tx, call| {
+            Box::pin(async move {
+                let Some(token) = &call.caller().token_id else { return Ok(Recorded::nothing(())) };
+                rows::raise_epoch(tx).await?;
+                if !rows::revoke_token(tx, token).await? {
+                    return Ok(Recorded::nothing(()));
+                }
+                let subject = Subject { kind: "token", id: token, name: &call.caller().user_name, scope: "" };
+                Ok::<_, Error>(tx.record(&call.entry(tx.now(), &subject, &json!({}))).await?)
+            })
+        })
+        .await?;
+    call.access().refresh().await?;
+    Ok(v1::SignOutResponse {})
+}
+
+/// See the proto.
+pub async fn who_am_i(call: &Call, _: v1::WhoAmIRequest) -> Result<v1::WhoAmIResponse> {
+    let caller = call.caller();
+    let row = users::by_name(call, &caller.user_name).await?;
+    let snapshot = call.access().snapshot().await?;
+    let reaching: Vec<_> = snapshot.grants_of(&caller.user_uid).collect();
+    let grants = access_shown::grants(call, &snapshot, &reaching).await?;
+    let token = match &caller.token_id {
+        Some(id) => rows::token(call.store().reader(), id).await?.map(|row| access_shown::token(&snapshot, row)),
+        None => None,
+    };
+    let groups = access_shown::groups_of(&snapshot, &caller.user_uid);
+    Ok(v1::WhoAmIResponse { user: Some(access_shown::user(row)), groups, grants, token })
+}
+
+/// See the proto.
+pub async fn set_password(call: &Call, request: v1::SetPasswordRequest) -> Result<v1::SetPasswordResponse> {
+    let new = zeroize::Zeroizing::new(request.new_password);
+    let present = zeroize::Zeroizing::new(request.current_password);
+    // The rule reads an empty name as the caller's own.
+    let name = if request.user_name.is_empty() { &call.caller().user_name } else { &request.user_name };
+    text::password("new_password", &new)?;
+    let user = users::by_name(call, name).await?;
+    if user.kind == UserKind::ServiceAccount {
+        return Err(Error::precondition("NOT_A_LOGIN", "a service account signs in with tokens only"));
+    }
+    if user.uid == call.caller().user_uid {
+        prove(call, &user, &present).await?;
+    }
+    let hash = super::hash(call, &new).await?;
+    call.store().write((call.clone(), user, hash), |tx, (call, user, hash)| Box::pin(replace_password(tx, call, user, hash))).await?;
+    call.access().refresh().await?;
+    Ok(v1::SetPasswordResponse {})
+}
+
+/// Demands the present password, so that a stolen token cannot become a lasting key. Failures are slowed
+/// like those of signing in.
+async fn prove(call: &Call, user: &UserRow, present: &str) -> Result<()> {
+    let Some(stored) = &user.password_hash else {
+        return Err(Error::precondition("NO_PASSWORD", "there is no present password; someone with `passwords.set` can set the first one"));
+    };
+    if present.chars().count() > limits::PASSWORD_MAX {
+        return Err(Error::invalid("current_password", format!("has more than {} characters", limits::PASSWORD_MAX)));
+    }
+    match call.access().passwords.verify(&user.name, call.source(), present, Some(stored)).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let message = "the present password is missing or wrong".to_owned();
+            Err(Error::Denied { permission: None, reason: WRONG_PASSWORD, message })
+        }
+        Err(Throttled(wait)) => Err(Error::Exhausted(format!("too many failures; try again in {} seconds", wait.as_secs().max(1)))),
+    }
+}
+
+async fn replace_password(tx: &Tx, call: &Call, user: &UserRow, hash: &str) -> Result<Recorded<()>> {
+    let snapshot = begin(tx, call, &user_object(&user.uid)).await?;
+    must_hold_all_of(tx, call, &snapshot, &user.uid, &[]).await?;
+    rows::set_password_hash(tx, &user.uid, hash).await?;
+    // The session that the user is just using stays.
+    let own = call.caller().token_id.as_deref().unwrap_or_default();
+    let revoked = rows::revoke_sessions(tx, &user.uid, own).await?;
+    let subject = Subject { kind: "user", id: &user.uid, name: &user.name, scope: "" };
+    Ok(tx.record(&call.entry(tx.now(), &subject, &json!({"sessions_revoked": revoked}))).await?)
+}

@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""Verifies an export of the ledger, written from FORMAT.md alone.
+
+verify_export.py EXPORT [--key VERIFIER_KEY] [--against CHECKPOINT_FILE]
+Exit code 0: sound. 1: not sound, with the first bad row named. 2: the input cannot be read.
+"""
+
+import argparse
+import base64
+import hashlib
+import json
+import struct
+import sys
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+FIELDS_BEFORE_OUTCOME = (
+    "entry_id workspace_id actor_id actor_name person_id on_behalf_of token_id credential request_id "
+    "action object_kind object_id object_name scope_id"
+).split()
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+
+class NotSound(Exception):
+    """The first thing that is wrong."""
+
+
+def text(value):
+    data = value.encode()
+    return struct.pack(">I", len(data)) + data
+
+
+def payload_digest(salt, payload):
+    return hashlib.sha256(text("stagegate.ledger.payload") + text(salt) + text(payload)).hexdigest()
+
+
+def leaf_hash(entry):
+    data = text("stagegate.ledger.entry") + b"\x01" + struct.pack(">q", entry["time"])
+    for field in FIELDS_BEFORE_OUTCOME:
+        data += text(entry[field])
+    data += text(entry["outcome"]) + text(entry["reason"]) + text(entry["payload_digest"])
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+class Tree:
+    """The roots of the full subtrees so far, the largest first."""
+
+    def __init__(self):
+        self.size = 0
+        self.subtrees = []
+
+    def append(self, leaf):
+        node, size = leaf, self.size
+        while size & 1:
+            node = hashlib.sha256(b"\x01" + self.subtrees.pop() + node).digest()
+            size >>= 1
+        self.subtrees.append(node)
+        self.size += 1
+
+    def root(self):
+        if not self.subtrees:
+            return EMPTY_ROOT
+        node = self.subtrees[-1]
+        for left in reversed(self.subtrees[:-1]):
+            node = hashlib.sha256(b"\x01" + left + node).digest()
+        return node
+
+
+class Key:
+    def __init__(self, verifier_key):
+        self.origin, key_id, encoded = verifier_key.split("+", 2)
+        raw = base64.b64decode(encoded, validate=True)
+        if raw[0] != 1 or len(raw) != 33:
+            raise ValueError("not an Ed25519 key")
+        expected = hashlib.sha256(self.origin.encode() + b"\n" + raw).digest()[:4]
+        if expected.hex() != key_id:
+            raise ValueError("the key's id does not belong to it")
+        self.key_id = expected
+        self.public = Ed25519PublicKey.from_public_bytes(raw[1:])
+
+    def checkpoint(self, note):
+        """The size and root of a checkpoint that this key signed."""
+        signed, _, signatures = note.partition("\n\n")
+        signed += "\n"
+        for line in signatures.splitlines():
+            dash, name, encoded = (line.split(" ") + ["", ""])[:3]
+            if dash != "\u2014" or name != self.origin:
+                continue
+            raw = base64.b64decode(encoded, validate=True)
+            if raw[:4] == self.key_id:
+                self.public.verify(raw[4:], signed.encode())
+                origin, size, root = signed.splitlines()[:3]
+                if origin != self.origin:
+                    break
+                return int(size), base64.b64decode(root, validate=True)
+        raise InvalidSignature
+
+
+def check_row(position, entry, tree):
+    where = f"row {position} (entry {entry['entry_id']})"
+    if position != tree.size:
+        raise NotSound(f"row {tree.size}: missing or out of order: row {position} is here")
+    if entry["payload"] is not None and payload_digest(entry["salt"], entry["payload"]) != entry["payload_digest"]:
+        raise NotSound(f"{where}: the payload was changed")
+    tree.append(leaf_hash(entry))
+
+
+def verify(path, key_text, kept_note):
+    tree, vouched, ended = Tree(), 0, None
+    key = kept = None
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            record = json.loads(line)
+            kind = record["type"]
+            if kind == "begin":
+                if record["format"] != 1:
+                    raise ValueError(f"format {record['format']} is not known")
+                if key_text and record["verifier_key"] != key_text:
+                    raise NotSound("the export is not of the ledger with that key")
+                key = Key(key_text or record["verifier_key"])
+                kept = signed_by(key, kept_note, "the kept checkpoint") if kept_note else None
+            elif kind == "entry":
+                check_row(record["position"], record["entry"], tree)
+                if kept and kept[0] == tree.size and kept[1] != tree.root():
+                    raise NotSound(f"the first {tree.size} rows are not those of the kept checkpoint")
+            elif kind == "checkpoint":
+                size, root = signed_by(key, record["note"], f"the checkpoint behind row {tree.size - 1}")
+                if size != tree.size:
+                    raise NotSound(f"a checkpoint covers {size} rows, but {tree.size} are there before it")
+                if root != tree.root():
+                    raise NotSound(f"rows {vouched} to {size - 1} do not add up to their checkpoint")
+                vouched = size
+            elif kind == "end":
+                ended = record["entries"]
+    if ended != tree.size:
+        raise NotSound(f"row {tree.size}: the export ends early")
+    if kept and kept[0] > tree.size:
+        raise NotSound(f"row {tree.size}: missing: the kept checkpoint covers {kept[0]} rows")
+    return tree.size, vouched
+
+
+def signed_by(key, note, what):
+    try:
+        return key.checkpoint(note)
+    except (InvalidSignature, ValueError) as error:
+        raise NotSound(f"{what} is not signed by the ledger's key") from error
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("export")
+    parser.add_argument("--key", help="the verifier key, kept elsewhere")
+    parser.add_argument("--against", help="a file with a checkpoint, kept elsewhere")
+    options = parser.parse_args()
+    try:
+        kept = open(options.against, encoding="utf-8").read() if options.against else None
+        rows, vouched = verify(options.export, options.key, kept)
+    except NotSound as finding:
+        print(f"NOT sound: {finding}")
+        return 1
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        print(f"cannot verify: {error!r}", file=sys.stderr)
+        return 2
+    print(f"sound: {rows} rows, the newest checkpoint covers {vouched}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
