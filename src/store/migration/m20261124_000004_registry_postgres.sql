@@ -17,7 +17,8 @@ END $$;
 CREATE TRIGGER transition_requests_final BEFORE UPDATE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_final();
 CREATE FUNCTION transition_requests_identity() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.uid <> OLD.uid OR NEW.model_uid <> OLD.model_uid OR NEW.version_uid <> OLD.version_uid OR NEW.target <> OLD.target OR NEW.gate_id <> OLD.gate_id OR NEW.created <> OLD.created THEN
+    IF NEW.uid <> OLD.uid OR NEW.model_uid <> OLD.model_uid OR NEW.version_uid <> OLD.version_uid OR NEW.target <> OLD.target OR NEW.gate_id <> OLD.gate_id OR NEW.gate_version <> OLD.gate_version
+    OR NEW.created <> OLD.created OR COALESCE(NEW.expires, 0) <> COALESCE(OLD.expires, 0) THEN
         RAISE EXCEPTION 'transition_requests_identity: what a request asks for does not change' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
@@ -184,8 +185,10 @@ END $$;
 CREATE TRIGGER transitions_own_request BEFORE INSERT ON transitions FOR EACH ROW EXECUTE FUNCTION transitions_own_request();
 CREATE FUNCTION transitions_consequence() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.authority = 'consequence' AND (NEW.target NOT IN ('Archived', '') AND SUBSTR(NEW.target, 1, 1) <> '@'
-        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.cause AND t.model_uid = NEW.model_uid AND t.target = NEW.from_target)) THEN
+    IF NEW.authority = 'consequence' AND (NEW.target <> 'Archived' OR NEW.version_uid IS NULL
+        OR NEW.cause <> (SELECT MAX(t.id) FROM transitions t WHERE t.model_uid = NEW.model_uid AND t.target = NEW.from_target)
+        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.cause AND t.model_uid = NEW.model_uid AND t.target = NEW.from_target
+            AND t.version_uid <> NEW.version_uid)) THEN
         RAISE EXCEPTION 'transitions_consequence: only those that give way move as a consequence' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
@@ -201,8 +204,10 @@ END $$;
 CREATE TRIGGER model_versions_start BEFORE INSERT ON model_versions FOR EACH ROW EXECUTE FUNCTION model_versions_start();
 CREATE FUNCTION model_versions_moved() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.current_stage <> OLD.current_stage AND (NEW.transition_id IS NULL OR NEW.transition_id <= COALESCE(OLD.transition_id, 0)
-        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.transition_id AND t.from_target = OLD.current_stage)) THEN
+    IF (NEW.current_stage <> OLD.current_stage OR NEW.transition_id IS DISTINCT FROM OLD.transition_id)
+        AND (NEW.transition_id IS NULL OR NEW.transition_id <= COALESCE(OLD.transition_id, 0)
+        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.transition_id AND t.from_target = OLD.current_stage
+            AND t.target = NEW.current_stage AND t.version_uid = NEW.uid)) THEN
         RAISE EXCEPTION 'model_versions_moved: a version moves only by a transition' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
@@ -242,7 +247,8 @@ END $$;
 CREATE TRIGGER version_artifacts_kept BEFORE DELETE ON version_artifacts FOR EACH ROW EXECUTE FUNCTION version_artifacts_kept();
 CREATE FUNCTION model_aliases_set() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.transition_id <> (SELECT MAX(t.id) FROM transitions t WHERE t.model_uid = NEW.model_uid AND t.target = NEW.target) THEN
+    IF NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.transition_id AND t.version_uid = NEW.version_uid
+        AND t.id = (SELECT MAX(n.id) FROM transitions n WHERE n.model_uid = NEW.model_uid AND n.target = NEW.target)) THEN
         RAISE EXCEPTION 'model_aliases_set: an alias moves only by a transition' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
@@ -250,7 +256,8 @@ END $$;
 CREATE TRIGGER model_aliases_set BEFORE INSERT ON model_aliases FOR EACH ROW EXECUTE FUNCTION model_aliases_set();
 CREATE FUNCTION model_aliases_moved() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.model_uid <> OLD.model_uid OR NEW.alias <> OLD.alias OR NEW.transition_id <= OLD.transition_id OR NEW.transition_id <> (SELECT MAX(t.id) FROM transitions t WHERE t.model_uid = NEW.model_uid AND t.target = NEW.target) THEN
+    IF NEW.model_uid <> OLD.model_uid OR NEW.alias <> OLD.alias OR NEW.transition_id <= OLD.transition_id OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.transition_id AND t.version_uid = NEW.version_uid
+        AND t.id = (SELECT MAX(n.id) FROM transitions n WHERE n.model_uid = NEW.model_uid AND n.target = NEW.target)) THEN
         RAISE EXCEPTION 'model_aliases_moved: an alias moves only by a transition' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
@@ -304,3 +311,79 @@ BEGIN
     RETURN OLD;
 END $$;
 CREATE TRIGGER gates_kept BEFORE DELETE ON gates FOR EACH ROW EXECUTE FUNCTION gates_kept();
+CREATE FUNCTION transition_requests_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM gates g WHERE g.gate_id = NEW.gate_id AND g.version = NEW.gate_version AND g.active AND g.target IN (NEW.target, ''))
+    OR EXISTS (SELECT 1 FROM gates own, gates g, registered_models m WHERE own.gate_id = NEW.gate_id AND own.version = NEW.gate_version
+        AND own.target = '' AND m.uid = NEW.model_uid AND g.active AND g.target = NEW.target AND m.name LIKE g.model_like ESCAPE '\') THEN
+        RAISE EXCEPTION 'transition_requests_gate: a request stands under a gate in force on its target' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_gate BEFORE INSERT ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_gate();
+CREATE FUNCTION transition_requests_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM model_versions v WHERE v.uid = NEW.version_uid AND v.model_uid = NEW.model_uid AND v.deleted IS NULL) THEN
+        RAISE EXCEPTION 'transition_requests_version: a request is about a live version of its model' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_version BEFORE INSERT ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_version();
+CREATE FUNCTION request_requesters_person() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM users u WHERE u.uid = NEW.user_uid AND u.person_uid = NEW.person_uid) THEN
+        RAISE EXCEPTION 'request_requesters_person: a user acts as its own person' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_requesters_person BEFORE INSERT ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_person();
+CREATE FUNCTION request_decisions_person() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM users u WHERE u.uid = NEW.user_uid AND u.person_uid = NEW.person_uid) THEN
+        RAISE EXCEPTION 'request_decisions_person: a user acts as its own person' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_person BEFORE INSERT ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_person();
+CREATE FUNCTION request_decisions_two_persons() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.kind = 'APPROVED' AND EXISTS (SELECT 1 FROM request_decisions d WHERE d.request_uid = NEW.request_uid
+        AND d.kind = 'APPROVED' AND d.voided IS NULL AND d.person_uid <> NEW.person_uid
+        AND (d.person_uid = NEW.issuer_person_uid OR d.issuer_person_uid = NEW.person_uid OR d.issuer_person_uid = NEW.issuer_person_uid)) THEN
+        RAISE EXCEPTION 'request_decisions_two_persons: one person cannot approve twice through a token for someone else' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_two_persons BEFORE INSERT ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_two_persons();
+CREATE FUNCTION users_person() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.uid <> OLD.uid OR NEW.person_uid <> OLD.person_uid THEN
+        RAISE EXCEPTION 'users_person: a user stays with its person' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER users_person BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION users_person();
+CREATE FUNCTION holdings_held() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM model_versions v WHERE v.uid = NEW.version_uid AND v.model_uid = NEW.model_uid AND v.current_stage = NEW.target)
+    AND NOT EXISTS (SELECT 1 FROM model_aliases a WHERE a.version_uid = NEW.version_uid AND a.model_uid = NEW.model_uid AND a.target = NEW.target) THEN
+        RAISE EXCEPTION 'holdings_held: only a version that is there holds a target' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER holdings_held BEFORE INSERT ON holdings FOR EACH ROW EXECUTE FUNCTION holdings_held();
+-- TRUNCATE asks no trigger for DELETE.
+CREATE FUNCTION refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is not emptied', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+CREATE TRIGGER gates_no_truncate BEFORE TRUNCATE ON gates FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER transitions_no_truncate BEFORE TRUNCATE ON transitions FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER model_versions_no_truncate BEFORE TRUNCATE ON model_versions FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER version_artifacts_no_truncate BEFORE TRUNCATE ON version_artifacts FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER model_aliases_no_truncate BEFORE TRUNCATE ON model_aliases FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER holdings_no_truncate BEFORE TRUNCATE ON holdings FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER transition_requests_no_truncate BEFORE TRUNCATE ON transition_requests FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER evidence_no_truncate BEFORE TRUNCATE ON evidence FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER request_requesters_no_truncate BEFORE TRUNCATE ON request_requesters FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER request_decisions_no_truncate BEFORE TRUNCATE ON request_decisions FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();

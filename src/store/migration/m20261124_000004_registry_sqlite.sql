@@ -6,7 +6,8 @@ CREATE TRIGGER transition_requests_final BEFORE UPDATE ON transition_requests
 WHEN OLD.state <> 'OPEN'
 BEGIN SELECT RAISE(ABORT, 'transition_requests_final: a request that has ended stays as it is'); END;
 CREATE TRIGGER transition_requests_identity BEFORE UPDATE ON transition_requests
-WHEN NEW.uid <> OLD.uid OR NEW.model_uid <> OLD.model_uid OR NEW.version_uid <> OLD.version_uid OR NEW.target <> OLD.target OR NEW.gate_id <> OLD.gate_id OR NEW.created <> OLD.created
+WHEN NEW.uid <> OLD.uid OR NEW.model_uid <> OLD.model_uid OR NEW.version_uid <> OLD.version_uid OR NEW.target <> OLD.target OR NEW.gate_id <> OLD.gate_id OR NEW.gate_version <> OLD.gate_version
+    OR NEW.created <> OLD.created OR COALESCE(NEW.expires, 0) <> COALESCE(OLD.expires, 0)
 BEGIN SELECT RAISE(ABORT, 'transition_requests_identity: what a request asks for does not change'); END;
 CREATE TRIGGER transition_requests_quorum BEFORE UPDATE ON transition_requests
 WHEN NEW.state = 'APPROVED' AND (
@@ -60,9 +61,9 @@ WHEN NEW.authority = 'request' AND NOT EXISTS (SELECT 1 FROM transition_requests
 BEGIN SELECT RAISE(ABORT, 'transitions_by_request: no approved request gives the right to this move'); END;
 CREATE TRIGGER transitions_direct BEFORE INSERT ON transitions
 WHEN NEW.authority = 'direct' AND ((SELECT g.direct_moves_allowed FROM gates g, registered_models m
-          WHERE m.uid = NEW.model_uid AND g.active AND g.target = NEW.target AND m.name GLOB g.model_pattern
+          WHERE m.uid = NEW.model_uid AND g.active AND g.target = NEW.target AND m.name GLOB REPLACE(REPLACE(g.model_pattern, '[', '[[]'), '?', '[?]')
           ORDER BY g.pattern_exact DESC, g.pattern_fixed DESC, g.gate_id DESC LIMIT 1) = 0 OR (SELECT g.direct_moves_allowed FROM gates g, registered_models m
-          WHERE m.uid = NEW.model_uid AND g.active AND g.target = NEW.from_target AND m.name GLOB g.model_pattern
+          WHERE m.uid = NEW.model_uid AND g.active AND g.target = NEW.from_target AND m.name GLOB REPLACE(REPLACE(g.model_pattern, '[', '[[]'), '?', '[?]')
           ORDER BY g.pattern_exact DESC, g.pattern_fixed DESC, g.gate_id DESC LIMIT 1) = 0)
 BEGIN SELECT RAISE(ABORT, 'transitions_direct: the gate allows no direct moves'); END;
 CREATE TRIGGER transitions_own_request BEFORE INSERT ON transitions
@@ -71,15 +72,19 @@ WHEN NEW.authority = 'direct' AND EXISTS (SELECT 1 FROM transition_requests r, r
         AND q.withdrawn IS NULL AND u.uid = NEW.actor_uid AND q.person_uid = u.person_uid)
 BEGIN SELECT RAISE(ABORT, 'transitions_own_request: a person with an open request cannot move the version there directly'); END;
 CREATE TRIGGER transitions_consequence BEFORE INSERT ON transitions
-WHEN NEW.authority = 'consequence' AND (NEW.target NOT IN ('Archived', '') AND SUBSTR(NEW.target, 1, 1) <> '@'
-        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.cause AND t.model_uid = NEW.model_uid AND t.target = NEW.from_target))
+WHEN NEW.authority = 'consequence' AND (NEW.target <> 'Archived' OR NEW.version_uid IS NULL
+        OR NEW.cause <> (SELECT MAX(t.id) FROM transitions t WHERE t.model_uid = NEW.model_uid AND t.target = NEW.from_target)
+        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.cause AND t.model_uid = NEW.model_uid AND t.target = NEW.from_target
+            AND t.version_uid <> NEW.version_uid))
 BEGIN SELECT RAISE(ABORT, 'transitions_consequence: only those that give way move as a consequence'); END;
 CREATE TRIGGER model_versions_start BEFORE INSERT ON model_versions
 WHEN NEW.current_stage <> 'None' OR NEW.transition_id IS NOT NULL
 BEGIN SELECT RAISE(ABORT, 'model_versions_start: a version starts without a stage'); END;
 CREATE TRIGGER model_versions_moved BEFORE UPDATE ON model_versions
-WHEN NEW.current_stage <> OLD.current_stage AND (NEW.transition_id IS NULL OR NEW.transition_id <= COALESCE(OLD.transition_id, 0)
-        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.transition_id AND t.from_target = OLD.current_stage))
+WHEN (NEW.current_stage <> OLD.current_stage OR NEW.transition_id IS NOT OLD.transition_id)
+        AND (NEW.transition_id IS NULL OR NEW.transition_id <= COALESCE(OLD.transition_id, 0)
+        OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.transition_id AND t.from_target = OLD.current_stage
+            AND t.target = NEW.current_stage AND t.version_uid = NEW.uid))
 BEGIN SELECT RAISE(ABORT, 'model_versions_moved: a version moves only by a transition'); END;
 CREATE TRIGGER model_versions_identity BEFORE UPDATE ON model_versions
 WHEN NEW.uid <> OLD.uid OR NEW.model_uid <> OLD.model_uid OR NEW.version <> OLD.version OR NEW.source <> OLD.source OR NEW.source_digest <> OLD.source_digest OR NEW.run_id <> OLD.run_id
@@ -91,10 +96,12 @@ BEGIN SELECT RAISE(ABORT, 'version_artifacts_fixed: a manifest does not change')
 CREATE TRIGGER version_artifacts_kept BEFORE DELETE ON version_artifacts
 BEGIN SELECT RAISE(ABORT, 'version_artifacts_kept: a manifest does not change'); END;
 CREATE TRIGGER model_aliases_set BEFORE INSERT ON model_aliases
-WHEN NEW.transition_id <> (SELECT MAX(t.id) FROM transitions t WHERE t.model_uid = NEW.model_uid AND t.target = NEW.target)
+WHEN NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.transition_id AND t.version_uid = NEW.version_uid
+        AND t.id = (SELECT MAX(n.id) FROM transitions n WHERE n.model_uid = NEW.model_uid AND n.target = NEW.target))
 BEGIN SELECT RAISE(ABORT, 'model_aliases_set: an alias moves only by a transition'); END;
 CREATE TRIGGER model_aliases_moved BEFORE UPDATE ON model_aliases
-WHEN NEW.model_uid <> OLD.model_uid OR NEW.alias <> OLD.alias OR NEW.transition_id <= OLD.transition_id OR NEW.transition_id <> (SELECT MAX(t.id) FROM transitions t WHERE t.model_uid = NEW.model_uid AND t.target = NEW.target)
+WHEN NEW.model_uid <> OLD.model_uid OR NEW.alias <> OLD.alias OR NEW.transition_id <= OLD.transition_id OR NOT EXISTS (SELECT 1 FROM transitions t WHERE t.id = NEW.transition_id AND t.version_uid = NEW.version_uid
+        AND t.id = (SELECT MAX(n.id) FROM transitions n WHERE n.model_uid = NEW.model_uid AND n.target = NEW.target))
 BEGIN SELECT RAISE(ABORT, 'model_aliases_moved: an alias moves only by a transition'); END;
 CREATE TRIGGER model_aliases_released BEFORE DELETE ON model_aliases
 WHEN (SELECT t.version_uid FROM transitions t WHERE t.model_uid = OLD.model_uid AND t.target = OLD.target ORDER BY t.id DESC LIMIT 1) IS NOT NULL
@@ -112,3 +119,57 @@ WHEN OLD.active = 0 OR NEW.gate_id <> OLD.gate_id OR NEW.version <> OLD.version 
 BEGIN SELECT RAISE(ABORT, 'gates_fixed: a version of a gate does not change'); END;
 CREATE TRIGGER gates_kept BEFORE DELETE ON gates
 BEGIN SELECT RAISE(ABORT, 'gates_kept: gates are kept'); END;
+CREATE TRIGGER transition_requests_gate BEFORE INSERT ON transition_requests
+WHEN NOT EXISTS (SELECT 1 FROM gates g WHERE g.gate_id = NEW.gate_id AND g.version = NEW.gate_version AND g.active AND g.target IN (NEW.target, ''))
+    OR EXISTS (SELECT 1 FROM gates own, gates g, registered_models m WHERE own.gate_id = NEW.gate_id AND own.version = NEW.gate_version
+        AND own.target = '' AND m.uid = NEW.model_uid AND g.active AND g.target = NEW.target AND m.name GLOB REPLACE(REPLACE(g.model_pattern, '[', '[[]'), '?', '[?]'))
+BEGIN SELECT RAISE(ABORT, 'transition_requests_gate: a request stands under a gate in force on its target'); END;
+CREATE TRIGGER transition_requests_version BEFORE INSERT ON transition_requests
+WHEN NOT EXISTS (SELECT 1 FROM model_versions v WHERE v.uid = NEW.version_uid AND v.model_uid = NEW.model_uid AND v.deleted IS NULL)
+BEGIN SELECT RAISE(ABORT, 'transition_requests_version: a request is about a live version of its model'); END;
+CREATE TRIGGER request_requesters_person BEFORE INSERT ON request_requesters
+WHEN NOT EXISTS (SELECT 1 FROM users u WHERE u.uid = NEW.user_uid AND u.person_uid = NEW.person_uid)
+BEGIN SELECT RAISE(ABORT, 'request_requesters_person: a user acts as its own person'); END;
+CREATE TRIGGER request_decisions_person BEFORE INSERT ON request_decisions
+WHEN NOT EXISTS (SELECT 1 FROM users u WHERE u.uid = NEW.user_uid AND u.person_uid = NEW.person_uid)
+BEGIN SELECT RAISE(ABORT, 'request_decisions_person: a user acts as its own person'); END;
+CREATE TRIGGER request_decisions_two_persons BEFORE INSERT ON request_decisions
+WHEN NEW.kind = 'APPROVED' AND EXISTS (SELECT 1 FROM request_decisions d WHERE d.request_uid = NEW.request_uid
+        AND d.kind = 'APPROVED' AND d.voided IS NULL AND d.person_uid <> NEW.person_uid
+        AND (d.person_uid = NEW.issuer_person_uid OR d.issuer_person_uid = NEW.person_uid OR d.issuer_person_uid = NEW.issuer_person_uid))
+BEGIN SELECT RAISE(ABORT, 'request_decisions_two_persons: one person cannot approve twice through a token for someone else'); END;
+CREATE TRIGGER users_person BEFORE UPDATE ON users
+WHEN NEW.uid <> OLD.uid OR NEW.person_uid <> OLD.person_uid
+BEGIN SELECT RAISE(ABORT, 'users_person: a user stays with its person'); END;
+CREATE TRIGGER holdings_held BEFORE INSERT ON holdings
+WHEN NOT EXISTS (SELECT 1 FROM model_versions v WHERE v.uid = NEW.version_uid AND v.model_uid = NEW.model_uid AND v.current_stage = NEW.target)
+    AND NOT EXISTS (SELECT 1 FROM model_aliases a WHERE a.version_uid = NEW.version_uid AND a.model_uid = NEW.model_uid AND a.target = NEW.target)
+BEGIN SELECT RAISE(ABORT, 'holdings_held: only a version that is there holds a target'); END;
+-- REPLACE deletes without asking the triggers for DELETE unless recursive_triggers is on.
+CREATE TRIGGER transition_requests_not_replaced BEFORE INSERT ON transition_requests
+WHEN EXISTS (SELECT 1 FROM transition_requests old WHERE old.uid = NEW.uid)
+BEGIN SELECT RAISE(ABORT, 'transition_requests_not_replaced: a row is not replaced'); END;
+CREATE TRIGGER evidence_not_replaced BEFORE INSERT ON evidence
+WHEN EXISTS (SELECT 1 FROM evidence old WHERE old.request_uid = NEW.request_uid AND old.digest = NEW.digest AND old.record <> NEW.record)
+BEGIN SELECT RAISE(ABORT, 'evidence_not_replaced: a row is not replaced'); END;
+CREATE TRIGGER request_requesters_not_replaced BEFORE INSERT ON request_requesters
+WHEN EXISTS (SELECT 1 FROM request_requesters old WHERE old.request_uid = NEW.request_uid AND old.person_uid = NEW.person_uid)
+BEGIN SELECT RAISE(ABORT, 'request_requesters_not_replaced: a row is not replaced'); END;
+CREATE TRIGGER request_decisions_not_replaced BEFORE INSERT ON request_decisions
+WHEN EXISTS (SELECT 1 FROM request_decisions old WHERE old.uid = NEW.uid)
+BEGIN SELECT RAISE(ABORT, 'request_decisions_not_replaced: a row is not replaced'); END;
+CREATE TRIGGER transitions_not_replaced BEFORE INSERT ON transitions
+WHEN EXISTS (SELECT 1 FROM transitions old WHERE old.id = NEW.id OR old.uid = NEW.uid)
+BEGIN SELECT RAISE(ABORT, 'transitions_not_replaced: a row is not replaced'); END;
+CREATE TRIGGER holdings_not_replaced BEFORE INSERT ON holdings
+WHEN EXISTS (SELECT 1 FROM holdings old WHERE old.id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'holdings_not_replaced: a row is not replaced'); END;
+CREATE TRIGGER gates_not_replaced BEFORE INSERT ON gates
+WHEN EXISTS (SELECT 1 FROM gates old WHERE old.gate_id = NEW.gate_id AND old.version = NEW.version)
+BEGIN SELECT RAISE(ABORT, 'gates_not_replaced: a row is not replaced'); END;
+CREATE TRIGGER model_versions_not_replaced BEFORE INSERT ON model_versions
+WHEN EXISTS (SELECT 1 FROM model_versions old WHERE old.uid = NEW.uid)
+BEGIN SELECT RAISE(ABORT, 'model_versions_not_replaced: a row is not replaced'); END;
+CREATE TRIGGER version_artifacts_not_replaced BEFORE INSERT ON version_artifacts
+WHEN EXISTS (SELECT 1 FROM version_artifacts old WHERE old.version_uid = NEW.version_uid AND old.path = NEW.path)
+BEGIN SELECT RAISE(ABORT, 'version_artifacts_not_replaced: a row is not replaced'); END;

@@ -1,0 +1,215 @@
+//! The server as a child process with a folder and a database of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use stagegate::contract::v1;
+use tempfile::TempDir;
+
+use super::Client;
+
+/// The admin's password in all tests; it must never be seen in a log.
+const PASSWORD: &str = "correct horse battery staple";
+/// How long a start may take on a machine under load.
+const START: Duration = Duration::from_secs(60);
+
+static COUNTER: AtomicU32 = AtomicU32::new(0);
+
+/// The engine under a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Db {
+    Sqlite,
+    Postgres,
+}
+
+/// A running server. It is killed when it is dropped.
+pub struct Server {
+    pub db: Db,
+    pub url: String,
+    folder: TempDir,
+    child: Child,
+    address: String,
+    log: Arc<Mutex<String>>,
+    secrets: Mutex<Vec<String>>,
+}
+
+/// The URL of a new, empty database; none when the engine is not there.
+pub async fn fresh_url(db: Db, folder: &TempDir) -> Option<String> {
+    if db == Db::Sqlite {
+        return Some(format!("sqlite://{}", folder.path().join("stagegate.db").display()));
+    }
+    let Ok(cluster) = std::env::var("STAGEGATE_TEST_POSTGRES_URL") else {
+        eprintln!("SKIPPED on PostgreSQL: STAGEGATE_TEST_POSTGRES_URL is not set");
+        return None;
+    };
+    let name = format!("it_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+    let connection = Database::connect(&cluster).await.expect("the cluster of STAGEGATE_TEST_POSTGRES_URL answers");
+    connection.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name}")).await.expect("an old database can go");
+    connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("databases can be made");
+    let mut url = url::Url::parse(&cluster).expect("STAGEGATE_TEST_POSTGRES_URL is a URL");
+    url.set_path(&name);
+    Some(url.to_string())
+}
+
+/// The binary, without the settings of the one who runs the tests.
+pub fn bare_command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stagegate"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STAGEGATE_")) {
+        command.env_remove(name);
+    }
+    command.env("STAGEGATE_ADMIN_PASSWORD", PASSWORD).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command that must end by itself; gives its status, what it wrote to standard error, and its time.
+pub fn run_to_its_end(mut command: Command, within: Duration) -> (ExitStatus, String, Duration) {
+    let started = Instant::now();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let stderr = child.stderr.take().expect("standard error is a pipe");
+    let reader = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
+    while started.elapsed() < within {
+        if let Some(status) = child.try_wait().expect("the child can be waited for") {
+            return (status, reader.join().expect("the reader ends"), started.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().expect("the child can be killed");
+    child.wait().expect("the child ends");
+    panic!("it did not end within {within:?}: {}", reader.join().expect("the reader ends"));
+}
+
+impl Server {
+    /// Starts a server on an empty database; none when the engine is not there.
+    pub async fn on(db: Db) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let url = fresh_url(db, &folder).await?;
+        let log = Arc::new(Mutex::new(String::new()));
+        let (child, address) = start(&folder, &url, &log);
+        Some(Self { db, url, folder, child, address, log, secrets: Mutex::new(vec![PASSWORD.to_owned()]) })
+    }
+
+    /// SQL on the server's database, beside the server.
+    pub async fn sql(&self) -> DatabaseConnection {
+        Database::connect(&self.url).await.expect("the database answers")
+    }
+
+    /// A client without credentials.
+    pub fn nobody(&self) -> Client {
+        Client::new(&self.address, None)
+    }
+
+    /// The admin that the server made.
+    pub async fn admin(&self) -> Client {
+        let request = v1::SignInRequest { user_name: "admin".to_owned(), password: PASSWORD.to_owned() };
+        let answer: v1::SignInResponse = self.nobody().call("SignIn", request).await.expect("the admin signs in");
+        self.with_token("admin", answer.token)
+    }
+
+    /// A new user with a persona on the whole server; with an empty one, a stranger.
+    pub async fn as_(&self, persona: &str) -> Client {
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let word = if persona.is_empty() { "stranger" } else { persona };
+        let user_name = format!("{word}-{number}");
+        let admin = self.admin().await;
+        let request = v1::CreateUserRequest { user_name: user_name.clone(), persona: persona.to_owned(), ..Default::default() };
+        let _: v1::CreateUserResponse = admin.call("CreateUser", request).await.expect("a user can be made");
+        let request = v1::CreateTokenRequest { user_name: user_name.clone(), ..Default::default() };
+        let answer: v1::CreateTokenResponse = admin.call("CreateToken", request).await.expect("a token can be made");
+        self.with_token(&user_name, answer.token_text)
+    }
+
+    /// A client that bears a token, which from now on must not be in the log.
+    pub fn with_token(&self, user_name: &str, token: String) -> Client {
+        self.secrets.lock().expect("no test panics here").push(token.clone());
+        let mut client = Client::new(&self.address, Some(format!("Bearer {token}")));
+        user_name.clone_into(&mut client.user_name);
+        client
+    }
+
+    /// Passwords and tokens that were used.
+    pub fn secrets(&self) -> Vec<String> {
+        self.secrets.lock().expect("no test panics here").clone()
+    }
+
+    /// What the server has written so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no test panics here").clone()
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Ends the server as a power cut ends it.
+    pub fn kill9(&mut self) {
+        self.child.kill().expect("the server can be killed");
+        self.child.wait().expect("the server ends");
+    }
+
+    /// Asks the server to stop and waits until it has.
+    pub fn stop(&mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        let since = Instant::now();
+        while since.elapsed() < START {
+            if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the server does not stop: {}", self.log());
+    }
+
+    /// Starts it again on the same data, at another port.
+    pub fn restart(&mut self) {
+        (self.child, self.address) = start(&self.folder, &self.url, &self.log);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(folder: &TempDir, url: &str, log: &Arc<Mutex<String>>) -> (Child, String) {
+    let mut command = bare_command();
+    command.env("STAGEGATE_LOG", "debug,h2=info,hyper=info,sqlx=info,tower=info");
+    command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--data-dir"]).arg(folder.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let (said, address) = mpsc::channel();
+    keep(child.stdout.take().expect("standard output is a pipe"), log.clone(), move |line| {
+        if let Some((_, address)) = line.split_once("listens on http://") {
+            // Nobody waits for a second one.
+            let _ = said.send(address.trim().to_owned());
+        }
+    });
+    keep(child.stderr.take().expect("standard error is a pipe"), log.clone(), |_| {});
+    match address.recv_timeout(START) {
+        Ok(address) => (child, address),
+        Err(_) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the server does not start: {}", log.lock().expect("no test panics here"));
+        }
+    }
+}
+
+fn keep(pipe: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>, mut see: impl FnMut(&str) + Send + 'static) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            see(&line);
+            let mut log = log.lock().expect("no test panics here");
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+}

@@ -1,0 +1,11 @@
+//! Tests of the real server from outside: each starts the binary on a folder or database of its own.
+
+#[macro_use]
+mod house;
+
+mod access_matrix;
+mod contract;
+mod faults;
+mod hostile;
+mod migrations;
+mod promotion_sql;
