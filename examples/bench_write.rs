@@ -321,10 +321,9 @@ struct RawClient {
 
 impl Target for Raw {
     fn client(&self, rows: usize) -> BoxFuture<'_, Result<Box<dyn Client>>> {
-        let insert = format!(
-            "INSERT INTO metrics (run, metric, time, step, value) VALUES {} ON CONFLICT DO NOTHING",
-            store::sql::rows_of(1, rows, 5)
-        );
+        let sqlite = store::is_sqlite(&self.connection);
+        let marks = if sqlite { store::sql::unnumbered_rows(rows, 5) } else { store::sql::rows_of(1, rows, 5) };
+        let insert = format!("INSERT INTO metrics (run, metric, time, step, value) VALUES {marks} ON CONFLICT DO NOTHING");
         let run = self.next_run.fetch_add(1, Ordering::Relaxed);
         let client = RawClient { connection: self.connection.clone(), insert, run, rows, step: 0 };
         Box::pin(async move { Ok(Box::new(client) as Box<dyn Client>) })

@@ -231,10 +231,10 @@ static SELECT_RUNS: Wide = LazyLock::new(|| {
 });
 static INSERT_POINTS: Wide = LazyLock::new(|| {
     wide(|width| {
-        format!("INSERT INTO metrics (run, metric, time, step, value) VALUES {} ON CONFLICT DO NOTHING", sql::rows_of(1, width, 5))
+        format!("INSERT INTO metrics (run, metric, time, step, value) VALUES {} ON CONFLICT DO NOTHING", sql::unnumbered_rows(width, 5))
     })
 });
-static UPSERT_LATEST: Wide = LazyLock::new(|| wide(|width| upsert_latest(1, width)));
+static UPSERT_LATEST: Wide = LazyLock::new(|| wide(upsert_latest));
 /// Both in one text, by their widths: one errand to the connection's thread instead of two. SQLite takes
 /// several statements with one list of values.
 static BOTH: LazyLock<HashMap<(usize, usize), String>> = LazyLock::new(|| {
@@ -242,14 +242,14 @@ static BOTH: LazyLock<HashMap<(usize, usize), String>> = LazyLock::new(|| {
     for (width, insert) in INSERT_POINTS.iter() {
         // There are no more latest points than points.
         for latest in sql::WIDTHS.iter().filter(|latest| *latest <= width) {
-            texts.insert((*width, *latest), format!("{insert}; {}", upsert_latest(5 * width + 1, *latest)));
+            texts.insert((*width, *latest), format!("{insert}; {}", upsert_latest(*latest)));
         }
     }
     texts
 });
 
-fn upsert_latest(first: usize, width: usize) -> String {
-    let rows = sql::rows_of(first, width, 6);
+fn upsert_latest(width: usize) -> String {
+    let rows = sql::unnumbered_rows(width, 6);
     format!("INSERT INTO latest_metrics (run, metric, experiment, step, time, value) VALUES {rows} {}", &*WHEN_LATER)
 }
 

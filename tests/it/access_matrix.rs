@@ -51,11 +51,8 @@ async fn who_may_call_what() {
         for caller in &callers {
             let cells = cells(caller, operation).await;
             let [own, foreign, absent] = &cells;
-            let text = if own == foreign && foreign == absent {
-                own.clone()
-            } else {
-                format!("own {own}; foreign {foreign}; absent {absent}")
-            };
+            let text =
+                if own == foreign && foreign == absent { own.clone() } else { format!("own {own}; foreign {foreign}; absent {absent}") };
             writeln!(lines, "  {:<15} {text}", caller.word).expect("a String takes it");
         }
         writeln!(matrix, "{}\n{lines}", operation.full_name).expect("a String takes it");
@@ -68,7 +65,13 @@ async fn who_may_call_what() {
     let kept = std::fs::read_to_string(SNAPSHOT).expect("the snapshot is committed; UPDATE_SNAPSHOTS=1 writes it");
     assert_eq!(kept.lines().filter(|line| line.contains('/') && !line.starts_with(' ')).count(), OPERATIONS.len());
     if kept != sorted {
-        let changed: Vec<String> = sorted.lines().zip(kept.lines()).filter(|(now, then)| now != then).take(40).map(|(now, then)| format!("-{then}\n+{now}")).collect();
+        let changed: Vec<String> = sorted
+            .lines()
+            .zip(kept.lines())
+            .filter(|(now, then)| now != then)
+            .take(40)
+            .map(|(now, then)| format!("-{then}\n+{now}"))
+            .collect();
         panic!("access has changed; if it should have, run with UPDATE_SNAPSHOTS=1 and read the diff:\n{}", changed.join("\n"));
     }
 }
@@ -118,7 +121,11 @@ fn word(operation: &Operation, outcome: &Result<(), Status>) -> String {
         Code::Unauthenticated if operation.rule.public => "allowed".to_owned(),
         Code::Unauthenticated => "unauthenticated".to_owned(),
         Code::PermissionDenied => {
-            let missing = status.message().split('`').nth(1).unwrap_or_else(|| panic!("{} does not name what is missing: {status:?}", operation.full_name));
+            let missing = status
+                .message()
+                .split('`')
+                .nth(1)
+                .unwrap_or_else(|| panic!("{} does not name what is missing: {status:?}", operation.full_name));
             format!("needs {missing}")
         }
         Code::Internal | Code::Unknown | Code::Unavailable | Code::Unimplemented => panic!("{}: {status:?}", operation.full_name),
@@ -131,7 +138,17 @@ fn without_names(status: &Status, world: &World) -> String {
     let mut text = format!("{:?} {} {}", status.code(), status.message(), String::from_utf8_lossy(status.details()));
     let id = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     // Names of equal kind are equally long, so that lengths in the details are the same.
-    for name in [&world.experiment, &world.run_id, &world.model, &world.request_id, &world.comment_id, &world.user, &world.token_id, &world.experiment_id, id] {
+    for name in [
+        &world.experiment,
+        &world.run_id,
+        &world.model,
+        &world.request_id,
+        &world.comment_id,
+        &world.user,
+        &world.token_id,
+        &world.experiment_id,
+        id,
+    ] {
         if !name.is_empty() {
             text = text.replace(&format!("\"{name}\""), "\"…\"").replace(&format!("\\\"{name}\\\""), "\"…\"");
         }
@@ -237,7 +254,13 @@ async fn callers(server: &Server) -> Vec<Caller> {
         callers.push(Caller { word, client, absent: absent(word, &foreign), own, foreign });
     }
     let last = callers.last().expect("callers");
-    let nobody = Caller { word: "nobody", client: server.nobody(), own: last.own.clone(), foreign: last.foreign.clone(), absent: last.absent.clone() };
+    let nobody = Caller {
+        word: "nobody",
+        client: server.nobody(),
+        own: last.own.clone(),
+        foreign: last.foreign.clone(),
+        absent: last.absent.clone(),
+    };
     callers.insert(0, nobody);
     // What was resolved before it changed hands is forgotten with the next epoch, which every grant raises.
     server.sql().await.execute_unprepared("UPDATE access_epoch SET epoch = epoch + 1").await.expect("SQL beside the server");
@@ -266,12 +289,23 @@ async fn world(admin: &Client, word: &str, user: &str) -> World {
     let run_id = answer.run.and_then(|run| run.info).expect("a run").run_id;
     let request = v1::CreateRegisteredModelRequest { name: model.clone(), ..Default::default() };
     let _: v1::CreateRegisteredModelResponse = admin.call("CreateRegisteredModel", request).await.expect("a model");
-    let request = v1::CreateModelVersionRequest { name: model.clone(), source: format!("runs:/{run_id}/model"), run_id: run_id.clone(), ..Default::default() };
+    let request = v1::CreateModelVersionRequest {
+        name: model.clone(),
+        source: format!("runs:/{run_id}/model"),
+        run_id: run_id.clone(),
+        ..Default::default()
+    };
     let _: v1::CreateModelVersionResponse = admin.call("CreateModelVersion", request).await.expect("a version");
-    let request = v1::CreateCommentRequest { name: model.clone(), version: "1".to_owned(), text: "a remark".to_owned(), ..Default::default() };
+    let request =
+        v1::CreateCommentRequest { name: model.clone(), version: "1".to_owned(), text: "a remark".to_owned(), ..Default::default() };
     let answer: v1::CreateCommentResponse = admin.call("CreateComment", request).await.expect("a comment");
     let comment_id = answer.comment.expect("a comment").comment_id;
-    let request = v1::CreateTransitionRequestRequest { name: model.clone(), version: "1".to_owned(), stage: "Production".to_owned(), ..Default::default() };
+    let request = v1::CreateTransitionRequestRequest {
+        name: model.clone(),
+        version: "1".to_owned(),
+        stage: "Production".to_owned(),
+        ..Default::default()
+    };
     let answer: v1::CreateTransitionRequestResponse = admin.call("CreateTransitionRequest", request).await.expect("a request");
     let request_id = answer.request.expect("a request").request_id;
     let request = v1::CreateTokenRequest { user_name: user.to_owned(), ..Default::default() };

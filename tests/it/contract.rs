@@ -30,7 +30,8 @@ fn every_operation_is_documented_ruled_and_routed() {
             let path = method.path().to_vec();
             let file = method.parent_file();
             let info = file.file_descriptor_proto().source_code_info.clone().expect("comments are kept");
-            let comment = info.location.iter().find(|location| location.path == path).map(|location| location.leading_comments().trim().to_owned());
+            let comment =
+                info.location.iter().find(|location| location.path == path).map(|location| location.leading_comments().trim().to_owned());
             assert!(comment.is_some_and(|comment| comment.len() > 10), "{name} has no comment");
             assert!(method.options().has_extension(&rule), "{name} has no rule");
             let operation = OPERATIONS.iter().find(|operation| operation.path == format!("/{}/{}", service.full_name(), method.name()));
@@ -67,7 +68,8 @@ async fn health_and_reflection_answer(server: Server) {
     }
     // ServerReflectionRequest { list_services: "" }
     let asked = crate::house::grpc_message(7, b"*");
-    let mut answers = nobody.open("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", asked).await.expect("reflection answers").into_inner();
+    let mut answers =
+        nobody.open("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", asked).await.expect("reflection answers").into_inner();
     let answer = answers.message().await.expect("an answer").expect("one message");
     let text = String::from_utf8_lossy(&answer);
     for service in OPERATIONS.iter().map(|operation| operation.service) {

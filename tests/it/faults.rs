@@ -23,9 +23,8 @@ async fn an_answered_write_survives_kill_9(mut server: Server) {
     let acknowledged = Arc::new(Mutex::new(BTreeSet::new()));
     let stop = Arc::new(AtomicBool::new(false));
     let number = Arc::new(AtomicU32::new(0));
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|_| tokio::spawn(write(admin.clone(), acknowledged.clone(), stop.clone(), number.clone())))
-        .collect();
+    let writers: Vec<_> =
+        (0..WRITERS).map(|_| tokio::spawn(write(admin.clone(), acknowledged.clone(), stop.clone(), number.clone()))).collect();
     let since = Instant::now();
     while acknowledged.lock().expect("no writer panics").len() < ENOUGH {
         assert!(since.elapsed() < Duration::from_secs(60), "too few writes: {}", server.log());
@@ -47,7 +46,8 @@ async fn an_answered_write_survives_kill_9(mut server: Server) {
     assert_eq!(found, recorded);
     wait_for_order(&sql).await;
     let admin = server.admin().await;
-    let verdict: v1::VerifyLedgerResponse = admin.call("VerifyLedger", v1::VerifyLedgerRequest::default()).await.expect("the ledger can be verified");
+    let verdict: v1::VerifyLedgerResponse =
+        admin.call("VerifyLedger", v1::VerifyLedgerRequest::default()).await.expect("the ledger can be verified");
     assert!(verdict.sound, "{}", verdict.report);
     let request = v1::CreateExperimentRequest { name: "afterwards".to_owned(), ..Default::default() };
     let _: v1::CreateExperimentResponse = admin.call("CreateExperiment", request).await.expect("the server goes on");
@@ -69,7 +69,8 @@ async fn write(admin: Client, acknowledged: Arc<Mutex<BTreeSet<String>>>, stop: 
 async fn wait_for_order(sql: &DatabaseConnection) {
     let since = Instant::now();
     loop {
-        let pending: BTreeSet<String> = column(sql, "SELECT CAST(id AS TEXT) FROM ledger_entries WHERE id NOT IN (SELECT entry FROM ledger_positions)").await;
+        let pending: BTreeSet<String> =
+            column(sql, "SELECT CAST(id AS TEXT) FROM ledger_entries WHERE id NOT IN (SELECT entry FROM ledger_positions)").await;
         if pending.is_empty() {
             break;
         }

@@ -92,7 +92,8 @@ async fn no_input_is_an_internal_error(server: Server) {
         }
     }
     assert!(sent > 1_000, "only {sent} messages");
-    let answer: v1::GetExperimentResponse = admin.call("GetExperiment", v1::GetExperimentRequest { experiment_id: "0".to_owned() }).await.expect("the server goes on");
+    let answer: v1::GetExperimentResponse =
+        admin.call("GetExperiment", v1::GetExperimentRequest { experiment_id: "0".to_owned() }).await.expect("the server goes on");
     assert!(answer.experiment.is_some());
     let log = server.log();
     assert!(!log.contains("panicked"), "something panicked");

@@ -121,10 +121,13 @@ async fn decisions_keep_four_eyes(server: Server) {
     let joined = "INSERT INTO request_requesters (request_uid, person_uid, issuer_person_uid, user_uid, comment, created) VALUES ('r', 'p-dave', 'p-bob', 'dave', '', 2)";
     fortress.refuses(&four_eyes, &[joined], &bob).await;
     fortress.refuses(&["request_requesters_four_eyes"], &[&bob], joined).await;
-    let join_as_bob = "INSERT INTO request_requesters (request_uid, person_uid, user_uid, comment, created) VALUES ('r', 'p-bob', 'bob', '', 2)";
+    let join_as_bob =
+        "INSERT INTO request_requesters (request_uid, person_uid, user_uid, comment, created) VALUES ('r', 'p-bob', 'bob', '', 2)";
     fortress.refuses(&["request_requesters_four_eyes"], &[&bob], join_as_bob).await;
     // In another's name.
-    fortress.refuses(&["request_decisions_person"], &[], &decide("('k', 'r', 'p-bob', NULL, 'alice', 'APPROVED', '', 'd1', 1, FALSE, 2)")).await;
+    fortress
+        .refuses(&["request_decisions_person"], &[], &decide("('k', 'r', 'p-bob', NULL, 'alice', 'APPROVED', '', 'd1', 1, FALSE, 2)"))
+        .await;
     fortress.refuses(&["request_requesters_person"], &[], &join_as_bob.replace("'bob'", "'carol'")).await;
     fortress.refuses(&["users_person"], &[], "UPDATE users SET person_uid = 'p-bob' WHERE uid = 'bot'").await;
     // One person once: plainly, and through a token for someone else, either way round.
@@ -172,11 +175,22 @@ async fn requests_keep_their_course(server: Server) {
     let gate = ["transition_requests_gate"];
     fortress.refuses(&gate, &[ended], &file("s", "Production", "OPEN", "easy")).await;
     fortress.refuses(&gate, &[ended], &file("s", "Production", "OPEN", "no-gate")).await;
-    fortress.refuses(&gate, &[ended, "UPDATE gates SET active = FALSE WHERE gate_id = 'closed'"], &file("s", "Production", "OPEN", "closed")).await;
+    fortress
+        .refuses(&gate, &[ended, "UPDATE gates SET active = FALSE WHERE gate_id = 'closed'"], &file("s", "Production", "OPEN", "closed"))
+        .await;
     let foreign = file("s", "Staging", "OPEN", "easy").replace("'w1'", "'v1'");
     fortress.refuses(&["transition_requests_version"], &[], &foreign).await;
     let identity = ["transition_requests_identity"];
-    for change in ["version_uid = 'v1'", "model_uid = 'm'", "target = 'Staging'", "gate_id = 'easy'", "created = 9", "expires = NULL", "expires = 9000", "uid = 'q'"] {
+    for change in [
+        "version_uid = 'v1'",
+        "model_uid = 'm'",
+        "target = 'Staging'",
+        "gate_id = 'easy'",
+        "created = 9",
+        "expires = NULL",
+        "expires = 9000",
+        "uid = 'q'",
+    ] {
         fortress.refuses(&identity, &[], &format!("UPDATE transition_requests SET {change} WHERE uid = 'r'")).await;
     }
     let easier = "INSERT INTO gates SELECT 'closed', 2, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, \
@@ -191,16 +205,32 @@ async fn moves_need_authority(server: Server) {
     fortress.allows(&[&staging, into_staging]).await;
     let moved = ["model_versions_moved"];
     fortress.refuses(&moved, &[], "UPDATE model_versions SET current_stage = 'Production' WHERE uid = 'v1'").await;
-    fortress.refuses(&moved, &[&staging], "UPDATE model_versions SET current_stage = 'Production', transition_id = 1 WHERE uid = 'v1'").await;
+    fortress
+        .refuses(&moved, &[&staging], "UPDATE model_versions SET current_stage = 'Production', transition_id = 1 WHERE uid = 'v1'")
+        .await;
     fortress.refuses(&moved, &[&staging], "UPDATE model_versions SET current_stage = 'Staging', transition_id = 1 WHERE uid = 'v2'").await;
-    fortress.refuses(&moved, &[&staging, into_staging], "UPDATE model_versions SET current_stage = 'None', transition_id = NULL WHERE uid = 'v1'").await;
+    fortress
+        .refuses(
+            &moved,
+            &[&staging, into_staging],
+            "UPDATE model_versions SET current_stage = 'None', transition_id = NULL WHERE uid = 'v1'",
+        )
+        .await;
     // An old transition again: as it is, and after the trace of the newer one was wiped.
     let back = moves("(2, 't2', 'm', 'v1', 'None', 'Staging', 'direct', NULL, NULL, 'bob', 'bob', 2)");
     let into_none = "UPDATE model_versions SET current_stage = 'None', transition_id = 2 WHERE uid = 'v1'";
     fortress.refuses(&moved, &[&staging, into_staging, &back, into_none], into_staging).await;
-    fortress.refuses(&moved, &[&staging, into_staging, &back, into_none], "UPDATE model_versions SET transition_id = NULL WHERE uid = 'v1'").await;
-    fortress.refuses(&["model_versions_start"], &[], "INSERT INTO model_versions (uid, model_uid, version, description, source, source_digest, run_id, run_link, \
-        current_stage, created, updated, created_by) VALUES ('v9', 'm', 9, '', '', '', '', '', 'Production', 1, 1, 'bob')").await;
+    fortress
+        .refuses(&moved, &[&staging, into_staging, &back, into_none], "UPDATE model_versions SET transition_id = NULL WHERE uid = 'v1'")
+        .await;
+    fortress
+        .refuses(
+            &["model_versions_start"],
+            &[],
+            "INSERT INTO model_versions (uid, model_uid, version, description, source, source_digest, run_id, run_link, \
+        current_stage, created, updated, created_by) VALUES ('v9', 'm', 9, '', '', '', '', '', 'Production', 1, 1, 'bob')",
+        )
+        .await;
     // The gate allows no direct moves: not in, not by an alias, and, when it is there, not out.
     let direct = ["transitions_direct"];
     fortress.refuses(&direct, &[], &moves("(1, 't1', 'c', 'w1', 'Production', 'None', 'direct', NULL, NULL, 'bob', 'bob', 2)")).await;
@@ -220,7 +250,8 @@ async fn moves_need_authority(server: Server) {
     // Directly past one's own open request.
     let own = "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated) \
                VALUES ('own', 'm', 'v1', 'Production', 'OPEN', 'default-production', 1, 'd', 1, 1)";
-    let asked = "INSERT INTO request_requesters (request_uid, person_uid, user_uid, comment, created) VALUES ('own', 'p-bob', 'bob', '', 1)";
+    let asked =
+        "INSERT INTO request_requesters (request_uid, person_uid, user_uid, comment, created) VALUES ('own', 'p-bob', 'bob', '', 1)";
     let past = moves("(1, 't1', 'm', 'v1', 'Production', 'None', 'direct', NULL, NULL, 'bob', 'bob', 2)");
     fortress.allows(&[own, &past]).await;
     fortress.refuses(&["transitions_own_request"], &[own, asked], &past).await;
@@ -235,7 +266,9 @@ async fn moves_need_authority(server: Server) {
     ] {
         fortress.refuses(&consequence, &[&staging, into_staging], &moves(claim)).await;
     }
-    fortress.allows(&[&staging, into_staging, &moves("(2, 't2', 'm', 'v2', 'Archived', 'Staging', 'consequence', NULL, 1, 'bob', 'bob', 2)")]).await;
+    fortress
+        .allows(&[&staging, into_staging, &moves("(2, 't2', 'm', 'v2', 'Archived', 'Staging', 'consequence', NULL, 1, 'bob', 'bob', 2)")])
+        .await;
 }
 
 async fn aliases_and_holdings_follow_transitions(server: Server) {
@@ -315,12 +348,27 @@ async fn records_are_kept(server: Server) {
     }
     let off = "UPDATE gates SET active = FALSE WHERE gate_id = 'closed'";
     fortress.refuses(&["gates_fixed"], &[off], "UPDATE gates SET active = TRUE WHERE gate_id = 'closed'").await;
-    fortress.refuses(&["request_decisions_identity"], &[&bob, "UPDATE request_decisions SET voided = 5"], "UPDATE request_decisions SET voided = NULL").await;
+    fortress
+        .refuses(
+            &["request_decisions_identity"],
+            &[&bob, "UPDATE request_decisions SET voided = 5"],
+            "UPDATE request_decisions SET voided = NULL",
+        )
+        .await;
     if fortress.db == Db::Postgres {
         for table in ["ledger_entries", "ledger_positions", "ledger_hashes", "ledger_checkpoints"] {
             fortress.refuses(&["only grows", "cannot truncate"], &[], &format!("TRUNCATE {table} CASCADE")).await;
         }
-        for table in ["evidence", "request_decisions", "request_requesters", "transitions", "holdings", "model_versions", "gates", "transition_requests"] {
+        for table in [
+            "evidence",
+            "request_decisions",
+            "request_requesters",
+            "transitions",
+            "holdings",
+            "model_versions",
+            "gates",
+            "transition_requests",
+        ] {
             fortress.refuses(&["is not emptied"], &[], &format!("TRUNCATE {table} CASCADE")).await;
         }
     }
