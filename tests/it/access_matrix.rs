@@ -121,11 +121,8 @@ fn word(operation: &Operation, outcome: &Result<(), Status>) -> String {
         Code::Unauthenticated if operation.rule.public => "allowed".to_owned(),
         Code::Unauthenticated => "unauthenticated".to_owned(),
         Code::PermissionDenied => {
-            let missing = status
-                .message()
-                .split('`')
-                .nth(1)
-                .unwrap_or_else(|| panic!("{} does not name what is missing: {status:?}", operation.full_name));
+            // A refusal that no permission lifts, such as four eyes, names none.
+            let Some(missing) = status.message().split('`').nth(1) else { return format!("refused: {}", status.message()) };
             format!("needs {missing}")
         }
         Code::Internal | Code::Unknown | Code::Unavailable | Code::Unimplemented => panic!("{}: {status:?}", operation.full_name),
@@ -230,9 +227,9 @@ async fn callers(server: &Server) -> Vec<Caller> {
     let admin = server.admin().await;
     let absent = |word: &str, like: &World| World {
         experiment_id: "9".repeat(like.experiment_id.len()),
-        experiment: format!("e-missing-{word}"),
+        experiment: format!("e-other-{word}"),
         run_id: "f".repeat(32),
-        model: format!("m-missing-{word}"),
+        model: format!("m-other-{word}"),
         request_id: "f".repeat(32),
         comment_id: "f".repeat(32),
         user: "z".repeat(like.user.len()),
@@ -291,7 +288,7 @@ async fn world(admin: &Client, word: &str, user: &str) -> World {
     let _: v1::CreateRegisteredModelResponse = admin.call("CreateRegisteredModel", request).await.expect("a model");
     let request = v1::CreateModelVersionRequest {
         name: model.clone(),
-        source: format!("runs:/{run_id}/model"),
+        source: format!("s3://bucket/{model}"),
         run_id: run_id.clone(),
         ..Default::default()
     };
