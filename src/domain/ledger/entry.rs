@@ -1,6 +1,6 @@
 //! A row of the ledger and the bytes that stand for it in the tree.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use tlog_tiles::{Hash, record_hash};
 
@@ -37,6 +37,7 @@ impl Outcome {
 
 /// A row: the header, and the salted payload or, once that is erased, its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Entry {
     /// 32 hexadecimal digits, drawn at random.
     pub entry_id: String,
@@ -74,10 +75,16 @@ pub struct Entry {
     pub reason: String,
     /// 16 random bytes in hexadecimal, so that an erased payload cannot be guessed from its digest.
     pub salt: String,
-    /// JSON; none once erased.
+    /// JSON; none once erased, which an export has to say.
+    #[serde(deserialize_with = "said")]
     pub payload: Option<String>,
     /// SHA-256 over tag, salt and payload, in hexadecimal.
     pub payload_digest: String,
+}
+
+/// Reads a field that may be null but not missing: what is left out by mistake must not pass as erased.
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 /// The digest that stands for a payload in the row's leaf, in hexadecimal.
