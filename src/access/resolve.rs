@@ -58,7 +58,9 @@ impl Resolver {
         }
         let epoch = self.epoch.load(Ordering::Acquire);
         let found = look_up(store, kind, names).await?;
-        if let Some(object) = &found
+        // A version that is not there yet shows as its model without an owner, and may be made any time.
+        let lasting = |object: &&Object| kind != ObjectKind::ModelVersion || object.owner.is_some();
+        if let Some(object) = found.as_ref().filter(lasting)
             && epoch == self.epoch.load(Ordering::Acquire)
         {
             self.found.insert(key, object.clone());

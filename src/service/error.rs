@@ -63,6 +63,9 @@ pub enum Error {
     /// The client ended the stream, or the server stops.
     #[error("{0}")]
     Cancelled(String),
+    /// It took too long. A change may have been made all the same.
+    #[error("{0}")]
+    Deadline(String),
     /// A fault of ours. The text goes to the log only.
     #[error("{0}")]
     Internal(String),

@@ -52,6 +52,7 @@ fn classify(error: &Error) -> (Code, &'static str) {
         Error::Conflict => (Code::Aborted, "CONFLICT"),
         Error::Unavailable(_) => (Code::Unavailable, "UNAVAILABLE"),
         Error::Cancelled(_) => (Code::Cancelled, "CANCELLED"),
+        Error::Deadline(_) => (Code::DeadlineExceeded, "DEADLINE"),
         Error::Internal(_) => (Code::Internal, "INTERNAL"),
     }
 }

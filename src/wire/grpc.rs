@@ -33,6 +33,9 @@ pub struct Surface {
     access: Arc<Access>,
 }
 
+/// How long an operation without streams may take.
+const UNARY: Duration = Duration::from_secs(60);
+
 /// One call on its way.
 struct Passage {
     operation: &'static Operation,
@@ -61,7 +64,7 @@ impl Surface {
         let (metadata, extensions, message) = request.into_parts();
         let outcome = match self.admit(&passage, metadata, &extensions, &message).await {
             Ok(admitted) => {
-                let outcome = call(admitted.clone(), message).await;
+                let outcome = tokio::time::timeout(UNARY, call(admitted.clone(), message)).await.unwrap_or_else(|_| Err(too_long()));
                 self.keep_late_denial(&admitted, &outcome).await.and(outcome)
             }
             Err(error) => Err(error),
@@ -187,6 +190,12 @@ impl Passage {
 
 fn with_status<O: Send + 'static>(answers: Answers<O>, request_id: String) -> ResponseStream<O> {
     Box::pin(answers.map(move |answer| answer.map_err(|failure| error::status(&failure, &request_id))))
+}
+
+/// What is written may be committed after the answer was given up, so the outcome is called unclear.
+fn too_long() -> Error {
+    let seconds = UNARY.as_secs();
+    Error::Deadline(format!("took longer than {seconds} seconds; whether a change was made is not known: read before trying again"))
 }
 
 /// The client's end of a stream broke, or a message could not be read.
