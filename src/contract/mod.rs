@@ -13,6 +13,7 @@ pub mod proto {
 
 pub use operations::{OPERATIONS, add_services, rest_routes};
 pub use permission::UnknownPermission;
+pub use proto::stagegate::mlflow::v1 as mlflow;
 pub use proto::stagegate::options::v1::{ObjectKind, Permission, Record};
 pub use proto::stagegate::v1;
 
@@ -92,11 +93,6 @@ pub struct Clause {
 pub trait Subject: Sync {
     /// The text of a field named in the operation's rule; none when it is not set or empty.
     fn subject(&self, path: &str) -> Option<&str>;
-}
-
-/// The operation of a method's name, if there is one. Names are unique over all services.
-pub fn operation(name: &str) -> Option<&'static Operation> {
-    OPERATIONS.iter().copied().find(|operation| operation.name == name)
 }
 
 /// The operation of a gRPC path, if there is one.

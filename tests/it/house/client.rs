@@ -29,9 +29,10 @@ impl Client {
         Self { channel, authorization: authorization.into_iter().collect(), user_name: String::new() }
     }
 
-    /// Calls an operation by its method's name.
+    /// Calls an operation of `stagegate.v1` by its method's name.
     pub async fn call<Q: Message, A: Message + Default>(&self, operation: &str, request: Q) -> Result<A, Status> {
-        let operation = contract::operation(operation).expect("the operation is declared");
+        let operation = contract::OPERATIONS.iter().find(|known| known.name == operation && known.service.starts_with("stagegate.v1."));
+        let operation = operation.expect("the operation is declared");
         let answer = self.bytes(operation.path, request.encode_to_vec()).await?;
         Ok(A::decode(answer.into_inner()).expect("the answer is of its type"))
     }
