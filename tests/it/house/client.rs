@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Http;
 use prost::Message;
 use prost::bytes::{Buf, BufMut, Bytes};
 use stagegate::contract;
@@ -15,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 #[derive(Clone)]
 pub struct Client {
     channel: Channel,
+    address: String,
     /// The values of the header `authorization`, in their order.
     pub authorization: Vec<String>,
     /// Empty for nobody.
@@ -26,7 +28,12 @@ impl Client {
     pub fn new(address: &str, authorization: Option<String>) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address makes a URL");
         let channel = endpoint.timeout(Duration::from_secs(60)).connect_lazy();
-        Self { channel, authorization: authorization.into_iter().collect(), user_name: String::new() }
+        Self { channel, address: address.to_owned(), authorization: authorization.into_iter().collect(), user_name: String::new() }
+    }
+
+    /// The same caller on the REST face.
+    pub fn http(&self) -> Http {
+        Http::new(&self.address, self.authorization.first().cloned())
     }
 
     /// Calls an operation of `stagegate.v1` by its method's name.
