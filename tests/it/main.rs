@@ -8,5 +8,6 @@ mod contract;
 mod faults;
 mod hostile;
 mod migrations;
+mod promotion;
 mod promotion_sql;
 mod rest;

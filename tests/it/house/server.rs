@@ -123,6 +123,18 @@ impl Server {
         self.with_token(&user_name, answer.token_text)
     }
 
+    /// A new user with a persona on the whole server, who signs in: no other person stands behind the token.
+    pub async fn signed_in(&self, persona: &str) -> Client {
+        let user_name = format!("{persona}-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
+        let password = format!("the long password of {user_name}");
+        let persona = persona.to_owned();
+        let request = v1::CreateUserRequest { user_name: user_name.clone(), password: password.clone(), persona, ..Default::default() };
+        let _: v1::CreateUserResponse = self.admin().await.call("CreateUser", request).await.expect("a user can be made");
+        let request = v1::SignInRequest { user_name: user_name.clone(), password };
+        let answer: v1::SignInResponse = self.nobody().call("SignIn", request).await.expect("a user signs in");
+        self.with_token(&user_name, answer.token)
+    }
+
     /// A client that bears a token, which from now on must not be in the log.
     pub fn with_token(&self, user_name: &str, token: String) -> Client {
         self.secrets.lock().expect("no test panics here").push(token.clone());
