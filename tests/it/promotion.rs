@@ -39,7 +39,8 @@ struct World {
 
 /// Ann asks, eve engineers, max manages; a model with versions 1 to 3 of unverified sources.
 async fn world(server: Server) -> World {
-    let (ann, eve, max) = (server.signed_in("data_scientist").await, server.signed_in("ml_engineer").await, server.signed_in("manager").await);
+    let (ann, eve, max) =
+        (server.signed_in("data_scientist").await, server.signed_in("ml_engineer").await, server.signed_in("manager").await);
     let world = World { sql: server.sql().await, server, ann, eve, max };
     let request = v1::CreateRegisteredModelRequest { name: NAME.to_owned(), ..Default::default() };
     let _: v1::CreateRegisteredModelResponse = world.ann.call("CreateRegisteredModel", request).await.expect("a model");
@@ -115,7 +116,8 @@ impl World {
     }
 
     async fn count(&self, query: &str) -> i64 {
-        let row = self.sql.query_one_raw(Statement::from_string(self.sql.get_database_backend(), query)).await.expect("SQL beside the server");
+        let row =
+            self.sql.query_one_raw(Statement::from_string(self.sql.get_database_backend(), query)).await.expect("SQL beside the server");
         row.expect("a row").try_get_by_index(0).expect("a number")
     }
 
@@ -216,7 +218,9 @@ async fn a_token_revoked_a_moment_ago_decides_nothing(server: Server) {
     let world = world(server).await;
     let open = asked(&world.ann, 1, "Production").await;
     // Beside the epoch, so that no snapshot knows: only the question inside the transaction can.
-    world.execute(&format!("UPDATE tokens SET revoked = 1 WHERE user_uid = (SELECT uid FROM users WHERE name = '{}')", world.max.user_name)).await;
+    world
+        .execute(&format!("UPDATE tokens SET revoked = 1 WHERE user_uid = (SELECT uid FROM users WHERE name = '{}')", world.max.user_name))
+        .await;
     refused(approve(&world.max, &open).await, Code::Unauthenticated, "sign in");
     refused(shift(&world.max, 2, "Staging").await, Code::Unauthenticated, "sign in");
     assert_eq!(get(&world.ann, &open.request_id).await.state(), v1::TransitionRequestState::Open);
@@ -228,7 +232,8 @@ async fn who_approved_can_still_reject(server: Server) {
     let open = asked(&world.ann, 1, "Staging").await;
     approve(&world.max, &open).await.expect("the first of two");
     let request = v1::RejectTransitionRequestRequest { request_id: open.request_id.clone(), comment: "a second look".to_owned() };
-    let answer: v1::RejectTransitionRequestResponse = world.max.call("RejectTransitionRequest", request).await.expect("max may think again");
+    let answer: v1::RejectTransitionRequestResponse =
+        world.max.call("RejectTransitionRequest", request).await.expect("max may think again");
     let ended = answer.request.expect("is answered");
     assert_eq!((ended.state(), ended.approvals_given), (v1::TransitionRequestState::Rejected, 0));
     let told: Vec<_> = ended.decisions.iter().map(|decision| (decision.kind(), decision.voided)).collect();
@@ -261,7 +266,11 @@ async fn requests_end_when_their_time_is_up(server: Server) {
     }
     assert_eq!(get(&world.ann, &lasting.request_id).await.state(), v1::TransitionRequestState::Open);
     let request = v1::ListLedgerEntriesRequest {
-        filter: Some(v1::LedgerFilter { registered_model: NAME.to_owned(), action: "ExpireTransitionRequest".to_owned(), ..Default::default() }),
+        filter: Some(v1::LedgerFilter {
+            registered_model: NAME.to_owned(),
+            action: "ExpireTransitionRequest".to_owned(),
+            ..Default::default()
+        }),
         ..Default::default()
     };
     let answer: v1::ListLedgerEntriesResponse = world.server.admin().await.call("ListLedgerEntries", request).await.expect("a list");
@@ -315,9 +324,17 @@ async fn a_gate_with_brackets_in_its_pattern_protects(server: Server) {
     world.gate("two", 1, "Staging", "fraud-*", 1, true, "NULL").await;
     for name in ["fraud[1]", "ｆｒａｕｄ-2"] {
         let request = v1::DeleteModelVersionRequest { name: name.to_owned(), version: "1".to_owned() };
-        refused(world.eve.call::<_, v1::DeleteModelVersionResponse>("DeleteModelVersion", request).await, Code::FailedPrecondition, "holds Staging");
+        refused(
+            world.eve.call::<_, v1::DeleteModelVersionResponse>("DeleteModelVersion", request).await,
+            Code::FailedPrecondition,
+            "holds Staging",
+        );
         let request = v1::DeleteRegisteredModelRequest { name: name.to_owned() };
-        refused(world.eve.call::<_, v1::DeleteRegisteredModelResponse>("DeleteRegisteredModel", request).await, Code::FailedPrecondition, "holds Staging");
+        refused(
+            world.eve.call::<_, v1::DeleteRegisteredModelResponse>("DeleteRegisteredModel", request).await,
+            Code::FailedPrecondition,
+            "holds Staging",
+        );
     }
 }
 
@@ -334,7 +351,11 @@ async fn a_run_is_not_deleted_while_its_version_is_promoted(server: Server) {
     // A promotion beside the server that has not committed yet: what its row locks are to PostgreSQL, the
     // write lock is to SQLite.
     let sqlite = world.sql.get_database_backend() == sea_orm::DbBackend::Sqlite;
-    let begin = if sqlite { "BEGIN IMMEDIATE".to_owned() } else { format!("BEGIN; SELECT 1 FROM registered_models WHERE name = '{NAME}' FOR UPDATE") };
+    let begin = if sqlite {
+        "BEGIN IMMEDIATE".to_owned()
+    } else {
+        format!("BEGIN; SELECT 1 FROM registered_models WHERE name = '{NAME}' FOR UPDATE")
+    };
     let mut options = sea_orm::ConnectOptions::new(&world.server.url);
     options.max_connections(1);
     let one = sea_orm::Database::connect(options).await.expect("the database answers");
@@ -376,7 +397,8 @@ async fn holdings_can_be_asked_for_at_any_time(server: Server) {
     shift(&world.eve, 2, "Staging").await.expect("no gate");
     for (at, holder) in [(0, None), (i64::MAX, Some("2")), (i64::MAX - 1, Some("2"))] {
         let request = v1::ListHoldingsRequest { name: NAME.to_owned(), at_time: Some(at), ..Default::default() };
-        let answer: v1::ListHoldingsResponse = world.ann.call("ListHoldings", request).await.unwrap_or_else(|error| panic!("at {at}: {error}"));
+        let answer: v1::ListHoldingsResponse =
+            world.ann.call("ListHoldings", request).await.unwrap_or_else(|error| panic!("at {at}: {error}"));
         assert_eq!(answer.holdings.first().map(|holding| holding.version.as_str()), holder, "at {at}");
     }
     assert_eq!(world.count("SELECT COUNT(*) FROM holdings").await, 2);
@@ -389,7 +411,8 @@ async fn one_key_at_once_makes_one_version(server: Server) {
         tokio::spawn(async move {
             let key = Some("retry".to_owned());
             let source = "s3://bucket/model".to_owned();
-            let request = v1::CreateModelVersionRequest { name: NAME.to_owned(), source, idempotency_key: key.clone(), ..Default::default() };
+            let request =
+                v1::CreateModelVersionRequest { name: NAME.to_owned(), source, idempotency_key: key.clone(), ..Default::default() };
             let version: Result<v1::CreateModelVersionResponse, _> = ann.call("CreateModelVersion", request).await;
             let request = v1::CreateRegisteredModelRequest { name: "once".to_owned(), idempotency_key: key, ..Default::default() };
             let model: Result<v1::CreateRegisteredModelResponse, _> = ann.call("CreateRegisteredModel", request).await;
