@@ -21,6 +21,7 @@ pub struct Instance {
     no_more_rows: watch::Sender<bool>,
     running: JoinHandle<()>,
     ledger: JoinHandle<()>,
+    requests: JoinHandle<()>,
     tending: JoinHandle<()>,
 }
 
@@ -50,6 +51,7 @@ impl Instance {
             no_more_rows,
             tending: tokio::spawn(access.clone().tend()),
             ledger: tokio::spawn(service::tend_ledger(access.clone(), last_row)),
+            requests: tokio::spawn(service::expire_requests(access.clone(), stopped.clone())),
             running: tokio::spawn(server.run(stopped)),
             access,
         })
@@ -71,6 +73,7 @@ impl Instance {
         self.access.store.ledger_feed().end();
         self.stop.send_replace(true);
         self.running.await?;
+        self.requests.await?;
         self.tending.abort();
         self.access.flush().await;
         self.no_more_rows.send_replace(true);

@@ -64,6 +64,13 @@ pub async fn lock_by_name(tx: &Tx, name: &str) -> Result<Option<ModelRow>> {
     sql::first(&**tx, &query, bind![WORKSPACE, canonical_name(name)]).await?.as_ref().map(read).transpose()
 }
 
+/// Locks a model by its id until the write ends, as `lock_by_name` does.
+pub async fn lock_by_uid(tx: &Tx, uid: &str) -> Result<()> {
+    let lock = if is_sqlite(&**tx) { "" } else { " FOR UPDATE" };
+    sql::first(&**tx, &format!("SELECT uid FROM registered_models WHERE uid = $1{lock}"), bind![uid]).await?;
+    Ok(())
+}
+
 /// Inserts a model. Errors with `Duplicate` when the name is taken.
 pub async fn insert(tx: &Tx, model: &ModelRow) -> Result<()> {
     let insert = "INSERT INTO registered_models (uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version) \
