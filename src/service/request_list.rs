@@ -1,7 +1,7 @@
 //! Promotion requests as they are read: one with its evidence, or those that one may see or decide.
 
 use super::experiments::unknown_enum;
-use super::requests::{absent, machine_of, shown};
+use super::requests::{absent, gate_left, machine_of, shown};
 use super::{Error, Result, evidence, paging};
 use crate::access::Call;
 use crate::clock;
@@ -112,9 +112,12 @@ async fn search(
 
 async fn approvable(call: &Call, row: &RequestRow) -> Result<bool> {
     let snapshot = call.access().snapshot().await?;
-    let object = Object { target: Some(row.target.clone()), ..Object::named(ObjectClass::Model, &row.model_uid, &row.model_name) };
-    if !call.decide(&snapshot, Permission::RequestsApprove, &object).allowed {
-        return Ok(false);
+    let left = gate_left(call.store().reader(), row).await?.map(|gate| gate.target);
+    for target in [Some(row.target.clone()), left].into_iter().flatten() {
+        let object = Object { target: Some(target), ..Object::named(ObjectClass::Model, &row.model_uid, &row.model_name) };
+        if !call.decide(&snapshot, Permission::RequestsApprove, &object).allowed {
+            return Ok(false);
+        }
     }
     let mut machine = machine_of(call.store().reader(), row).await?;
     Ok(machine.approve(call.caller().actor(), &row.evidence_digest, clock::now_ms()).is_ok())

@@ -44,7 +44,7 @@ pub async fn create_transition_request(
             let (model, version) = versions::lock(tx, &request.name, *number).await?;
             let object = target_object(&model.uid, &model.name, target);
             require(tx, call, Permission::RequestsCreate, &object, &format!("registered model {:?}", model.name)).await?;
-            let answer = match rows::open_of(&**tx, &version.uid, &target.to_string()).await? {
+            let answer = match open_now(tx, call, &version.uid, &target.to_string()).await? {
                 Some(open) => {
                     let recorded = join(tx, call, &open, &request.comment).await?;
                     let shown = reread(tx, &open.uid).await?;
@@ -60,6 +60,16 @@ pub async fn create_transition_request(
         })
     })
     .await
+}
+
+/// The open request of a version for a target. One whose time is up ends here and does not stand in the way.
+async fn open_now(tx: &Tx, call: &Call, version_uid: &str, target: &str) -> Result<Option<RequestRow>> {
+    let Some(open) = rows::open_of(&**tx, version_uid, target).await? else { return Ok(None) };
+    if machine(tx, &open).await?.expire(tx.now()) {
+        moves::end_request(tx, call, &open, State::Expired).await?;
+        return Ok(None);
+    }
+    Ok(Some(open))
 }
 
 async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comment: &str) -> Result<(String, Recorded<()>)> {
@@ -79,6 +89,7 @@ async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comme
         model_name: version.model_name.clone(),
         version_uid: version.uid.clone(),
         version: version.version,
+        current_stage: version.current_stage.clone(),
         target: written,
         state: State::Open,
         gate_id: gate.gate_id.clone(),
@@ -98,7 +109,8 @@ async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comme
     Ok((filed.uid, recorded))
 }
 
-async fn gate_of(tx: &Tx, model: &str, target: &str) -> Result<Gate> {
+/// The gate in force under which requests of a model for a target are decided.
+pub(super) async fn gate_of(tx: &Tx, model: &str, target: &str) -> Result<Gate> {
     let gates = store::moves::gates(&**tx).await?;
     if let Some(gate) = gate::applicable(&gates, model, target) {
         return Ok(gate.clone());
@@ -179,6 +191,21 @@ pub(super) async fn machine(tx: &Tx, row: &RequestRow) -> Result<request::Reques
     machine_of(&**tx, row).await
 }
 
+/// The gate of a stage that the version of an open request would leave by it. What it demands is demanded
+/// as well: else a target with an easier gate would be the way out.
+pub(super) async fn gate_left<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<Option<Gate>> {
+    if row.state != State::Open || row.target.starts_with('@') || row.target == row.current_stage {
+        return Ok(None);
+    }
+    let gates = store::moves::gates(on).await?;
+    Ok(gate::applicable(&gates, &row.model_name, &row.current_stage).cloned())
+}
+
+async fn approvals_required<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<i64> {
+    let left = gate_left(on, row).await?.map_or(0, |gate| gate.approvals_required.into());
+    Ok(row.approvals_required.max(left))
+}
+
 /// The state machine of a stored request.
 pub(super) async fn machine_of<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<request::Request> {
     let requesters = rows::requesters(on, &row.uid).await?;
@@ -194,7 +221,7 @@ pub(super) async fn machine_of<C: ConnectionTrait>(on: &C, row: &RequestRow) -> 
             .map(|decision| Approval { by: decision.actor, evidence_digest: decision.evidence_digest })
             .collect(),
         evidence_digest: row.evidence_digest.clone(),
-        approvals_required: usize::try_from(row.approvals_required).unwrap_or(usize::MAX),
+        approvals_required: usize::try_from(approvals_required(on, row).await?).unwrap_or(usize::MAX),
         expires_at: row.expires,
     })
 }
@@ -211,6 +238,7 @@ pub(super) async fn reread(tx: &Tx, uid: &str) -> Result<v1::TransitionRequest> 
 }
 
 pub(super) async fn shown<C: ConnectionTrait>(on: &C, row: RequestRow) -> Result<v1::TransitionRequest> {
+    let approvals_required = approvals_required(on, &row).await?;
     let requesters = rows::requesters(on, &row.uid).await?;
     let decisions = rows::decisions(on, &row.uid).await?;
     let given = decisions.iter().filter(|decision| decision.approved && decision.voided.is_none()).count();
@@ -244,7 +272,7 @@ pub(super) async fn shown<C: ConnectionTrait>(on: &C, row: RequestRow) -> Result
         evidence_digest: row.evidence_digest,
         gate_id: row.gate_id,
         gate_version: narrow(row.gate_version),
-        approvals_required: narrow(row.approvals_required),
+        approvals_required: narrow(approvals_required),
         approvals_given: i32::try_from(given).unwrap_or(i32::MAX),
         expiry_time: row.expires,
     })

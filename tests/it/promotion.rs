@@ -384,7 +384,7 @@ async fn many_differences_are_told_in_few_words(server: Server) {
     let _: v1::LogBatchResponse = world.ann.call("LogBatch", request).await.expect("a batch");
     let told = approve(&world.max, &open).await.expect_err("the evidence has changed");
     assert!(told.code() == Code::FailedPrecondition && told.message().contains("has changed since"), "{told:?}");
-    assert!(told.message().contains("and 85 more") && told.message().len() < 4_000, "{}: {}", told.message().len(), told.message());
+    assert!(told.message().contains("and 87 more") && told.message().len() < 4_000, "{}: {}", told.message().len(), told.message());
     let request = v1::GetTransitionRequestRequest { request_id: open.request_id.clone() };
     let now: v1::GetTransitionRequestResponse = world.max.call("GetTransitionRequest", request).await.expect("is there");
     assert!(now.differences.is_empty(), "the record is the new one");
