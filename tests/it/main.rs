@@ -10,4 +10,6 @@ mod hostile;
 mod migrations;
 mod promotion;
 mod promotion_sql;
+mod promotion_sql_more;
+mod promotion_sql_races;
 mod rest;
