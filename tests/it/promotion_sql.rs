@@ -17,7 +17,7 @@ on_both_engines! {
 
 /// Three persons (bot is a service account of alice), a model with two versions, a model whose gate
 /// allows no direct moves and wants two approvals, and an open request of alice's.
-const WORLD: &str = "
+pub(super) const WORLD: &str = "
 INSERT INTO persons (uid, created) VALUES ('p-alice', 1), ('p-bob', 1), ('p-carol', 1), ('p-dave', 1);
 INSERT INTO users (uid, name, canonical_name, display_name, kind, person_uid, active, created) VALUES
     ('alice', 'alice', 'alice', '', 'PERSON', 'p-alice', TRUE, 1), ('bob', 'bob', 'bob', '', 'PERSON', 'p-bob', TRUE, 1),
