@@ -12,4 +12,5 @@ mod promotion;
 mod promotion_sql;
 mod promotion_sql_more;
 mod promotion_sql_races;
+mod promotion_walks;
 mod rest;
