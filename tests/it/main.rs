@@ -13,4 +13,5 @@ mod promotion_sql;
 mod promotion_sql_more;
 mod promotion_sql_races;
 mod promotion_walks;
+mod registry;
 mod rest;

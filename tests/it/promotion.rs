@@ -20,25 +20,21 @@ on_both_engines! {
     requests_end_when_their_time_is_up,
     an_expired_request_does_not_stand_in_the_way,
     what_was_archived_needs_no_request_to_be_archived,
-    a_gate_with_brackets_in_its_pattern_protects,
-    a_run_is_not_deleted_while_its_version_is_promoted,
     many_differences_are_told_in_few_words,
-    holdings_can_be_asked_for_at_any_time,
-    one_key_at_once_makes_one_version,
 }
 
-const NAME: &str = "enet";
+pub(super) const NAME: &str = "enet";
 
-struct World {
-    server: Server,
-    sql: DatabaseConnection,
-    ann: Client,
-    eve: Client,
-    max: Client,
+pub(super) struct World {
+    pub(super) server: Server,
+    pub(super) sql: DatabaseConnection,
+    pub(super) ann: Client,
+    pub(super) eve: Client,
+    pub(super) max: Client,
 }
 
 /// Ann asks, eve engineers, max manages; a model with versions 1 to 3 of unverified sources.
-async fn world(server: Server) -> World {
+pub(super) async fn world(server: Server) -> World {
     let (ann, eve, max) =
         (server.signed_in("data_scientist").await, server.signed_in("ml_engineer").await, server.signed_in("manager").await);
     let world = World { sql: server.sql().await, server, ann, eve, max };
@@ -50,7 +46,7 @@ async fn world(server: Server) -> World {
     world
 }
 
-async fn version(who: &Client, name: &str, source: &str, run_id: &str) -> v1::ModelVersion {
+pub(super) async fn version(who: &Client, name: &str, source: &str, run_id: &str) -> v1::ModelVersion {
     let (name, source, run_id) = (name.to_owned(), source.to_owned(), run_id.to_owned());
     let request = v1::CreateModelVersionRequest { name, source, run_id, ..Default::default() };
     let answer: v1::CreateModelVersionResponse = who.call("CreateModelVersion", request).await.expect("a version");
@@ -75,7 +71,7 @@ async fn approve(who: &Client, asked: &v1::TransitionRequest) -> Result<v1::Tran
     Ok(answer.request.expect("is answered"))
 }
 
-async fn shift(who: &Client, number: u32, stage: &str) -> Result<(), Status> {
+pub(super) async fn shift(who: &Client, number: u32, stage: &str) -> Result<(), Status> {
     let (name, version, stage) = (NAME.to_owned(), number.to_string(), stage.to_owned());
     let request = v1::TransitionModelVersionStageRequest { name, version, stage, ..Default::default() };
     who.call::<_, v1::TransitionModelVersionStageResponse>("TransitionModelVersionStage", request).await.map(drop)
@@ -93,18 +89,32 @@ async fn stage_of(who: &Client, number: u32) -> String {
     answer.model_version.expect("is answered").current_stage
 }
 
-fn refused<T: std::fmt::Debug>(outcome: Result<T, Status>, code: Code, words: &str) {
+pub(super) async fn run_of(who: &Client) -> String {
+    let request = v1::CreateRunRequest { experiment_id: "0".to_owned(), ..Default::default() };
+    let answer: v1::CreateRunResponse = who.call("CreateRun", request).await.expect("a run");
+    answer.run.and_then(|run| run.info).expect("is answered").run_id
+}
+
+pub(super) fn refused<T: std::fmt::Debug>(outcome: Result<T, Status>, code: Code, words: &str) {
     let status = outcome.expect_err("must be refused");
     assert!(status.code() == code && status.message().contains(words), "{words:?} expected: {status:?}");
 }
 
 impl World {
-    async fn execute(&self, text: &str) {
+    pub(super) async fn execute(&self, text: &str) {
         self.sql.execute_unprepared(text).await.unwrap_or_else(|error| panic!("{error}: {text}"));
     }
 
     /// A gate beside those that the server has; `extra` follows `expires_after`.
-    async fn gate(&self, gate: &str, number: u32, target: &str, pattern: &str, approvals: u32, direct: bool, expires_after: &str) {
+    pub(super) async fn gate(
+        &self,
+        (gate, number): (&str, u32),
+        target: &str,
+        pattern: &str,
+        approvals: u32,
+        direct: bool,
+        expires_after: &str,
+    ) {
         let (exact, fixed) = (!pattern.contains('*'), pattern.replace('*', "").chars().count());
         let like = stagegate::domain::glob::to_like(pattern);
         self.execute(&format!(
@@ -115,7 +125,7 @@ impl World {
         .await;
     }
 
-    async fn count(&self, query: &str) -> i64 {
+    pub(super) async fn count(&self, query: &str) -> i64 {
         let row =
             self.sql.query_one_raw(Statement::from_string(self.sql.get_database_backend(), query)).await.expect("SQL beside the server");
         row.expect("a row").try_get_by_index(0).expect("a number")
@@ -133,8 +143,8 @@ async fn a_changed_gate_decides_nothing_under_its_old_version(server: Server) {
     let open = asked(&world.ann, 1, "Production").await;
     let free = asked(&world.ann, 1, "Staging").await;
     world.execute("UPDATE gates SET active = FALSE WHERE gate_id = 'default-production'").await;
-    world.gate("default-production", 2, "Production", "*", 2, false, "NULL").await;
-    world.gate("staging", 1, "Staging", "*", 2, false, "NULL").await;
+    world.gate(("default-production", 2), "Production", "*", 2, false, "NULL").await;
+    world.gate(("staging", 1), "Staging", "*", 2, false, "NULL").await;
     refused(approve(&world.max, &open).await, Code::FailedPrecondition, "gate");
     refused(approve(&world.max, &free).await, Code::FailedPrecondition, "gate");
     assert_eq!(stage_of(&world.ann, 1).await, "None");
@@ -152,7 +162,7 @@ async fn a_changed_gate_decides_nothing_under_its_old_version(server: Server) {
 
 async fn a_new_name_under_another_gate_voids_what_was_asked_under_the_old_one(server: Server) {
     let world = world(server).await;
-    world.gate("strict", 1, "Staging", "strict-*", 2, false, "NULL").await;
+    world.gate(("strict", 1), "Staging", "strict-*", 2, false, "NULL").await;
     let open = asked(&world.ann, 1, "Staging").await;
     let request = v1::RenameRegisteredModelRequest { name: NAME.to_owned(), new_name: "strict-enet".to_owned() };
     let _: v1::RenameRegisteredModelResponse = world.ann.call("RenameRegisteredModel", request).await.expect("nothing is held");
@@ -163,7 +173,7 @@ async fn leaving_a_gated_stage_takes_what_its_gate_demands(server: Server) {
     let world = world(server).await;
     shift(&world.max, 1, "Production").await.expect("the gate allows direct moves");
     world.execute("UPDATE gates SET active = FALSE WHERE gate_id = 'default-production'").await;
-    world.gate("default-production", 2, "Production", "*", 2, false, "NULL").await;
+    world.gate(("default-production", 2), "Production", "*", 2, false, "NULL").await;
     // No gate protects Archived, but the version would leave Production by it.
     let open = asked(&world.ann, 1, "Archived").await;
     assert_eq!(open.approvals_required, 2);
@@ -228,7 +238,7 @@ async fn a_token_revoked_a_moment_ago_decides_nothing(server: Server) {
 
 async fn who_approved_can_still_reject(server: Server) {
     let world = world(server).await;
-    world.gate("two", 1, "Staging", "*", 2, true, "NULL").await;
+    world.gate(("two", 1), "Staging", "*", 2, true, "NULL").await;
     let open = asked(&world.ann, 1, "Staging").await;
     approve(&world.max, &open).await.expect("the first of two");
     let request = v1::RejectTransitionRequestRequest { request_id: open.request_id.clone(), comment: "a second look".to_owned() };
@@ -255,7 +265,7 @@ async fn until_expired(world: &World, request_id: &str) -> v1::TransitionRequest
 
 async fn requests_end_when_their_time_is_up(server: Server) {
     let world = world(server).await;
-    world.gate("hasty", 1, "Staging", "*", 1, true, "1500").await;
+    world.gate(("hasty", 1), "Staging", "*", 1, true, "1500").await;
     let lasting = asked(&world.ann, 1, "Production").await;
     let hasty = [asked(&world.ann, 1, "Staging").await, asked(&world.ann, 2, "Staging").await];
     for request in &hasty {
@@ -284,7 +294,7 @@ async fn requests_end_when_their_time_is_up(server: Server) {
 
 async fn an_expired_request_does_not_stand_in_the_way(server: Server) {
     let world = world(server).await;
-    world.gate("hasty", 1, "Staging", "*", 1, true, "50").await;
+    world.gate(("hasty", 1), "Staging", "*", 1, true, "50").await;
     // Whether the server has closed it by now or not: asking again is asking anew.
     for _ in 0..5 {
         let first = asked(&world.ann, 1, "Staging").await;
@@ -306,74 +316,6 @@ async fn what_was_archived_needs_no_request_to_be_archived(server: Server) {
     assert_eq!(get(&world.ann, &open.request_id).await.state(), v1::TransitionRequestState::Superseded);
 }
 
-async fn a_gate_with_brackets_in_its_pattern_protects(server: Server) {
-    let world = world(server).await;
-    for name in ["fraud[1]", "ｆｒａｕｄ-2"] {
-        let request = v1::CreateRegisteredModelRequest { name: name.to_owned(), ..Default::default() };
-        let _: v1::CreateRegisteredModelResponse = world.eve.call("CreateRegisteredModel", request).await.expect("a model");
-        version(&world.eve, name, "s3://bucket/model", "").await;
-        let request = v1::TransitionModelVersionStageRequest {
-            name: name.to_owned(),
-            version: "1".to_owned(),
-            stage: "Staging".to_owned(),
-            ..Default::default()
-        };
-        let _: v1::TransitionModelVersionStageResponse = world.eve.call("TransitionModelVersionStage", request).await.expect("no gate yet");
-    }
-    world.gate("one", 1, "Staging", "fraud[1]", 1, true, "NULL").await;
-    world.gate("two", 1, "Staging", "fraud-*", 1, true, "NULL").await;
-    for name in ["fraud[1]", "ｆｒａｕｄ-2"] {
-        let request = v1::DeleteModelVersionRequest { name: name.to_owned(), version: "1".to_owned() };
-        refused(
-            world.eve.call::<_, v1::DeleteModelVersionResponse>("DeleteModelVersion", request).await,
-            Code::FailedPrecondition,
-            "holds Staging",
-        );
-        let request = v1::DeleteRegisteredModelRequest { name: name.to_owned() };
-        refused(
-            world.eve.call::<_, v1::DeleteRegisteredModelResponse>("DeleteRegisteredModel", request).await,
-            Code::FailedPrecondition,
-            "holds Staging",
-        );
-    }
-}
-
-async fn run_of(who: &Client) -> String {
-    let request = v1::CreateRunRequest { experiment_id: "0".to_owned(), ..Default::default() };
-    let answer: v1::CreateRunResponse = who.call("CreateRun", request).await.expect("a run");
-    answer.run.and_then(|run| run.info).expect("is answered").run_id
-}
-
-async fn a_run_is_not_deleted_while_its_version_is_promoted(server: Server) {
-    let world = world(server).await;
-    let run_id = run_of(&world.ann).await;
-    let made = version(&world.ann, NAME, "s3://bucket/model", &run_id).await;
-    // A promotion beside the server that has not committed yet: what its row locks are to PostgreSQL, the
-    // write lock is to SQLite.
-    let sqlite = world.sql.get_database_backend() == sea_orm::DbBackend::Sqlite;
-    let begin = if sqlite {
-        "BEGIN IMMEDIATE".to_owned()
-    } else {
-        format!("BEGIN; SELECT 1 FROM registered_models WHERE name = '{NAME}' FOR UPDATE")
-    };
-    let mut options = sea_orm::ConnectOptions::new(&world.server.url);
-    options.max_connections(1);
-    let one = sea_orm::Database::connect(options).await.expect("the database answers");
-    one.execute_unprepared(&begin).await.expect("a transaction");
-    let moved = format!(
-        "INSERT INTO transitions (uid, model_uid, version_uid, target, from_target, authority, actor_uid, actor_name, created) \
-         SELECT 'moved', model_uid, uid, 'Production', 'None', 'direct', 'x', 'x', 1 FROM model_versions WHERE uid = '{}'; \
-         UPDATE model_versions SET current_stage = 'Production', transition_id = (SELECT id FROM transitions WHERE uid = 'moved') WHERE uid = '{}'",
-        made.id, made.id
-    );
-    one.execute_unprepared(&moved).await.expect("a lawful move");
-    let (ann, request) = (world.ann.clone(), v1::DeleteRunRequest { run_id, ..Default::default() });
-    let deletion = tokio::spawn(async move { ann.call::<_, v1::DeleteRunResponse>("DeleteRun", request).await });
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    one.execute_unprepared("COMMIT").await.expect("a commit");
-    refused(deletion.await.expect("no panic"), Code::FailedPrecondition, "holds Production");
-}
-
 async fn many_differences_are_told_in_few_words(server: Server) {
     let world = world(server).await;
     let run_id = run_of(&world.ann).await;
@@ -389,51 +331,4 @@ async fn many_differences_are_told_in_few_words(server: Server) {
     let now: v1::GetTransitionRequestResponse = world.max.call("GetTransitionRequest", request).await.expect("is there");
     assert!(now.differences.is_empty(), "the record is the new one");
     assert_eq!(now.evidence.expect("is there").candidate.expect("is there").params.len(), 90);
-}
-
-async fn holdings_can_be_asked_for_at_any_time(server: Server) {
-    let world = world(server).await;
-    shift(&world.eve, 1, "Staging").await.expect("no gate");
-    shift(&world.eve, 2, "Staging").await.expect("no gate");
-    for (at, holder) in [(0, None), (i64::MAX, Some("2")), (i64::MAX - 1, Some("2"))] {
-        let request = v1::ListHoldingsRequest { name: NAME.to_owned(), at_time: Some(at), ..Default::default() };
-        let answer: v1::ListHoldingsResponse =
-            world.ann.call("ListHoldings", request).await.unwrap_or_else(|error| panic!("at {at}: {error}"));
-        assert_eq!(answer.holdings.first().map(|holding| holding.version.as_str()), holder, "at {at}");
-    }
-    assert_eq!(world.count("SELECT COUNT(*) FROM holdings").await, 2);
-}
-
-async fn one_key_at_once_makes_one_version(server: Server) {
-    let world = world(server).await;
-    let make = |_| {
-        let ann = world.ann.clone();
-        tokio::spawn(async move {
-            let key = Some("retry".to_owned());
-            let source = "s3://bucket/model".to_owned();
-            let request =
-                v1::CreateModelVersionRequest { name: NAME.to_owned(), source, idempotency_key: key.clone(), ..Default::default() };
-            let version: Result<v1::CreateModelVersionResponse, _> = ann.call("CreateModelVersion", request).await;
-            let request = v1::CreateRegisteredModelRequest { name: "once".to_owned(), idempotency_key: key, ..Default::default() };
-            let model: Result<v1::CreateRegisteredModelResponse, _> = ann.call("CreateRegisteredModel", request).await;
-            (version, model)
-        })
-    };
-    let all: Vec<_> = (0..12).map(make).collect();
-    for one in all {
-        let (version, model) = one.await.expect("no panic");
-        assert_eq!(version.expect("the first answer").model_version.expect("is answered").version, "4");
-        assert_eq!(model.expect("the first answer").registered_model.expect("is answered").name, "once");
-    }
-    // Another person's key is another key, and another request is none.
-    let request = v1::CreateModelVersionRequest {
-        name: NAME.to_owned(),
-        source: "s3://other".to_owned(),
-        idempotency_key: Some("retry".to_owned()),
-        ..Default::default()
-    };
-    let theirs: v1::CreateModelVersionResponse = world.eve.call("CreateModelVersion", request.clone()).await.expect("eve's key");
-    assert_eq!(theirs.model_version.expect("is answered").version, "5");
-    let mine = world.ann.call::<_, v1::CreateModelVersionResponse>("CreateModelVersion", request).await;
-    refused(mine, Code::InvalidArgument, "idempotency_key");
 }
