@@ -37,6 +37,9 @@ pub async fn list_transition_requests(
     let size = text::page_size("max_results", request.max_results.into(), limits::PAGE_DEFAULT, limits::PAGE)?;
     text::value("name", &request.name, limits::MODEL_NAME)?;
     let states = states(&request)?;
+    if request.name.is_empty() && !request.version.is_empty() {
+        return Err(Error::invalid("version", "needs `name`: it is the number of a version of that model"));
+    }
     let number = if request.version.is_empty() { None } else { Some(ids::version_number("version", &request.version)?) };
     let parts: [&[u8]; 4] = [request.name.as_bytes(), request.version.as_bytes(), states.as_bytes(), &[request.approvable_by_me.into()]];
     let page = paging::query(call, &parts);

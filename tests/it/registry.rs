@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use prost::Message;
 use sea_orm::ConnectionTrait;
-use stagegate::contract::v1;
+use stagegate::contract::{self, v1};
 use tonic::Code;
+use tonic_types::StatusExt;
 
 use crate::house::Server;
 use crate::promotion::{NAME, refused, run_of, shift, version, world};
@@ -14,6 +16,7 @@ on_both_engines! {
     a_run_is_not_deleted_while_its_version_is_promoted,
     holdings_can_be_asked_for_at_any_time,
     one_key_at_once_makes_one_version,
+    every_text_that_is_too_long_is_named_with_its_limit,
 }
 
 async fn a_gate_with_brackets_in_its_pattern_protects(server: Server) {
@@ -123,4 +126,122 @@ async fn one_key_at_once_makes_one_version(server: Server) {
     assert_eq!(theirs.model_version.expect("is answered").version, "5");
     let mine = world.ann.call::<_, v1::CreateModelVersionResponse>("CreateModelVersion", request).await;
     refused(mine, Code::InvalidArgument, "idempotency_key");
+}
+
+async fn every_text_that_is_too_long_is_named_with_its_limit(server: Server) {
+    let world = world(server).await;
+    let over = |limit: usize| "x".repeat(limit + 1);
+    let (name, number) = (NAME.to_owned(), "1".to_owned());
+    let model = || v1::CreateRegisteredModelRequest { name: "other".to_owned(), ..Default::default() };
+    let made = || v1::CreateModelVersionRequest { name: name.clone(), source: "s3://b/m".to_owned(), ..Default::default() };
+    let ask = || v1::CreateTransitionRequestRequest {
+        name: name.clone(),
+        version: number.clone(),
+        stage: "Staging".to_owned(),
+        ..Default::default()
+    };
+    let uid = "0123456789abcdef".repeat(2);
+    let approval =
+        || v1::ApproveTransitionRequestRequest { request_id: uid.clone(), evidence_digest: "d".to_owned(), ..Default::default() };
+    let tag = |key: String, value: String| vec![v1::Tag { key, value }];
+    let tagged = |key: String, value: String| v1::SetModelVersionTagRequest { name: name.clone(), version: number.clone(), key, value };
+    let cases: Vec<(&str, Vec<u8>, &str, &str)> = vec![
+        ("CreateRegisteredModel", v1::CreateRegisteredModelRequest { name: over(256), ..model() }.encode_to_vec(), "name", "256"),
+        (
+            "CreateRegisteredModel",
+            v1::CreateRegisteredModelRequest { description: over(5_000), ..model() }.encode_to_vec(),
+            "description",
+            "5000",
+        ),
+        (
+            "CreateRegisteredModel",
+            v1::CreateRegisteredModelRequest { tags: tag(over(250), String::new()), ..model() }.encode_to_vec(),
+            "tags[0].key",
+            "250",
+        ),
+        (
+            "CreateRegisteredModel",
+            v1::CreateRegisteredModelRequest { tags: tag("k".to_owned(), over(100_000)), ..model() }.encode_to_vec(),
+            "tags[0].value",
+            "100000",
+        ),
+        (
+            "CreateRegisteredModel",
+            v1::CreateRegisteredModelRequest { tags: tag("k".to_owned(), String::new()).repeat(101), ..model() }.encode_to_vec(),
+            "tags",
+            "100",
+        ),
+        (
+            "CreateRegisteredModel",
+            v1::CreateRegisteredModelRequest { idempotency_key: Some(over(128)), ..model() }.encode_to_vec(),
+            "idempotency_key",
+            "128",
+        ),
+        (
+            "CreateModelVersion",
+            v1::CreateModelVersionRequest { source: format!("s3://{}", over(2_048)), ..made() }.encode_to_vec(),
+            "source",
+            "2048",
+        ),
+        ("CreateModelVersion", v1::CreateModelVersionRequest { run_link: over(2_048), ..made() }.encode_to_vec(), "run_link", "2048"),
+        ("CreateModelVersion", v1::CreateModelVersionRequest { description: over(5_000), ..made() }.encode_to_vec(), "description", "5000"),
+        ("SetModelVersionTag", tagged(over(250), String::new()).encode_to_vec(), "key", "250"),
+        ("SetModelVersionTag", tagged("k".to_owned(), over(100_000)).encode_to_vec(), "value", "100000"),
+        (
+            "CreateTransitionRequest",
+            v1::CreateTransitionRequestRequest { comment: over(65_535), ..ask() }.encode_to_vec(),
+            "comment",
+            "65535",
+        ),
+        (
+            "CreateTransitionRequest",
+            v1::CreateTransitionRequestRequest { stage: String::new(), alias: over(255), ..ask() }.encode_to_vec(),
+            "alias",
+            "255",
+        ),
+        (
+            "ApproveTransitionRequest",
+            v1::ApproveTransitionRequestRequest { comment: over(65_535), ..approval() }.encode_to_vec(),
+            "comment",
+            "65535",
+        ),
+        (
+            "ApproveTransitionRequest",
+            v1::ApproveTransitionRequestRequest { evidence_digest: over(64), ..approval() }.encode_to_vec(),
+            "evidence_digest",
+            "64",
+        ),
+        (
+            "RejectTransitionRequest",
+            v1::RejectTransitionRequestRequest { request_id: uid.clone(), comment: over(65_535) }.encode_to_vec(),
+            "comment",
+            "65535",
+        ),
+        (
+            "ListTransitionRequests",
+            v1::ListTransitionRequestsRequest { states: vec![1; 101], ..Default::default() }.encode_to_vec(),
+            "states",
+            "100",
+        ),
+        (
+            "ListTransitionRequests",
+            v1::ListTransitionRequestsRequest { version: "1".to_owned(), ..Default::default() }.encode_to_vec(),
+            "version",
+            "`name`",
+        ),
+        (
+            "ListHoldings",
+            v1::ListHoldingsRequest { name: name.clone(), target: format!("@{}", over(255)), ..Default::default() }.encode_to_vec(),
+            "target",
+            "255",
+        ),
+    ];
+    let admin = world.server.admin().await;
+    for (operation, message, field, limit) in cases {
+        let path = contract::operation(operation).expect("is declared").path;
+        let status = admin.bytes(path, message).await.expect_err("must be refused");
+        let violations = status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default();
+        let named = violations.iter().any(|violation| violation.field == field && violation.description.contains(limit));
+        assert!(status.code() == Code::InvalidArgument && named, "{operation}: {field} and {limit} expected: {status:?}");
+    }
 }
