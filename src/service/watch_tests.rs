@@ -3,6 +3,7 @@
 use futures::StreamExt;
 
 use super::*;
+use crate::clock;
 use crate::access::Caller;
 use crate::domain::access::{Effect, Grant, Principal, Scope, TokenLimits, UserKind};
 use crate::domain::request::Actor;

@@ -44,6 +44,18 @@ impl Client {
         Ok(A::decode(answer.into_inner()).expect("the answer is of its type"))
     }
 
+    /// Calls an operation that streams its answers; gives the last of them.
+    pub async fn last<Q: Message, A: Message + Default>(&self, operation: &str, request: Q) -> Result<A, Status> {
+        let operation = contract::operation(operation).expect("the operation is declared");
+        let mut answers = self.open(operation.path, request.encode_to_vec()).await?.into_inner();
+        let mut last = None;
+        while let Some(answer) = answers.message().await? {
+            last = Some(answer);
+        }
+        let last = last.ok_or_else(|| Status::unknown("there is no answer"))?;
+        Ok(A::decode(last).expect("the answer is of its type"))
+    }
+
     /// Calls a path with the bytes of one message; gives the bytes of the answer.
     pub async fn bytes(&self, path: &str, message: Vec<u8>) -> Result<Response<Bytes>, Status> {
         let answer = self.open(path, message).await?;
