@@ -36,7 +36,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend};
+use sea_orm::{
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
+    TransactionOptions, TransactionTrait,
+};
 use sea_orm_migration::MigratorTrait;
 
 pub use error::{StoreError, WriteError};
@@ -140,6 +143,21 @@ impl Store {
     /// The connection for reads.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// A transaction that reads one state of the database, and changes nothing. For a few short queries that
+    /// must agree: what lasts longer would hold back the database's own upkeep.
+    pub async fn view(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = match self.engine {
+            // A transaction of SQLite reads one state by itself.
+            Engine::Sqlite => TransactionOptions::default(),
+            Engine::Postgres => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..Default::default()
+            },
+        };
+        Ok(self.reader.begin_with_options(options).await?)
     }
 
     /// A connection that may change the schema.

@@ -7,6 +7,8 @@ mod access_matrix;
 mod contract;
 mod faults;
 mod hostile;
+mod ledger;
 mod migrations;
 mod promotion_sql;
+mod replicas;
 mod rest;
