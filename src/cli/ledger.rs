@@ -40,7 +40,9 @@ pub enum LedgerCommand {
     /// Go on under a new origin, after the database was restored from a backup and before it is served again. The
     /// rows behind the backup are lost, and the ledger says so instead of contradicting the checkpoints that cover
     /// them. Prints the first checkpoint of the new origin, to be kept elsewhere.
-    #[command(after_help = "Example:\n  stagegate ledger new-origin --against kept-checkpoint --reason 'disk of db-1 lost; backup of 3 May' > kept-checkpoint-2")]
+    #[command(
+        after_help = "Example:\n  stagegate ledger new-origin --against kept-checkpoint --reason 'disk of db-1 lost; backup of 3 May' > kept-checkpoint-2"
+    )]
     NewOrigin {
         /// What happened, for auditors.
         #[arg(long)]

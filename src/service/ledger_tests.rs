@@ -6,8 +6,8 @@ use futures::TryStreamExt;
 use sea_orm::ConnectionTrait;
 use tlog_tiles::{check_record, check_tree};
 
+use super::super::verify::{verifier, verify};
 use super::*;
-use super::super::verify::{verify, verifier};
 use crate::access::{Access, Caller, Credential, MasterKey, Subject, entry};
 use crate::clock;
 use crate::contract::operation_by_path;

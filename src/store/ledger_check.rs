@@ -72,8 +72,7 @@ impl Check {
         let tree_size = rows::newest_checkpoint(store.reader()).await?.map_or(0, |(size, _)| size);
         let end = rows::next_position(store.reader()).await?.cast_unsigned();
         let sound = verifier.sound();
-        let mut check =
-            Self { store, verifier, checkpoints: Vec::new(), tree_size, end, frontier: Hashes::default(), sound, done: false };
+        let mut check = Self { store, verifier, checkpoints: Vec::new(), tree_size, end, frontier: Hashes::default(), sound, done: false };
         check.read_checkpoints(i64::MIN, 0).await?;
         check.feed_checkpoints();
         Ok(check)

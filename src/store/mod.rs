@@ -22,10 +22,12 @@ pub mod moves;
 pub mod objects;
 pub mod protection;
 pub mod requests;
+pub mod run_search;
 pub mod run_values;
 pub mod runs;
 pub mod scope_names;
 pub mod search;
+mod search_order;
 pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;

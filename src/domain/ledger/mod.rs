@@ -15,8 +15,8 @@ pub use checkpoint::{CheckpointError, CheckpointSigner, LedgerKey, VerifiedCheck
 pub use entry::{Entry, FORMAT_VERSION, NEW_ORIGIN, NewOrigin, Outcome, payload_digest};
 pub use export::{ExportError, Line, read_export};
 pub use proof::{Hashes, appended, consistency, inclusion, tree_root};
-pub use tlog_tiles::Hash;
 pub use report::{Finding, Report, Restart};
+pub use tlog_tiles::Hash;
 pub use verify::Verifier;
 
 /// Where in the stored hashes a leaf stands.

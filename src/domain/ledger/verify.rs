@@ -122,7 +122,10 @@ impl Verifier {
         for kept in std::mem::take(&mut self.against) {
             if let Some(restart) = self.lost_by(&kept) {
                 let begin = restart.position;
-                let what = format!("rows that the kept checkpoint covers ({} of {}) were lost, and the ledger admits it: {restart}", kept.size, kept.origin);
+                let what = format!(
+                    "rows that the kept checkpoint covers ({} of {}) were lost, and the ledger admits it: {restart}",
+                    kept.size, kept.origin
+                );
                 self.bad(Some(begin), "", what);
             } else if kept.size > size {
                 self.bad(Some(size), "", format!("missing: the kept checkpoint covers {} rows, only {size} are there", kept.size));
@@ -140,9 +143,11 @@ impl Verifier {
             Ok(checkpoint) if checkpoint.size != size => {
                 self.bad(None, "", format!("a checkpoint covers {} rows, but only {size} rows are there before it", checkpoint.size))
             }
-            Ok(checkpoint) if checkpoint.origin != self.origin => {
-                self.bad(None, "", format!("the checkpoint of {size} rows is of the origin {}; here {} signs", checkpoint.origin, self.origin))
-            }
+            Ok(checkpoint) if checkpoint.origin != self.origin => self.bad(
+                None,
+                "",
+                format!("the checkpoint of {size} rows is of the origin {}; here {} signs", checkpoint.origin, self.origin),
+            ),
             Ok(checkpoint) if checkpoint.root != self.root() => {
                 self.bad_since_vouched(format!("the rows do not add up to the checkpoint of {size} rows"))
             }
