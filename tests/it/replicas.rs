@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use prost::Message;
-use stagegate::contract::{self, v1};
+use stagegate::contract::v1;
 use tonic::{Code, Status};
 
-use crate::house::{Client, Db, Server};
+use crate::house::{Client, Db, Server, declared};
 
 /// How long a change of access may take to be seen everywhere.
 const SEEN: Duration = Duration::from_secs(1);
@@ -103,7 +103,7 @@ async fn create(client: &Client, name: String) {
 async fn the_ledger_of_both_is_one_and_goes_on_when_one_of_them_dies() {
     let Some((mut one, other)) = two().await else { return };
     let (here, there) = (one.admin().await, other.admin().await);
-    let watch = contract::operation("WatchLedger").expect("it is declared");
+    let watch = declared("WatchLedger");
     let request = v1::WatchLedgerRequest { from_position: Some(0), ..Default::default() };
     let mut watched = there.open(watch.path, request.encode_to_vec()).await.expect("an admin watches").into_inner();
     let writers = (0..8).map(|writer| {
