@@ -32,6 +32,7 @@ impl Instance {
         options.check()?;
         let store = setup::store(data).await?.with_blobs(setup::blobs(data).await?);
         let access = setup::access(data, &store).await?;
+        service::check_tail(&store, &access.keys().ledger_verifier).await?;
         service::ensure_default_experiment(&store).await?;
         let generated_password = service::ensure_admin(&access, admin_password).await?;
         let tls = match (&options.tls_cert, &options.tls_key) {

@@ -139,18 +139,12 @@ impl Log {
         stored
     }
 
-    /// Asks again whether the caller may log, whenever anything about access has changed: a stream may be
-    /// open for days.
+    /// Asks again whether the caller may log, whenever anything about access has changed or the token's time is
+    /// over: a stream may be open for days.
     async fn still_allowed(&mut self) -> Result<()> {
-        let snapshot = self.call.access().snapshot().await?;
+        let snapshot = self.call.still_known().await?;
         if self.epoch == Some(snapshot.epoch) {
             return Ok(());
-        }
-        let caller = self.call.caller();
-        let active = snapshot.users.get(&caller.user_uid).is_some_and(|user| user.active);
-        let revoked = caller.token_id.as_ref().is_some_and(|token| snapshot.revoked.contains(token));
-        if !active || revoked {
-            return Err(Error::Unauthenticated);
         }
         let object = objects::run(self.call.store().reader(), &self.run_id).await?.unwrap_or(Object::SERVER);
         for clause in self.call.operation().rule.clauses {

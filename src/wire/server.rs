@@ -50,9 +50,15 @@ const STOP_TIME: Duration = Duration::from_secs(10);
 pub struct Peer(IpAddr);
 
 impl Peer {
-    /// The address as text.
+    /// The address as text. Of IPv6 the first half: who has one address there has all of its network.
     pub fn host(&self) -> String {
-        self.0.to_string()
+        match self.0.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let network = address.to_bits() & !u128::from(u64::MAX);
+                format!("{}/64", std::net::Ipv6Addr::from_bits(network))
+            }
+        }
     }
 }
 
@@ -194,4 +200,18 @@ pub fn tls(certificates: &Path, key: &Path) -> io::Result<TlsAcceptor> {
         .map_err(|error| bad(certificates, error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_told_apart_by_the_networks_that_they_are_given() {
+        let host = |text: &str| Peer(text.parse().unwrap()).host();
+        assert_eq!(host("192.0.2.7"), "192.0.2.7");
+        assert_eq!(host("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(host("2001:db8:1:2:3:4:5:6"), host("2001:db8:1:2::1"));
+        assert_ne!(host("2001:db8:1:2::1"), host("2001:db8:1:3::1"));
+    }
 }

@@ -42,6 +42,12 @@ impl MigratorTrait for Migrator {
                 sqlite_triggers: include_str!("m20261125_000005_promotion_sqlite.sql"),
                 postgres_triggers: include_str!("m20261125_000005_promotion_postgres.sql"),
             }),
+            Box::new(Step {
+                name: "m20261125_000006_search_order",
+                tables: include_str!("m20261125_000006_search_order.sql"),
+                sqlite_triggers: "",
+                postgres_triggers: "",
+            }),
         ]
     }
 }

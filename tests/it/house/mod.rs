@@ -4,7 +4,7 @@ mod client;
 mod http;
 mod server;
 
-pub use client::{Client, grpc_message};
+pub use client::{Client, declared, grpc_message};
 pub use http::Http;
 pub use server::{Db, Server, bare_command, fresh_url, run_to_its_end};
 
