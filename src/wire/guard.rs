@@ -75,11 +75,8 @@ const FOREIGN_ORIGIN: Refusal = Refusal::new(
     "PERMISSION_DENIED",
     "a page of another origin may not change anything here; --allowed-hosts lists this server's names",
 );
-const CODED: Refusal = Refusal::new(
-    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    "INVALID_PARAMETER_VALUE",
-    "request bodies are taken as they are, without Content-Encoding",
-);
+const CODED: Refusal =
+    Refusal::new(StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE", "request bodies are taken as they are, without Content-Encoding");
 
 fn judge(hosts: &Hosts, request: &Request) -> Result<(), Refusal> {
     let headers = request.headers();
@@ -172,6 +169,6 @@ mod tests {
         assert_eq!(judged("GET", &many), Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
         let long = "x".repeat(HEAD_BYTES);
         assert_eq!(judged("GET", &[("host", "localhost"), ("x", &long)]), Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
-        assert_eq!(judged("POST", &[("host", "localhost"), ("content-encoding", "gzip")]), Some(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        assert_eq!(judged("POST", &[("host", "localhost"), ("content-encoding", "gzip")]), Some(StatusCode::BAD_REQUEST));
     }
 }

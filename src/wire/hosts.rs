@@ -23,7 +23,8 @@ impl Hosts {
     /// The hosts of a server that listens on an address, with those that its configuration lists. Errors
     /// give the entry that is none.
     pub fn new(listen: IpAddr, listed: &[String]) -> Result<Self, String> {
-        let listed = listed.iter().map(|entry| Listed::parse(entry).ok_or_else(|| entry.clone())).collect::<Result<_, _>>()?;
+        let given = listed.iter().map(|entry| entry.trim()).filter(|entry| !entry.is_empty());
+        let listed = given.map(|entry| Listed::parse(entry).ok_or_else(|| entry.to_owned())).collect::<Result<_, _>>()?;
         Ok(Self { listen: listen.to_canonical(), listed })
     }
 
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn listed_names_match_as_a_whole() {
-        let hosts = hosts(&["track.example.com", "*.corp.example:8443"]);
+        let hosts = hosts(&["track.example.com", "", " *.corp.example:8443 "]);
         assert!(hosts.allow("Track.Example.com:5000") && hosts.allow("a.b.corp.example:8443"));
         for foreign in ["xtrack.example.com", "track.example.com.evil.example", "corp.example:8443", "a.corp.example", "acorp.example:8443"]
         {
@@ -145,7 +146,7 @@ mod tests {
     fn a_star_allows_all_hosts_and_makes_none_of_them_ours() {
         let hosts = hosts(&["*"]);
         assert!(hosts.allow("evil.example") && !hosts.lists("evil.example"));
-        for bad in ["", "http://a", "a b", "a.*", "**", "*.", "*.*"] {
+        for bad in ["http://a", "a b", "a.*", "**", "*.", "*.*"] {
             assert_eq!(Hosts::new("127.0.0.1".parse().unwrap(), &[bad.to_owned()]).unwrap_err(), bad);
         }
     }

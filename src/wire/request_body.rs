@@ -18,7 +18,7 @@ use crate::contract::OPERATIONS;
 /// A body may keep the server waiting this long in all for each `PACE` bytes, and for its end.
 const IDLE: Duration = Duration::from_secs(30);
 /// Slower than this in 30 seconds is no network that a training job runs on.
-const PACE: usize = 16 * 1024;
+const PACE: usize = 64 * 1024;
 /// A stream that is answered message by message, as `LogStream` is, may fall silent this long: a training
 /// job logs when an epoch ends. Pings find dead peers before.
 const SILENCE: Duration = Duration::from_secs(60 * 60);

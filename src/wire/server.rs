@@ -179,11 +179,11 @@ async fn routes(access: &Arc<Access>) -> Result<(Router, Health), tonic_reflecti
     let plain = Router::new()
         .route("/health", get(plain::health))
         .route("/version", get(plain::version))
-        .route("/.well-known/jwks.json", get(plain::jwks))
-        .method_not_allowed_fallback(plain::unknown_method)
-        .with_state(access.clone());
-    let nowhere = Router::new().fallback(plain::unknown_path).with_state(access.clone());
-    Ok((grpc.into_axum_router().reset_fallback().merge(plain).merge(rest::router(&surface)).merge(nowhere), health))
+        .route("/.well-known/jwks.json", get(plain::jwks));
+    let routes: Router<Arc<Access>> = grpc.into_axum_router().reset_fallback().with_state(());
+    let routes = routes.merge(plain).merge(rest::router(&surface).with_state(()));
+    let routes = routes.fallback(plain::unknown_path).method_not_allowed_fallback(plain::unknown_method);
+    Ok((routes.with_state(access.clone()), health))
 }
 
 /// TLS from a certificate chain and a key, both PEM files. Errors name the file.

@@ -123,6 +123,9 @@ class Http2:
         length = int.from_bytes(self.buffer[:3], "big")
         kind, flags, stream = self.buffer[3], self.buffer[4], int.from_bytes(self.buffer[5:9], "big")
         content, self.buffer = self.buffer[9:9 + length], self.buffer[9 + length:]
+        if kind == SETTINGS and not flags & ACK:
+            # The server holds to its settings only once they are acknowledged.
+            self.send_or_closed(frame(SETTINGS, ACK, 0))
         return kind, flags, stream, content
 
     def until(self, *kinds, stream=None):

@@ -107,7 +107,7 @@ def test_no_answer_opens_itself_to_other_origins(one_server, authorization):
 
 def test_unknown_paths(one_server, authorization):
     """Who is not signed in does not learn what is there."""
-    for path in ["/nowhere", "/api/2.0/nowhere", "/ajax-api/2.0/nowhere", "/api", "/", "/stagegate.v1.NoService/Nothing"]:
+    for path in ["/nowhere", "/api/2.0/nowhere", "/ajax-api/2.0/nowhere", "/api/2.0/mlflow/nowhere", "/api", "/", "/stagegate.v1.NoService/Nothing"]:
         for method in ["GET", "POST", "DELETE"]:
             assert error(http1(one_server, method, path)) == (401, "UNAUTHENTICATED")
             assert error(http1(one_server, method, path, authorization="Bearer x")) == (401, "UNAUTHENTICATED")
@@ -125,15 +125,44 @@ def test_unknown_methods_and_overrides(one_server, authorization):
         assert error(http1(one_server, method, "/health")) == (401, "UNAUTHENTICATED")
         for header in ["x_http_method_override", "x_method_override", "x_http_method"]:
             answer = http1(one_server, method, "/health", authorization=authorization, **{header: "GET"})
-            assert error(answer) == (405, "ENDPOINT_NOT_FOUND")
+            assert error(answer) == (405, "BAD_REQUEST")
             assert "get" in answer[1]["allow"]
 
 
+def test_a_browser_on_our_own_page_may_change_things(one_server, authorization):
+    asked = {"origin": "http://" + one_server.address, "authorization": authorization, "content_type": "application/json"}
+    for path in ["/api/2.0/mlflow/experiments/create", "/ajax-api/2.0/mlflow/experiments/create"]:
+        status, headers, body = http1(one_server, "POST", path, json.dumps({"name": "own " + path}).encode(), **asked)
+        assert status == 200 and json.loads(body)["experiment_id"]
+        assert PROTECTION.items() <= headers.items()
+
+
+def test_the_method_of_an_operation_is_the_one_that_was_sent(one_server, authorization):
+    for method, path in [("GET", "experiments/create"), ("PUT", "experiments/create"), ("POST", "experiments/get")]:
+        for header in ["x_http_method_override", "x_method_override", "x_http_method"]:
+            asked = {header: "POST" if method != "POST" else "GET", "content_type": "application/json"}
+            path_of = "/api/2.0/mlflow/" + path
+            assert error(http1(one_server, method, path_of, b'{"name": "override"}', authorization=authorization, **asked)) == (405, "BAD_REQUEST")
+            assert error(http1(one_server, method, path_of, b'{"name": "override"}', **asked)) == (401, "UNAUTHENTICATED")
+
+
+def test_two_credentials_are_none(one_server, authorization):
+    path = "/api/2.0/mlflow/experiments/get?experiment_id=0"
+    assert http1(one_server, "GET", path, authorization=authorization)[0] == 200
+    for second in [authorization, "Bearer x", basic("admin", ADMIN_PASSWORD)]:
+        twice = f"{authorization}\r\nauthorization: {second}"
+        assert error(http1(one_server, "GET", path, authorization=twice)) == (401, "UNAUTHENTICATED")
+
+
 @pytest.mark.parametrize("path", [
+    "/api/2.0/mlflow//experiments/get", "/api/2.0/mlflow/experiments%2fget", "/API/2.0/mlflow/experiments/get", "/api//2.0/mlflow/experiments/get",
+    "/api/2.0/mlflow/experiments/get/", "/api/2.0/mlflow/experiments/get;x", "/api/2.0/mlflow/./experiments/get", "/api/2%2e0/mlflow/experiments/get",
+    "/api/2.0/mlflow/x/../experiments/get", "/x/..%2fapi/2.0/mlflow/experiments/get", "/ajax-api/../api/2.0/mlflow/experiments/get",
     "//health", "/Health", "/health/", "/%68ealth", "/health;x", "/health%2f", "/./health", "/x/../health", "/health%00", "/health%20",
     "/%2e/health", "/health%3f", "/.well-known//jwks.json", "/.well-known%2fjwks.json",
 ])
 def test_there_is_one_spelling_of_each_path(one_server, authorization, path):
+    path += "?experiment_id=0"
     assert error(http1(one_server, "GET", path)) == (401, "UNAUTHENTICATED")
     assert error(http1(one_server, "GET", path, authorization=authorization)) == (404, "ENDPOINT_NOT_FOUND")
 
@@ -141,7 +170,7 @@ def test_there_is_one_spelling_of_each_path(one_server, authorization, path):
 def test_coded_bodies_are_refused(one_server, authorization):
     for coding in ["gzip", "deflate", "br", "zstd", "identity, gzip"]:
         answer = http1(one_server, "POST", "/nowhere", b"x", authorization=authorization, content_encoding=coding)
-        assert error(answer) == (415, "INVALID_PARAMETER_VALUE")
+        assert error(answer) == (400, "INVALID_PARAMETER_VALUE")
 
 
 def test_public_paths_hold_no_secret(one_server):

@@ -105,16 +105,21 @@ def test_500_connections_under_a_low_limit_of_files(tmp_path):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def held(server, begin, again=None):
-    """Holds a connection open until the server closes it; gives the seconds. `again` is sent every 2 seconds."""
+def held(server, begin, again=None, last=b""):
+    """Holds a connection open until the server closes it; gives the seconds. `again` is sent every 2 seconds,
+    `last` is how the last answer begins."""
     begun = time.monotonic()
+    received = b""
     with connect(server) as connection:
         connection.sendall(begin)
         while time.monotonic() - begun < 58:
             connection.settimeout(2)
             try:
-                if not connection.recv(65536):
+                part = connection.recv(65536)
+                if not part:
+                    assert received.startswith(last), received
                     return time.monotonic() - begun
+                received += part
             except TimeoutError:
                 with contextlib.suppress(ConnectionError):
                     if again:
@@ -140,10 +145,13 @@ def test_slow_clients_are_dropped_and_others_do_not_wait(one_server):
     from raw import PREFACE
 
     body = ["content-type: application/grpc", "content-length: 1000"]
+    rest = head(one_server, "content-type: application/json", "content-length: 1000", path="/api/2.0/mlflow/experiments/create")
     cases = {
         "half heads": (200, held, [b"GET /health HTTP/1.1\r\nhost: local"], 8, 25),
         "heads that drip": (20, held, [b"GET /health HTTP/1.1\r\n", b"x: y\r\n"], 8, 25),
-        "half bodies": (200, held, [head(one_server, *body, path=SIGN_IN) + b"half"], 25, 55),
+        "half bodies": (100, held, [head(one_server, *body, path=SIGN_IN) + b"half"], 25, 55),
+        "half bodies of JSON": (100, held, [rest + b'{"name":', None, b"HTTP/1.1 408 "], 25, 55),
+        "bodies of JSON that drip": (20, held, [rest, b" ", b"HTTP/1.1 408 "], 25, 55),
         "bodies that drip": (20, held, [head(one_server, *body, path=SIGN_IN) + b"\0\0\0\1\0", b"x"], 25, 55),
         "nothing": (20, held, [b""], 8, 25),
         "half a preface": (20, held, [PREFACE[:5]], 8, 25),
