@@ -7,8 +7,9 @@ use tokio::task::JoinHandle;
 
 use super::{Failure, setup};
 use crate::access::Access;
-use crate::config::{DataOptions, ServeOptions};
+use crate::config::{ConfigError, DataOptions, ServeOptions};
 use crate::service;
+use crate::wire::hosts::Hosts;
 use crate::wire::server::{self, Server};
 
 /// A server that accepts calls until it is stopped.
@@ -30,6 +31,7 @@ impl Instance {
     /// `admin` of a first start; none has one generated. Errors say in one line what to do.
     pub async fn start(data: &DataOptions, options: &ServeOptions, admin_password: Option<String>) -> Result<Self, Failure> {
         options.check()?;
+        let hosts = Hosts::new(options.address().ip(), &options.allowed_hosts).map_err(ConfigError::NoHost)?;
         let store = setup::store(data).await?.with_blobs(setup::blobs(data).await?);
         let access = setup::access(data, &store).await?;
         service::check_tail(&store, &access.keys().ledger_verifier).await?;
@@ -40,7 +42,7 @@ impl Instance {
             _ => None,
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let server = Server::bind(options.address(), tls, &access).await?;
+        let server = Server::bind(options.address(), tls, hosts, &access).await?;
         let address = server.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let (no_more_rows, last_row) = watch::channel(false);

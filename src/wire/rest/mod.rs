@@ -3,7 +3,7 @@
 //! the habits of the wire stand here.
 
 mod request;
-mod response;
+pub(super) mod response;
 
 use axum::Router;
 use axum::extract::{RawPathParams, Request};
@@ -42,7 +42,7 @@ pub fn router(surface: &Surface) -> Router {
             }
         }
     }
-    router.method_not_allowed_fallback(response::method_not_allowed)
+    router
 }
 
 /// A template of `google.api.http` as axum writes it.
