@@ -13,7 +13,6 @@ fn metric() -> impl Strategy<Value = v1::Metric> {
         value,
         timestamp,
         step,
-        ..v1::Metric::default()
     })
 }
 
