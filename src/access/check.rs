@@ -155,6 +155,7 @@ fn described(kind: ObjectKind, names: &[&str]) -> String {
         ObjectKind::Unspecified | ObjectKind::Server => return "the server".to_owned(),
         ObjectKind::Experiment | ObjectKind::ExperimentName => "experiment",
         ObjectKind::Run => "run",
+        ObjectKind::LoggedModel => "logged model",
         ObjectKind::RegisteredModel | ObjectKind::ModelVersion => "registered model",
         ObjectKind::TransitionRequest => "promotion request",
         ObjectKind::Comment => "comment",

@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod ledger_check;
 pub mod ledger_feed;
 pub mod ledger_filter;
+pub mod logged_models;
 pub mod metrics;
 pub mod migration;
 pub mod models;
