@@ -26,6 +26,7 @@ mod logged_model_values;
 mod logged_models;
 mod metric_samples;
 mod metrics;
+pub mod mlflow;
 mod model_links;
 mod models;
 mod moves;

@@ -260,17 +260,36 @@ async fn who_may_log_to_a_model_decides_its_owner(server: Server) {
     let request = v1::SearchLoggedModelsRequest { experiment_ids: vec!["0".to_owned()], ..Default::default() };
     let found: v1::SearchLoggedModelsResponse = stranger.call("SearchLoggedModels", request).await.expect("an answer");
     assert_eq!(found.models, []);
-    // To use a model or to claim to have made it, one must be able to read it.
-    let request = v1::CreateExperimentRequest { name: "of the stranger".to_owned(), ..Default::default() };
-    let outcome: Result<v1::CreateExperimentResponse, _> = stranger.call("CreateExperiment", request).await;
-    refused(outcome, Code::PermissionDenied, "experiments.create");
-    let trainer = server.as_("trainer").await;
-    let run_of_trainer = run(&trainer, "0").await;
-    let request =
-        v1::LogOutputsRequest { run_id: run_of_trainer.clone(), models: vec![v1::ModelOutput { model_id: model_of_ann.clone(), step: 0 }] };
-    let outcome: Result<v1::LogOutputsResponse, _> = trainer.call("LogOutputs", request).await;
-    let readable = get(&trainer, &model_of_ann).await.is_ok();
-    assert_eq!(outcome.is_ok(), readable, "{outcome:?}");
+    // To use a model, or to claim to have made it, one must be able to read it.
+    let secret = experiment(&ann, "secret").await;
+    let hidden = model(&ann, &secret, "m", "").await;
+    deny_reading(&server.admin().await, &ben, &secret).await;
+    let outputs = vec![v1::ModelOutput { model_id: hidden.clone(), step: 0 }];
+    let outcome: Result<v1::LogOutputsResponse, _> =
+        ben.call("LogOutputs", v1::LogOutputsRequest { run_id: run_of_ben.clone(), models: outputs }).await;
+    refused(outcome, Code::PermissionDenied, "experiments.read");
+    let inputs = |model_id: String| v1::LogInputsRequest {
+        run_id: run_of_ben.clone(),
+        models: vec![v1::ModelInput { model_id }],
+        ..Default::default()
+    };
+    let outcome: Result<v1::LogInputsResponse, _> = ben.call("LogInputs", inputs(hidden)).await;
+    refused(outcome, Code::PermissionDenied, "experiments.read");
+    let _: v1::LogInputsResponse = ben.call("LogInputs", inputs(model_of_ann)).await.expect("what he may read he may use");
+    let source_run_id = run(&ann, &secret).await;
+    let request = v1::CreateLoggedModelRequest { experiment_id: "0".to_owned(), source_run_id, ..Default::default() };
+    refused(create(&ben, request).await, Code::PermissionDenied, "experiments.read");
+}
+
+async fn deny_reading(admin: &Client, user: &Client, experiment_id: &str) {
+    let deny = v1::CreateGrantRequest {
+        principal: Some(v1::Principal { principal: Some(v1::principal::Principal::UserName(user.user_name.clone())) }),
+        persona: "viewer".to_owned(),
+        scope: Some(v1::Scope { scope: Some(v1::scope::Scope::ExperimentId(experiment_id.to_owned())) }),
+        effect: v1::GrantEffect::Deny.into(),
+        ..Default::default()
+    };
+    let _: v1::CreateGrantResponse = admin.call("CreateGrant", deny).await.expect("a grant");
 }
 
 /// The names of the models that a search finds, in its order.
@@ -522,14 +541,7 @@ async fn versions_are_made_of_models(server: Server) {
         refused(version(&admin, changed).await, Code::InvalidArgument, says);
     }
     let scientist = server.as_("data_scientist").await;
-    let deny = v1::CreateGrantRequest {
-        principal: Some(v1::Principal { principal: Some(v1::principal::Principal::UserName(scientist.user_name.clone())) }),
-        persona: "viewer".to_owned(),
-        scope: Some(v1::Scope { scope: Some(v1::scope::Scope::ExperimentId("0".to_owned())) }),
-        effect: v1::GrantEffect::Deny.into(),
-        ..Default::default()
-    };
-    let _: v1::CreateGrantResponse = admin.call("CreateGrant", deny).await.expect("a grant");
+    deny_reading(&admin, &scientist, "0").await;
     refused(version(&scientist, request.clone()).await, Code::PermissionDenied, "experiments.read");
     let by_source = v1::CreateModelVersionRequest { model_id: String::new(), ..request };
     refused(version(&scientist, by_source).await, Code::PermissionDenied, "experiments.read");

@@ -11,3 +11,4 @@ mod logged_models;
 mod metric_samples;
 mod migrations;
 mod promotion_sql;
+mod rest;
