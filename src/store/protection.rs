@@ -46,14 +46,21 @@ async fn holder(tx: &Tx, condition: &str, value: impl Into<Value>) -> Found {
     Ok(None)
 }
 
-/// Among the versions made by runs of an experiment.
+/// Among the versions made by runs of an experiment, or of its logged models.
 pub async fn of_experiment(tx: &Tx, experiment: i64) -> Found {
-    holder(tx, "v.run IN (SELECT r.id FROM runs r WHERE r.experiment = $1)", experiment).await
+    let made_there = "(v.run IN (SELECT r.id FROM runs r WHERE r.experiment = $1) \
+                      OR v.logged_model IN (SELECT g.id FROM logged_models g WHERE g.experiment = $1))";
+    holder(tx, made_there, experiment).await
 }
 
 /// Among the versions made by a run, by its internal id.
 pub async fn of_run(tx: &Tx, run: i64) -> Found {
     holder(tx, "v.run = $1", run).await
+}
+
+/// Among the versions made of a logged model, by its internal id.
+pub async fn of_logged_model(tx: &Tx, model: i64) -> Found {
+    holder(tx, "v.logged_model = $1", model).await
 }
 
 /// Among the versions of a model.

@@ -1,7 +1,10 @@
 //! Runs. What they logged is in `run_values`, `metrics` and `inputs`.
 
+use std::collections::HashMap;
+
 use sea_orm::ConnectionTrait;
 
+use super::search::Query;
 use super::{StoreError, Tx, is_sqlite, sql};
 use crate::bind;
 
@@ -110,4 +113,10 @@ pub async fn rename(tx: &Tx, run: i64, name: &str) -> Result<()> {
 pub async fn set_active(tx: &Tx, run: i64, active: bool) -> Result<()> {
     sql::execute(&**tx, "UPDATE runs SET active = $2 WHERE id = $1", bind![run, active]).await?;
     Ok(())
+}
+
+/// The internal ids of the runs of a query, by the ids that clients know.
+pub async fn ids<C: ConnectionTrait>(on: &C, query: Query) -> Result<HashMap<String, i64>> {
+    let text = format!("SELECT r.run_id, r.id FROM runs r WHERE {}", query.condition());
+    sql::all(on, &text, query.values).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }

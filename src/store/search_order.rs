@@ -4,7 +4,7 @@ use sea_orm::Value;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use super::search::{Layout, Query, attribute};
+use super::search::{Dataset, Layout, Query, attribute};
 use crate::domain::metric_value;
 use crate::domain::search::{Attribute, Entity, Key, OrderBy};
 
@@ -57,42 +57,71 @@ impl Order {
     /// The order of a query: the caller's keys, then `ties`, each a column, whether it is a text, and
     /// whether it descends. Missing values come last whichever way an order goes; NaN before them.
     pub fn new(query: &mut Query, entity: Entity, keys: &[OrderBy], ties: &[(&str, bool, bool)]) -> Self {
-        let mut order = Self { sorts: Vec::new(), joins: Vec::new(), leading: None };
+        let mut order = Self::empty();
         let layout = Layout::of(entity);
         for key in keys {
             match &key.key {
-                Key::Attribute(attribute_key) => {
-                    let column = attribute(entity, *attribute_key);
-                    let text = !matches!(
-                        attribute_key,
-                        Attribute::StartTime
-                            | Attribute::EndTime
-                            | Attribute::ExperimentId
-                            | Attribute::CreationTime
-                            | Attribute::LastUpdateTime
-                            | Attribute::CreationTimestamp
-                            | Attribute::LastUpdatedTimestamp
-                            | Attribute::VersionNumber
-                    );
-                    // The only attribute that may be missing; the others are ordered by as their indexes are.
-                    if *attribute_key == Attribute::EndTime {
-                        order.nullable(query, column.to_owned(), text, key.descending);
-                    } else {
-                        order.push(query, column.to_owned(), text, key.descending);
-                    }
-                }
+                Key::Attribute(attribute) => order.attribute(query, entity, *attribute, key.descending),
                 Key::Metric(name) => order.metric(query, name, key.descending),
-                Key::Param(name) => order.satellite(query, ("params", "run", "param_key"), layout.id, name, key.descending),
+                Key::Param(name) => {
+                    order.satellite(query, (layout.params.0, layout.params.1, "param_key"), layout.id, name, key.descending);
+                }
                 Key::Tag(name) => {
                     order.satellite(query, (layout.tags.0, layout.tags.1, "tag_key"), layout.id, name, key.descending);
                 }
                 Key::Dataset(_) => {}
             }
         }
-        for (column, text, descending) in ties {
-            order.push(query, (*column).to_owned(), *text, *descending);
+        order.ties(query, ties)
+    }
+
+    /// The order of logged models: keys, each with whether it descends and a data set for a metric, then `ties`
+    /// as in [`new`](Self::new).
+    pub fn of_logged_models(query: &mut Query, keys: &[(Key, bool, Option<Dataset>)], ties: &[(&str, bool, bool)]) -> Self {
+        let mut order = Self::empty();
+        for (key, descending, dataset) in keys {
+            match key {
+                Key::Attribute(attribute) => order.attribute(query, Entity::LoggedModels, *attribute, *descending),
+                Key::Metric(name) => {
+                    let value = query.latest_of_model(name, dataset.as_ref());
+                    order.stored(query, &value, *descending);
+                }
+                Key::Param(_) | Key::Tag(_) | Key::Dataset(_) => {}
+            }
         }
-        order
+        order.ties(query, ties)
+    }
+
+    fn empty() -> Self {
+        Self { sorts: Vec::new(), joins: Vec::new(), leading: None }
+    }
+
+    fn ties(mut self, query: &Query, ties: &[(&str, bool, bool)]) -> Self {
+        for (column, text, descending) in ties {
+            self.push(query, (*column).to_owned(), *text, *descending);
+        }
+        self
+    }
+
+    fn attribute(&mut self, query: &Query, entity: Entity, key: Attribute, descending: bool) {
+        let column = attribute(entity, key).to_owned();
+        let text = !matches!(
+            key,
+            Attribute::StartTime
+                | Attribute::EndTime
+                | Attribute::ExperimentId
+                | Attribute::CreationTime
+                | Attribute::LastUpdateTime
+                | Attribute::CreationTimestamp
+                | Attribute::LastUpdatedTimestamp
+                | Attribute::VersionNumber
+        );
+        // The only attributes that may be missing; the others are ordered by as their indexes are.
+        if matches!(key, Attribute::EndTime | Attribute::SourceRunId) {
+            self.nullable(query, column, text, descending);
+        } else {
+            self.push(query, column, text, descending);
+        }
     }
 
     fn push(&mut self, query: &Query, expression: String, text: bool, descending: bool) {
@@ -118,7 +147,12 @@ impl Order {
         if self.sorts.is_empty() {
             self.leading = Some(LeadingMetric { alias: alias.clone(), key, descending });
         }
-        let (value, nan) = (format!("{alias}.value"), metric_value::NAN);
+        self.stored(query, &format!("{alias}.value"), descending);
+    }
+
+    /// Orders by an expression of a metric's stored value.
+    fn stored(&mut self, query: &Query, value: &str, descending: bool) {
+        let nan = metric_value::NAN;
         self.push(query, format!("(CASE WHEN {value} IS NULL THEN 2 WHEN {value} = {nan} THEN 1 ELSE 0 END)"), false, false);
         self.push(query, format!("COALESCE({value}, 0)"), false, descending);
     }

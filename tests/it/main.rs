@@ -8,6 +8,8 @@ mod contract;
 mod faults;
 mod hostile;
 mod ledger;
+mod logged_models;
+mod metric_samples;
 mod migrations;
 mod promotion;
 mod promotion_sql;

@@ -13,6 +13,7 @@ fn metric() -> impl Strategy<Value = v1::Metric> {
         value,
         timestamp,
         step,
+        ..v1::Metric::default()
     })
 }
 
