@@ -11,6 +11,7 @@ pub mod proto {
 
 pub use operations::{OPERATIONS, add_services};
 pub use permission::UnknownPermission;
+pub use proto::stagegate::mlflow::v1 as mlflow;
 pub use proto::stagegate::options::v1::{ObjectKind, Permission, Record};
 pub use proto::stagegate::v1;
 

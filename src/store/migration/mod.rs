@@ -42,6 +42,12 @@ impl MigratorTrait for Migrator {
                 sqlite_triggers: "",
                 postgres_triggers: "",
             }),
+            Box::new(Step {
+                name: "m20261125_000002_uploads",
+                tables: include_str!("m20261125_000002_uploads.sql"),
+                sqlite_triggers: "",
+                postgres_triggers: "",
+            }),
         ]
     }
 }
