@@ -61,7 +61,6 @@ pub use inputs::*;
 pub use ledger::*;
 pub use log_stream::*;
 pub use metrics::*;
-pub use mlflow::*;
 pub use models::*;
 pub use moves::*;
 pub use personas::*;

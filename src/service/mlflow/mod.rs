@@ -2,6 +2,8 @@
 
 mod artifacts;
 mod multipart;
+mod server_info;
 
 pub use artifacts::*;
 pub use multipart::*;
+pub use server_info::*;
