@@ -95,11 +95,6 @@ pub trait Subject: Sync {
     fn subject(&self, path: &str) -> Option<&str>;
 }
 
-/// The operation of a method's name, if there is one. Names are unique over all services.
-pub fn operation(name: &str) -> Option<&'static Operation> {
-    OPERATIONS.iter().copied().find(|operation| operation.name == name)
-}
-
 /// The operation of a gRPC path, if there is one.
 pub fn operation_by_path(path: &str) -> Option<&'static Operation> {
     OPERATIONS.iter().copied().find(|operation| operation.path == path)

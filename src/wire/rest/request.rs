@@ -2,10 +2,10 @@
 
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tokio::time::{Duration, timeout};
 
@@ -16,6 +16,9 @@ use crate::service::{Error, Result};
 
 /// The body of a JSON request must be there within this time.
 const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// So much of what is too large is read and dropped, for the sake of an answer that arrives.
+const DROPPED_BYTES: usize = 64 * 1024 * 1024;
 
 /// A request as it came.
 pub struct Incoming {
@@ -103,14 +106,28 @@ impl Given {
 
 async fn whole(body: Body, most: usize) -> Result<Bytes> {
     let late = |_| Error::Cancelled(format!("the body did not come within {} seconds", BODY_TIME.as_secs()));
-    let collected = timeout(BODY_TIME, Limited::new(body, most).collect()).await.map_err(late)?;
-    match collected {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Error::TooLarge(format!("the body has more than {} MiB, which is the most that is read", most / 1024 / 1024)))
+    timeout(BODY_TIME, collect(body, most)).await.map_err(late)?
+}
+
+/// The body, when it has no more bytes than `most`. Of a larger one the rest is read and dropped, up to a
+/// limit, because a client that still sends does not see the answer.
+async fn collect(mut body: Body, most: usize) -> Result<Bytes> {
+    let mut kept = BytesMut::new();
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Error::Cancelled(format!("the body broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        size += data.len();
+        if size <= most {
+            kept.extend_from_slice(&data);
+        } else if size > most + DROPPED_BYTES {
+            break;
         }
-        Err(error) => Err(Error::Cancelled(format!("the body broke off: {error}"))),
     }
+    if size > most {
+        return Err(Error::TooLarge(format!("the body has more than {} MiB, which is the most that is read", most / 1024 / 1024)));
+    }
+    Ok(kept.freeze())
 }
 
 /// JSON that is declared as such, and as it is: a page of another site can send neither without asking.
