@@ -141,4 +141,6 @@ impl fmt::Display for OneOf {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -63,7 +63,7 @@ fn answers_are_spelled_as_mlflow_spells_them() {
     let text = String::from_utf8(write(&run).unwrap()).unwrap();
     assert_eq!(
         text,
-        r#"{"info":{"run_id":"r","status":"FINISHED","start_time":1152921504606846976,"lifecycle_stage":"active"},"data":{"metrics":[{"key":"m","value":1.0,"timestamp":0,"step":0},{"key":"m","value":"NaN","timestamp":0,"step":0},{"key":"m","value":"-Infinity","timestamp":0,"step":0}]}}"#
+        r#"{"info":{"run_id":"r","user_id":"","status":"FINISHED","start_time":1152921504606846976,"lifecycle_stage":"active"},"data":{"metrics":[{"key":"m","value":1.0,"timestamp":0,"step":0},{"key":"m","value":"NaN","timestamp":0,"step":0},{"key":"m","value":"-Infinity","timestamp":0,"step":0}]}}"#
     );
 }
 
