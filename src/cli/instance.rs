@@ -23,6 +23,7 @@ pub struct Instance {
     running: JoinHandle<()>,
     ledger: JoinHandle<()>,
     requests: JoinHandle<()>,
+    uploads: JoinHandle<()>,
     tending: JoinHandle<()>,
 }
 
@@ -55,6 +56,7 @@ impl Instance {
             tending: tokio::spawn(access.clone().tend()),
             ledger: tokio::spawn(service::tend_ledger(access.clone(), last_row)),
             requests: tokio::spawn(service::expire_requests(access.clone(), stopped.clone())),
+            uploads: tokio::spawn(service::mlflow::tend_uploads(access.clone())),
             running: tokio::spawn(server.run(stopped)),
             access,
         })
@@ -78,6 +80,7 @@ impl Instance {
         self.running.await?;
         self.requests.await?;
         self.tending.abort();
+        self.uploads.abort();
         self.access.flush().await;
         self.no_more_rows.send_replace(true);
         self.ledger.await?;

@@ -35,6 +35,7 @@ mod search_order;
 pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod uploads;
 pub mod versions;
 mod write;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{HeaderValue, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -108,10 +109,10 @@ impl Server {
             let served = async move {
                 let _permit = permit;
                 match tls {
-                    None => serve(stream, peer, routes, watcher).await,
+                    None => serve(stream, peer, "http", routes, watcher).await,
                     Some(tls) => {
                         if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME, tls.accept(stream)).await {
-                            serve(stream, peer, routes, watcher).await;
+                            serve(stream, peer, "https", routes, watcher).await;
                         }
                     }
                 }
@@ -148,7 +149,7 @@ async fn accept(
     }
 }
 
-async fn serve<S>(stream: S, peer: Peer, routes: Router, watcher: hyper_util::server::graceful::Watcher)
+async fn serve<S>(stream: S, peer: Peer, scheme: &'static str, routes: Router, watcher: hyper_util::server::graceful::Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -167,6 +168,7 @@ where
         .initial_connection_window_size(4 * 1024 * 1024);
     let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
+        note_origin(&mut request, scheme);
         let (parts, body) = request.into_parts();
         let body = axum::body::Body::new(RequestBody::new(&parts, body));
         http::Request::from_parts(parts, body)
@@ -175,6 +177,16 @@ where
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!(%error, "a connection ended with an error");
     }
+}
+
+/// Notes how the client reached the server, in the headers in which a proxy in front would have noted it.
+fn note_origin(request: &mut http::Request<hyper::body::Incoming>, scheme: &'static str) {
+    let authority = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    let headers = request.headers_mut();
+    if let Some(authority) = authority {
+        headers.entry(header::HOST).or_insert(authority);
+    }
+    headers.entry("x-forwarded-proto").or_insert(HeaderValue::from_static(scheme));
 }
 
 async fn routes(access: &Arc<Access>) -> Result<(Router, Health), tonic_reflection::server::Error> {

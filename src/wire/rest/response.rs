@@ -31,6 +31,11 @@ pub(in crate::wire) fn failed(error: &Error, request_id: &str) -> Response {
     response
 }
 
+/// The answer to a path that names nothing, whoever asks.
+pub(super) fn unreadable_path() -> Response {
+    coded(StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE", "the path is no valid UTF-8 once its percent signs are decoded", "")
+}
+
 /// A status with MLflow's code and a message.
 pub(in crate::wire) fn coded(status: StatusCode, code: &str, message: &str, request_id: &str) -> Response {
     let body = json!({"error_code": code, "message": message}).to_string();
