@@ -179,7 +179,12 @@ impl Query {
     fn name(&mut self, entity: Entity, test: &Test) -> String {
         let condition = self.test(attribute(entity, Attribute::Name), test);
         let Test::Text { op: TextOp::Eq, value } = test else { return condition };
-        let table = if entity == Entity::Experiments { "x" } else { "m" };
+        let table = match entity {
+            Entity::Experiments => "x",
+            Entity::RegisteredModels | Entity::ModelVersions => "m",
+            // Their names need not be unique, and have no compared form.
+            Entity::Runs | Entity::LoggedModels => return condition,
+        };
         let canonical = self.bind(canonical_name(value));
         format!("{table}.workspace_id = '{WORKSPACE}' AND {table}.canonical_name = {canonical} AND {condition}")
     }
