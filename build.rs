@@ -1,8 +1,14 @@
 //! Turns `proto/` into code: messages, tonic services, and for each operation the glue that checks
 //! its access rule before it calls the service function of its name. Nothing generated is committed.
 
+#[path = "build/descriptor.rs"]
+mod descriptor;
+#[path = "build/json.rs"]
+mod json;
 #[path = "build/operations.rs"]
 mod operations;
+#[path = "build/rest.rs"]
+mod rest;
 
 use std::path::{Path, PathBuf};
 use std::{env, error, fs, io};
@@ -35,7 +41,9 @@ fn main() -> Result<(), Box<dyn error::Error>> {
         .include_file("contract.rs")
         .compile_fds(compiler.file_descriptor_set())?;
 
-    fs::write(out_dir.join("operations.rs"), operations::generate(&encoded)?)?;
+    let pool = prost_reflect::DescriptorPool::decode(encoded.as_slice())?;
+    fs::write(out_dir.join("operations.rs"), operations::generate(&pool)?)?;
+    fs::write(out_dir.join("json.rs"), json::generate(&pool)?)?;
     Ok(())
 }
 

@@ -6,21 +6,25 @@ use std::error::Error;
 use std::fmt::Write;
 
 use heck::{ToSnakeCase, ToUpperCamelCase};
-use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+
+use crate::descriptor::{boolean, messages, rust_type, text, texts};
+use crate::rest;
 
 /// What a value that must be given reads as when it is missing.
 const UNSPECIFIED: &str = "Unspecified";
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+/// Why the build stops.
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// The code for all services whose methods carry rules.
-pub fn generate(descriptor_set: &[u8]) -> Result<String> {
-    let pool = DescriptorPool::decode(descriptor_set)?;
+pub fn generate(pool: &DescriptorPool) -> Result<String> {
     let mut code = String::new();
     let mut table = String::new();
     let mut registrations = String::new();
+    let mut routes = String::new();
     for service in pool.services().filter(|s| s.package_name().starts_with("stagegate.")) {
-        generate_service(&pool, &service, &mut code, &mut table)?;
+        generate_service(pool, &service, &mut code, &mut table, &mut routes)?;
         let (module, server) = server_path(&service);
         writeln!(
             registrations,
@@ -33,13 +37,21 @@ pub fn generate(descriptor_set: &[u8]) -> Result<String> {
         "/// Every operation of the server, from the descriptor.\n\
          pub static OPERATIONS: &[&Operation] = &[{table}];\n\
          /// Adds every service to the routes of the gRPC face.\n\
-         pub fn add_services(mut routes: tonic::service::Routes, surface: crate::wire::grpc::Surface) \
-         -> tonic::service::Routes {{ {registrations} routes }}"
+         pub fn add_services(mut routes: tonic::service::Routes, surface: crate::wire::surface::Surface) \
+         -> tonic::service::Routes {{ {registrations} routes }}\n\
+         /// The REST routes of every operation that has some.\n\
+         pub fn rest_routes() -> Vec<crate::wire::rest::Route> {{ vec![{routes}] }}"
     )?;
     Ok(code)
 }
 
-fn generate_service(pool: &DescriptorPool, service: &ServiceDescriptor, code: &mut String, table: &mut String) -> Result<()> {
+fn generate_service(
+    pool: &DescriptorPool,
+    service: &ServiceDescriptor,
+    code: &mut String,
+    table: &mut String,
+    routes: &mut String,
+) -> Result<()> {
     let (module, _) = server_path(service);
     let mut methods = String::new();
     for method in service.methods() {
@@ -49,8 +61,15 @@ fn generate_service(pool: &DescriptorPool, service: &ServiceDescriptor, code: &m
         writeln!(code, "{}", subject_impl(&method, &rule)?)?;
         writeln!(methods, "{}", method_impl(&method, &constant))?;
         write!(table, "&{constant},")?;
+        if !method.is_client_streaming() && !method.is_server_streaming() {
+            routes.push_str(&rest::route(&method, &constant)?);
+        }
     }
-    writeln!(code, "#[tonic::async_trait]\nimpl {module}::{name} for crate::wire::grpc::Surface {{\n{methods}}}", name = service.name())?;
+    writeln!(
+        code,
+        "#[tonic::async_trait]\nimpl {module}::{name} for crate::wire::surface::Surface {{\n{methods}}}",
+        name = service.name()
+    )?;
     Ok(())
 }
 
@@ -64,6 +83,7 @@ struct Rule {
     public: bool,
     signed_in: bool,
     record: String,
+    rest_body_mib: i32,
     clauses: Vec<Clause>,
 }
 
@@ -91,6 +111,7 @@ fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule> {
         public: boolean(message, "public"),
         signed_in: boolean(message, "signed_in"),
         record: variant(pool, message, "record", "Record"),
+        rest_body_mib: message.get_field_by_name("rest_body_mib").and_then(|value| value.as_i32()).unwrap_or_default(),
         clauses: messages(message, "clauses").iter().map(|message| clause(pool, message)).collect(),
     };
     let ways = [rule.public, rule.signed_in, !rule.clauses.is_empty()];
@@ -140,7 +161,7 @@ fn operation(method: &MethodDescriptor, constant: &str, rule: &Rule) -> Result<S
         "/// `{full}`.\npub static {constant}: Operation = Operation {{ service: {service:?}, name: {name:?}, \
          path: {path:?}, full_name: {full:?}, input: {input:?}, client_streaming: {cs}, server_streaming: {ss}, \
          http: &{http:?}, rule: Rule {{ public: {public}, signed_in: {signed_in}, \
-         record: Record::{record}, clauses: &[{clauses}] }} }};",
+         record: Record::{record}, rest_body_bytes: {body} * 1024 * 1024, clauses: &[{clauses}] }} }};",
         full = format!("{}/{}", service.full_name(), method.name()),
         service = service.full_name(),
         name = method.name(),
@@ -151,11 +172,12 @@ fn operation(method: &MethodDescriptor, constant: &str, rule: &Rule) -> Result<S
         public = rule.public,
         signed_in = rule.signed_in,
         record = rule.record,
+        body = if rule.rest_body_mib > 0 { rule.rest_body_mib.to_string() } else { "crate::domain::limits::REST_BODY_MIB".to_owned() },
     ))
 }
 
 /// The REST routes of a method, as (verb, path).
-fn http_bindings(method: &MethodDescriptor) -> Vec<(String, String)> {
+pub fn http_bindings(method: &MethodDescriptor) -> Vec<(String, String)> {
     let options = method.options();
     let Some((_, value)) = options.extensions().find(|(extension, _)| extension.full_name() == "google.api.http") else {
         return Vec::new();
@@ -250,10 +272,11 @@ fn method_impl(method: &MethodDescriptor, constant: &str) -> String {
     } else {
         (String::new(), output)
     };
+    let meaning = service_function(method);
     let call = if method.is_client_streaming() {
-        format!("|call, first, rest| Box::pin(async move {{ crate::service::{function}(&call, first, rest).await }})")
+        format!("|call, first, rest| Box::pin(async move {{ {meaning}(&call, first, rest).await }})")
     } else {
-        format!("|call, message| Box::pin(async move {{ crate::service::{function}(&call, message).await }})")
+        format!("|call, message| Box::pin(async move {{ {meaning}(&call, message).await }})")
     };
     format!(
         "{stream_type}async fn {function}(&self, request: tonic::Request<{request}>) \
@@ -262,12 +285,14 @@ fn method_impl(method: &MethodDescriptor, constant: &str) -> String {
     )
 }
 
-fn rust_type(message: &MessageDescriptor) -> String {
-    format!("proto::{}::{}", message.package_name().replace('.', "::"), message.name())
-}
-
-fn boolean(message: &DynamicMessage, field: &str) -> bool {
-    message.get_field_by_name(field).and_then(|value| value.as_bool()).unwrap_or_default()
+/// The service function of a method: those of MLflow's own meanings stand in a module of their own.
+pub fn service_function(method: &MethodDescriptor) -> String {
+    let service = method.parent_service();
+    let module = match service.package_name() {
+        "stagegate.mlflow.v1" => "mlflow::",
+        _ => "",
+    };
+    format!("crate::service::{module}{}", method.name().to_snake_case())
 }
 
 /// The Rust name of an enum field's value, as prost spells it.
@@ -278,20 +303,4 @@ fn variant(pool: &DescriptorPool, message: &DynamicMessage, field: &str, name: &
         .map(|value| value.name().to_upper_camel_case())
         .map(|camel| camel.trim_start_matches(name).to_owned())
         .unwrap_or_else(|| UNSPECIFIED.to_owned())
-}
-
-fn text(message: &DynamicMessage, field: &str) -> String {
-    message.get_field_by_name(field).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-fn list(message: &DynamicMessage, field: &str) -> Vec<Value> {
-    message.get_field_by_name(field).and_then(|value| value.as_list().map(<[Value]>::to_vec)).unwrap_or_default()
-}
-
-fn texts(message: &DynamicMessage, field: &str) -> Vec<String> {
-    list(message, field).iter().filter_map(|value| value.as_str().map(str::to_owned)).collect()
-}
-
-fn messages(message: &DynamicMessage, field: &str) -> Vec<DynamicMessage> {
-    list(message, field).iter().filter_map(|value| value.as_message().cloned()).collect()
 }

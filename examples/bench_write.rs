@@ -1,5 +1,5 @@
-//! How fast metrics are written: over gRPC, durably, access and ledger on, beside the same rows sent raw
-//! to the same engine in the same run.
+//! How fast metrics are written: over gRPC and over REST, durably, access and ledger on, beside the same rows
+//! sent raw to the same engine in the same run.
 //!
 //! ```text
 //! cargo run --release --example bench_write [-- --postgres postgres://USER@HOST/DATABASE] [--seconds 3]
@@ -8,14 +8,20 @@
 //! SQLite always; PostgreSQL when a URL of a server is given where databases may be created (two are, and
 //! they are dropped at the end). Server and clients share the machine and the process. "Raw" is one INSERT
 //! and one commit for each request into the same table with the same durability and as many clients,
-//! through the same driver. Each figure is the median of three rounds, ours and raw in turn.
+//! through the same driver. Each figure is the median of three rounds, gRPC, REST and raw in turn.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use clap::Parser;
 use futures::future::BoxFuture;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement, Value};
 use stagegate::access::{Access, MasterKey, token};
@@ -50,7 +56,7 @@ struct Options {
 async fn main() -> Result<()> {
     let options = Options::parse();
     let round = Duration::from_secs_f64(options.seconds);
-    println!("| engine | rows a request | clients | ours, ops/s | ours, rows/s | raw, ops/s | raw, rows/s | ours/raw |");
+    println!("| engine | rows a request | clients | gRPC, rows/s | REST, rows/s | raw, rows/s | gRPC/raw | time of REST/gRPC |");
     println!("|---|---|---|---|---|---|---|---|");
     let folder = std::env::temp_dir().join(format!("stagegate-bench-{}", clock::new_uid()));
     std::fs::create_dir_all(&folder)?;
@@ -90,19 +96,22 @@ async fn engine(name: &str, folder: &std::path::Path, urls: &[String; 2], round:
     let ours = Ours::start(&urls[0], folder).await?;
     for (rows, clients) in CELLS {
         let raw = Raw::connect(&urls[1], clients).await?;
-        let mut measured = [Vec::new(), Vec::new()];
+        let mut measured = [Vec::new(), Vec::new(), Vec::new()];
         for _ in 0..ROUNDS {
             measured[0].push(measure(&ours, rows, clients, round).await?);
-            measured[1].push(measure(&raw, rows, clients, round).await?);
+            measured[1].push(measure(&Rest(&ours), rows, clients, round).await?);
+            measured[2].push(measure(&raw, rows, clients, round).await?);
         }
-        let [ours, raw] = measured.map(median);
+        let [grpc, rest, raw] = measured.map(median);
         #[expect(clippy::cast_precision_loss, reason = "at most 1,000 rows")]
         let rows_each = rows as f64;
         println!(
-            "| {name} | {rows} | {clients} | {ours:.0} | {:.0} | {raw:.0} | {:.0} | {:.2} |",
-            ours * rows_each,
+            "| {name} | {rows} | {clients} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} |",
+            grpc * rows_each,
+            rest * rows_each,
             raw * rows_each,
-            ours / raw
+            grpc / raw,
+            grpc / rest
         );
     }
     ours.check().await
@@ -187,6 +196,12 @@ impl Ours {
         Ok(TrackingServiceClient::new(self.endpoint.connect().await?))
     }
 
+    async fn new_run(&self, client: &mut TrackingServiceClient<Channel>) -> Result<String> {
+        let create = v1::CreateRunRequest { experiment_id: self.experiment_id.clone(), ..Default::default() };
+        let run = client.create_run(self.signed(create)).await?.into_inner().run.and_then(|run| run.info);
+        Ok(run.ok_or("no run was answered")?.run_id)
+    }
+
     fn signed<T>(&self, message: T) -> tonic::Request<T> {
         signed(message, &self.token)
     }
@@ -220,6 +235,69 @@ async fn tend_ledger(store: Store, access: Arc<Access>) {
     }
 }
 
+/// The same server over REST.
+struct Rest<'a>(&'a Ours);
+
+struct RestClient {
+    client: HttpClient<HttpConnector, Full<Bytes>>,
+    url: String,
+    token: http::HeaderValue,
+    run_id: String,
+    rows: usize,
+    step: i64,
+    acknowledged: Arc<AtomicI64>,
+}
+
+impl Target for Rest<'_> {
+    fn client(&self, rows: usize) -> BoxFuture<'_, Result<Box<dyn Client>>> {
+        let ours = self.0;
+        Box::pin(async move {
+            let run_id = ours.new_run(&mut ours.connect().await?).await?;
+            let mut connector = HttpConnector::new();
+            connector.set_nodelay(true);
+            let client = HttpClient::builder(TokioExecutor::new()).build(connector);
+            let operation = if rows == 1 { "log-metric" } else { "log-batch" };
+            let url = format!("{}api/2.0/mlflow/runs/{operation}", ours.endpoint.uri());
+            let token = http::HeaderValue::from_bytes(ours.token.as_bytes())?;
+            let acknowledged = ours.acknowledged.clone();
+            Ok(Box::new(RestClient { client, url, token, run_id, rows, step: 0, acknowledged }) as Box<dyn Client>)
+        })
+    }
+}
+
+impl Client for RestClient {
+    fn request(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let mut body = format!("{{\"run_id\":\"{}\",", self.run_id);
+            if self.rows == 1 {
+                self.step += 1;
+                let step = self.step;
+                write!(body, "\"key\":\"loss\",\"value\":{},\"timestamp\":{step},\"step\":{step}}}", value(step))?;
+            } else {
+                body.push_str("\"metrics\":[");
+                for (index, (key, step)) in points(&mut self.step, self.rows).enumerate() {
+                    let comma = if index == 0 { "" } else { "," };
+                    let value = value(step);
+                    write!(body, "{comma}{{\"key\":\"metric_{key}\",\"value\":{value},\"timestamp\":{step},\"step\":{step}}}")?;
+                }
+                body.push_str("]}");
+            }
+            let request = http::Request::post(&self.url)
+                .header(http::header::AUTHORIZATION, &self.token)
+                .header(http::header::CONTENT_TYPE, "application/json")
+                .body(Full::new(Bytes::from(body)))?;
+            let answer = self.client.request(request).await?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await?.to_bytes();
+            if status != http::StatusCode::OK {
+                return Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into());
+            }
+            self.acknowledged.fetch_add(i64::try_from(self.rows)?, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+}
+
 struct OurClient {
     client: TrackingServiceClient<Channel>,
     token: MetadataValue<Ascii>,
@@ -233,9 +311,7 @@ impl Target for Ours {
     fn client(&self, rows: usize) -> BoxFuture<'_, Result<Box<dyn Client>>> {
         Box::pin(async move {
             let mut client = self.connect().await?;
-            let create = v1::CreateRunRequest { experiment_id: self.experiment_id.clone(), ..Default::default() };
-            let run = client.create_run(self.signed(create)).await?.into_inner().run.and_then(|run| run.info);
-            let run_id = run.ok_or("no run was answered")?.run_id;
+            let run_id = self.new_run(&mut client).await?;
             let acknowledged = self.acknowledged.clone();
             Ok(Box::new(OurClient { client, token: self.token.clone(), run_id, rows, step: 0, acknowledged }) as Box<dyn Client>)
         })

@@ -1,6 +1,8 @@
 //! The contract as code: the generated messages and services, the table of operations with their
-//! access rules, and the descriptor set for reflection. No rule is decided here, nothing is started.
+//! access rules, the messages' JSON, and the descriptor set for reflection. No rule is decided here, nothing
+//! is started.
 
+pub mod json;
 mod permission;
 
 /// The generated messages, servers and clients, in modules named as their packages.
@@ -9,8 +11,9 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/contract.rs"));
 }
 
-pub use operations::{OPERATIONS, add_services};
+pub use operations::{OPERATIONS, add_services, rest_routes};
 pub use permission::UnknownPermission;
+pub use proto::stagegate::mlflow::v1 as mlflow;
 pub use proto::stagegate::options::v1::{ObjectKind, Permission, Record};
 pub use proto::stagegate::v1;
 
@@ -18,6 +21,12 @@ pub use proto::stagegate::v1;
 mod operations {
     use super::{Clause, ObjectKind, Operation, Permission, Record, Rule, Subject, proto};
     include!(concat!(env!("OUT_DIR"), "/operations.rs"));
+}
+
+#[allow(clippy::all, clippy::pedantic)]
+mod spelling {
+    use super::{json, proto};
+    include!(concat!(env!("OUT_DIR"), "/json.rs"));
 }
 
 /// The encoded `FileDescriptorSet` of all of `proto/`, options included.
@@ -55,6 +64,8 @@ pub struct Rule {
     pub signed_in: bool,
     /// What the ledger keeps.
     pub record: Record,
+    /// The bytes that the body of a REST request may have.
+    pub rest_body_bytes: usize,
     /// What must hold, all of it.
     pub clauses: &'static [Clause],
 }
@@ -82,11 +93,6 @@ pub struct Clause {
 pub trait Subject: Sync {
     /// The text of a field named in the operation's rule; none when it is not set or empty.
     fn subject(&self, path: &str) -> Option<&str>;
-}
-
-/// The operation of a method's name, if there is one. Names are unique over all services.
-pub fn operation(name: &str) -> Option<&'static Operation> {
-    OPERATIONS.iter().copied().find(|operation| operation.name == name)
 }
 
 /// The operation of a gRPC path, if there is one.

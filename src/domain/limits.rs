@@ -3,6 +3,8 @@
 
 /// A gRPC message, decoded: gRPC's own default.
 pub const GRPC_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// The MiB that the body of a REST request may have, where the operation does not say another number.
+pub const REST_BODY_MIB: usize = 4;
 /// An experiment's name: MLflow's.
 pub const EXPERIMENT_NAME: usize = 500;
 /// A registered model's name: MLflow's column.

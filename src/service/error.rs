@@ -14,6 +14,9 @@ pub enum Error {
     /// The request itself is wrong.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// More bytes than are read.
+    #[error("{0}")]
+    TooLarge(String),
     /// There is no such object.
     #[error("{kind} {name:?} does not exist")]
     NotFound {
@@ -72,6 +75,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// A word for the kind of error, for logs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::TooLarge(_) => "too large",
+            Self::NotFound { .. } => "not found",
+            Self::AlreadyExists { .. } => "already exists",
+            Self::Precondition { reason, .. } | Self::Denied { reason, .. } => reason,
+            Self::Unauthenticated => "unauthenticated",
+            Self::Exhausted(_) => "exhausted",
+            Self::Conflict => "conflict",
+            Self::Unavailable(_) => "unavailable",
+            Self::Cancelled(_) => "cancelled",
+            Self::Deadline(_) => "deadline",
+            Self::Internal(_) => "internal",
+        }
+    }
+
     /// An object that does not exist.
     pub fn not_found(kind: &'static str, name: impl Into<String>) -> Self {
         Self::NotFound { kind, name: name.into() }

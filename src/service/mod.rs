@@ -22,6 +22,7 @@ mod inputs;
 mod ledger;
 mod log_stream;
 mod metrics;
+pub mod mlflow;
 mod models;
 mod moves;
 mod paging;

@@ -197,7 +197,10 @@ impl Direct<'_> {
         let entered = gate::applicable(&gates, &self.model.name, &written);
         for gate in [entered, gate::applicable(&gates, &self.model.name, from)].into_iter().flatten().filter(|gate| !gate.target.is_empty())
         {
-            let hint = format!("; a gate protects {}: ask for the promotion with CreateTransitionRequest", gate.target);
+            let hint = format!(
+                "; a gate protects {}: file a promotion request instead: CreateTransitionRequest, or POST /api/stagegate/v1/transition-requests/create",
+                gate.target
+            );
             ask(Permission::StagesPromote, &gate.target, &hint)?;
             if !gate.direct_moves_allowed {
                 return Err(Error::precondition(

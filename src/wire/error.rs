@@ -1,7 +1,9 @@
-//! The one mapping from the service's errors to gRPC: code, message and `google.rpc` details.
+//! The one mapping from the service's errors to what clients see: gRPC's code with `google.rpc` details, and
+//! MLflow's error code with an HTTP status.
 
 use std::collections::HashMap;
 
+use http::StatusCode;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -15,14 +17,8 @@ pub const REQUEST_ID: &str = "x-request-id";
 
 /// The status of an error. Faults of ours are logged here and answered without their text.
 pub fn status(error: &Error, request_id: &str) -> Status {
-    let (code, reason) = classify(error);
-    let message = match error {
-        Error::Internal(text) => {
-            tracing::error!(request_id, error = %text, "internal error");
-            format!("internal error; the server's log has it under request id {request_id}")
-        }
-        other => other.to_string(),
-    };
+    let Faces { code, reason, .. } = classify(error);
+    let message = message(error, request_id);
     let mut details = ErrorDetails::new();
     let mut about = HashMap::new();
     match error {
@@ -40,20 +36,47 @@ pub fn status(error: &Error, request_id: &str) -> Status {
     Status::with_error_details_and_metadata(code, message, details, metadata(request_id))
 }
 
-fn classify(error: &Error) -> (Code, &'static str) {
+/// The HTTP status of an error, MLflow's code, and the message. Clients of MLflow try again, for minutes, on
+/// 429 and most of 5xx, so only what may pass by itself has such a status.
+pub fn mlflow(error: &Error, request_id: &str) -> (StatusCode, &'static str, String) {
+    let faces = classify(error);
+    (faces.http, faces.mlflow, message(error, request_id))
+}
+
+fn message(error: &Error, request_id: &str) -> String {
     match error {
-        Error::Invalid(_) => (Code::InvalidArgument, "INVALID_ARGUMENT"),
-        Error::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
-        Error::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
-        Error::Precondition { reason, .. } => (Code::FailedPrecondition, reason),
-        Error::Denied { reason, .. } => (Code::PermissionDenied, reason),
-        Error::Unauthenticated => (Code::Unauthenticated, "UNAUTHENTICATED"),
-        Error::Exhausted(_) => (Code::ResourceExhausted, "LIMIT_REACHED"),
-        Error::Conflict => (Code::Aborted, "CONFLICT"),
-        Error::Unavailable(_) => (Code::Unavailable, "UNAVAILABLE"),
-        Error::Cancelled(_) => (Code::Cancelled, "CANCELLED"),
-        Error::Deadline(_) => (Code::DeadlineExceeded, "DEADLINE"),
-        Error::Internal(_) => (Code::Internal, "INTERNAL"),
+        Error::Internal(text) => {
+            tracing::error!(request_id, error = %text, "internal error");
+            format!("internal error; the server's log has it under request id {request_id}")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// How one error looks on each face.
+struct Faces {
+    code: Code,
+    reason: &'static str,
+    http: StatusCode,
+    mlflow: &'static str,
+}
+
+fn classify(error: &Error) -> Faces {
+    let faces = |code, reason, http, mlflow| Faces { code, reason, http, mlflow };
+    match error {
+        Error::Invalid(_) => faces(Code::InvalidArgument, "INVALID_ARGUMENT", StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE"),
+        Error::TooLarge(_) => faces(Code::ResourceExhausted, "TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "INVALID_PARAMETER_VALUE"),
+        Error::NotFound { .. } => faces(Code::NotFound, "NOT_FOUND", StatusCode::NOT_FOUND, "RESOURCE_DOES_NOT_EXIST"),
+        Error::AlreadyExists { .. } => faces(Code::AlreadyExists, "ALREADY_EXISTS", StatusCode::BAD_REQUEST, "RESOURCE_ALREADY_EXISTS"),
+        Error::Precondition { reason, .. } => faces(Code::FailedPrecondition, reason, StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE"),
+        Error::Denied { reason, .. } => faces(Code::PermissionDenied, reason, StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
+        Error::Unauthenticated => faces(Code::Unauthenticated, "UNAUTHENTICATED", StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
+        Error::Exhausted(_) => faces(Code::ResourceExhausted, "LIMIT_REACHED", StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
+        Error::Conflict => faces(Code::Aborted, "CONFLICT", StatusCode::CONFLICT, "ABORTED"),
+        Error::Unavailable(_) => faces(Code::Unavailable, "UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE, "TEMPORARILY_UNAVAILABLE"),
+        Error::Cancelled(_) => faces(Code::Cancelled, "CANCELLED", StatusCode::REQUEST_TIMEOUT, "CANCELLED"),
+        Error::Deadline(_) => faces(Code::DeadlineExceeded, "DEADLINE", StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
+        Error::Internal(_) => faces(Code::Internal, "INTERNAL", StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
     }
 }
 

@@ -22,8 +22,9 @@ use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
-use super::grpc::Surface;
 use super::request_body::RequestBody;
+use super::rest;
+use super::surface::Surface;
 use crate::access::Access;
 use crate::contract::{DESCRIPTOR_SET, OPERATIONS, add_services};
 
@@ -164,13 +165,14 @@ async fn routes(access: &Arc<Access>) -> Result<Router, tonic_reflection::server
     for service in services {
         reporter.set_service_status(service, tonic_health::ServingStatus::Serving).await;
     }
-    let grpc = add_services(Routes::default(), Surface::new(access.clone())).add_service(reflection).add_service(health);
+    let surface = Surface::new(access.clone());
+    let grpc = add_services(Routes::default(), surface.clone()).add_service(reflection).add_service(health);
     let plain = Router::new()
         .route("/health", get(async || "OK"))
         .route("/version", get(async || env!("CARGO_PKG_VERSION")))
         .route("/.well-known/jwks.json", get(jwks))
         .with_state(access.clone());
-    Ok(grpc.into_axum_router().merge(plain))
+    Ok(grpc.into_axum_router().merge(plain).merge(rest::router(&surface)))
 }
 
 async fn jwks(State(access): State<Arc<Access>>) -> impl IntoResponse {

@@ -79,7 +79,7 @@ async fn health_and_reflection_answer(server: Server) {
 
 async fn every_answer_names_its_request(server: Server) {
     let admin = server.admin().await;
-    let path = stagegate::contract::operation("GetExperiment").expect("declared").path;
+    let path = stagegate::contract::operation_by_path("/stagegate.v1.TrackingService/GetExperiment").expect("declared").path;
     let good = v1::GetExperimentRequest { experiment_id: "0".to_owned() }.encode_to_vec();
     let absent = v1::GetExperimentRequest { experiment_id: "987654".to_owned() }.encode_to_vec();
     let answer = admin.bytes(path, good.clone()).await.expect("the default experiment is there");

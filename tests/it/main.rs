@@ -9,3 +9,4 @@ mod faults;
 mod hostile;
 mod migrations;
 mod promotion_sql;
+mod rest;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Http;
 use prost::Message;
 use prost::bytes::{Buf, BufMut, Bytes};
 use stagegate::contract;
@@ -15,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 #[derive(Clone)]
 pub struct Client {
     channel: Channel,
+    address: String,
     /// The values of the header `authorization`, in their order.
     pub authorization: Vec<String>,
     /// Empty for nobody.
@@ -26,12 +28,18 @@ impl Client {
     pub fn new(address: &str, authorization: Option<String>) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address makes a URL");
         let channel = endpoint.timeout(Duration::from_secs(60)).connect_lazy();
-        Self { channel, authorization: authorization.into_iter().collect(), user_name: String::new() }
+        Self { channel, address: address.to_owned(), authorization: authorization.into_iter().collect(), user_name: String::new() }
     }
 
-    /// Calls an operation by its method's name.
+    /// The same caller on the REST face.
+    pub fn http(&self) -> Http {
+        Http::new(&self.address, self.authorization.first().cloned())
+    }
+
+    /// Calls an operation of `stagegate.v1` by its method's name.
     pub async fn call<Q: Message, A: Message + Default>(&self, operation: &str, request: Q) -> Result<A, Status> {
-        let operation = contract::operation(operation).expect("the operation is declared");
+        let operation = contract::OPERATIONS.iter().find(|known| known.name == operation && known.service.starts_with("stagegate.v1."));
+        let operation = operation.expect("the operation is declared");
         let answer = self.bytes(operation.path, request.encode_to_vec()).await?;
         Ok(A::decode(answer.into_inner()).expect("the answer is of its type"))
     }

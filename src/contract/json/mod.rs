@@ -1,0 +1,146 @@
+//! How the contract's messages are spelled in JSON, in MLflow's manner: field names as in the proto, int64 as
+//! numbers (texts are read as well), enum values by their short names, NaN and the infinities as texts. The
+//! code for each message is generated over what stands here (`build/json.rs`). Nothing is guessed: a field
+//! that is given twice, or with a value of another type, is an error; fields that nobody declared are passed over.
+
+mod query;
+mod value;
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+
+pub(super) use value::{Double, Enumerated, Integer, Names};
+
+use crate::domain::field::Invalid;
+
+/// Levels of nesting that a body may have.
+pub const DEPTH: usize = 100;
+
+/// Reads a message from a JSON text.
+///
+/// # Errors
+/// Names the field, or the line and column when the text is no JSON.
+pub fn read<M: DeserializeOwned>(text: &[u8]) -> Result<M, Invalid> {
+    // The fast way knows no paths; only an error is worth reading it again for them.
+    if let Ok(message) = serde_json::from_slice(text) {
+        return Ok(message);
+    }
+    let mut from = serde_json::Deserializer::from_slice(text);
+    let message = serde_path_to_error::deserialize(&mut from).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_data() { explained(&path, &inner) } else { Invalid::field("body", format!("is no valid JSON: {inner}")) }
+    })?;
+    from.end().map_err(|error| Invalid::field("body", format!("is no valid JSON: {error}")))?;
+    Ok(message)
+}
+
+/// Reads a message from the parameters of a query string. Lists are given by repeating the parameter.
+///
+/// # Errors
+/// Names the parameter.
+pub fn read_query<M: DeserializeOwned>(text: &str) -> Result<M, Invalid> {
+    serde_path_to_error::deserialize(query::Query::parse(text)?).map_err(|error| {
+        let path = error.path().to_string();
+        explained(&path, error.inner())
+    })
+}
+
+/// The JSON text of a message.
+///
+/// # Errors
+/// None that a message of ours can cause.
+pub fn write<M: Serialize>(message: &M) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(message)
+}
+
+fn explained(path: &str, error: &impl fmt::Display) -> Invalid {
+    let text = error.to_string();
+    // The place in the text helps nobody who knows the field.
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(head, _)| head);
+    Invalid::field(if path == "." { "body" } else { path }, text)
+}
+
+/// A message that can be read field by field.
+pub trait Read: Default {
+    /// The names of its fields.
+    const FIELDS: &'static [&'static str];
+    /// The field of a key, in the proto's spelling or in camel case.
+    fn index(key: &str) -> Option<usize>;
+    /// Reads the value of a field.
+    fn read<'de, A: MapAccess<'de>>(&mut self, index: usize, map: &mut A) -> Result<(), A::Error>;
+}
+
+/// Reads a whole message.
+pub fn message<'de, M: Read, D: Deserializer<'de>>(from: D) -> Result<M, D::Error> {
+    from.deserialize_map(MessageVisitor(PhantomData))
+}
+
+struct MessageVisitor<M>(PhantomData<M>);
+
+impl<'de, M: Read> Visitor<'de> for MessageVisitor<M> {
+    type Value = M;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<M, A::Error> {
+        let mut message = M::default();
+        let mut seen = 0u128;
+        while let Some(index) = map.next_key_seed(Key(M::index))? {
+            let Some(index) = index else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let bit = 1u128.checked_shl(u32::try_from(index).unwrap_or(u32::MAX)).unwrap_or_default();
+            if seen & bit != 0 {
+                let name = M::FIELDS.get(index).copied().unwrap_or_default();
+                return Err(A::Error::custom(format!("`{name}` is given twice")));
+            }
+            seen |= bit;
+            message.read(index, &mut map)?;
+        }
+        Ok(message)
+    }
+}
+
+/// Looks a key up without keeping it.
+struct Key(fn(&str) -> Option<usize>);
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+        Ok((self.0)(key))
+    }
+}
+
+/// Two fields of one `oneof` are given.
+pub struct OneOf(pub &'static str);
+
+impl fmt::Display for OneOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "only one of the fields of `{}` may be given", self.0)
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! The registry in MLflow's meaning.
+
+use super::super::{self as service, Error, Result};
+use crate::access::Call;
+use crate::contract::{mlflow, v1};
+
+/// See the proto.
+pub async fn update_registered_model(
+    call: &Call,
+    request: mlflow::UpdateRegisteredModelRequest,
+) -> Result<mlflow::UpdateRegisteredModelResponse> {
+    let request = v1::UpdateRegisteredModelRequest { name: request.name, description: Some(request.description) };
+    let answer = service::update_registered_model(call, request).await?;
+    Ok(mlflow::UpdateRegisteredModelResponse { registered_model: answer.registered_model })
+}
+
+/// See the proto.
+pub async fn update_model_version(call: &Call, request: mlflow::UpdateModelVersionRequest) -> Result<mlflow::UpdateModelVersionResponse> {
+    let request = v1::UpdateModelVersionRequest { name: request.name, version: request.version, description: Some(request.description) };
+    let answer = service::update_model_version(call, request).await?;
+    Ok(mlflow::UpdateModelVersionResponse { model_version: answer.model_version })
+}
+
+/// See the proto.
+pub async fn get_model_version_by_alias(
+    call: &Call,
+    request: mlflow::GetModelVersionByAliasRequest,
+) -> Result<mlflow::GetModelVersionByAliasResponse> {
+    let alias = request.alias.clone();
+    let answer = service::get_model_version_by_alias(call, v1::GetModelVersionByAliasRequest { name: request.name, alias: request.alias });
+    // MLflow calls an alias that is not there a wrong parameter.
+    let answer = answer.await.map_err(|error| match error {
+        Error::NotFound { kind: "alias", .. } => Error::invalid("alias", format!("{alias:?} is not set on this model")),
+        other => other,
+    })?;
+    Ok(mlflow::GetModelVersionByAliasResponse { model_version: answer.model_version })
+}
+
+/// See the proto.
+pub async fn transition_model_version_stage(
+    call: &Call,
+    request: mlflow::TransitionModelVersionStageRequest,
+) -> Result<mlflow::TransitionModelVersionStageResponse> {
+    let request = v1::TransitionModelVersionStageRequest {
+        name: request.name,
+        version: request.version,
+        stage: request.stage,
+        archive_existing_versions: Some(request.archive_existing_versions),
+        comment: String::new(),
+    };
+    let answer = service::transition_model_version_stage(call, request).await?;
+    Ok(mlflow::TransitionModelVersionStageResponse { model_version: answer.model_version })
+}

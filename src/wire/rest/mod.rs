@@ -1,0 +1,145 @@
+//! The REST face: MLflow's HTTP and JSON, and our own operations in the same manner. Routes come from the
+//! contract; each reads its one message from path, query and body, and then goes the way of every call. Only
+//! the habits of the wire stand here.
+
+mod request;
+mod response;
+
+use axum::Router;
+use axum::extract::{RawPathParams, Request};
+use axum::response::Response;
+use axum::routing::{MethodFilter, on};
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use request::{Incoming, bind};
+
+use super::surface::{Passage, Surface};
+use crate::access::Call;
+use crate::contract::{Operation, Subject, json, rest_routes};
+use crate::domain::field::{FieldError, Invalid};
+use crate::service::{Error, Result};
+
+/// An operation with REST routes.
+pub struct Route {
+    /// The operation, which has the routes.
+    pub operation: &'static Operation,
+    /// Serves one request.
+    pub handle: fn(Surface, Incoming) -> BoxFuture<'static, Response>,
+}
+
+/// All REST routes.
+pub fn router(surface: &Surface) -> Router {
+    let mut router = Router::new();
+    for route in rest_routes() {
+        for (verb, template) in route.operation.http {
+            for path in spellings(&axum_path(template)) {
+                let (surface, handle) = (surface.clone(), route.handle);
+                let serve =
+                    async move |variables: RawPathParams, request: Request| handle(surface, Incoming::new(&variables, request)).await;
+                router = router.route(&path, on(method(verb), serve));
+            }
+        }
+    }
+    router.method_not_allowed_fallback(response::method_not_allowed)
+}
+
+/// A template of `google.api.http` as axum writes it.
+fn axum_path(template: &str) -> String {
+    let mut path = String::new();
+    for (index, part) in template.split('{').enumerate() {
+        if index == 0 {
+            path.push_str(part);
+            continue;
+        }
+        let (variable, rest) = part.split_once('}').unwrap_or((part, ""));
+        match variable.strip_suffix("=**") {
+            Some(name) => path.push_str(&format!("{{*{name}}}{rest}")),
+            None => path.push_str(&format!("{{{variable}}}{rest}")),
+        }
+    }
+    path
+}
+
+/// The paths under which MLflow's clients look for a route: as declared, under `/ajax-api` for browsers, and,
+/// for clients before 2.0, under `preview`.
+fn spellings(path: &str) -> Vec<String> {
+    let mut all = vec![path.to_owned()];
+    if let Some(rest) = path.strip_prefix("/api/2.0/mlflow/") {
+        all.push(format!("/api/2.0/preview/mlflow/{rest}"));
+    }
+    let browsers: Vec<String> = all.iter().filter_map(|path| path.strip_prefix("/api/").map(|rest| format!("/ajax-api/{rest}"))).collect();
+    all.extend(browsers);
+    all
+}
+
+fn method(verb: &str) -> MethodFilter {
+    match verb {
+        "POST" => MethodFilter::POST,
+        "PUT" => MethodFilter::PUT,
+        "DELETE" => MethodFilter::DELETE,
+        "PATCH" => MethodFilter::PATCH,
+        _ => MethodFilter::GET,
+    }
+}
+
+impl Surface {
+    /// One request, one answer, in JSON.
+    pub async fn rest<I, O, B, F>(self, operation: &'static Operation, incoming: Incoming, bind: B, call: F) -> Response
+    where
+        I: DeserializeOwned + Subject + Send + 'static,
+        O: Serialize + Send,
+        B: Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError> + Send,
+        F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>> + Send,
+    {
+        let passage = Passage::begin(operation);
+        let request_id = passage.request_id.clone();
+        let outcome = self.serve(&passage, incoming, bind, call).await;
+        match passage.end(outcome) {
+            Ok(body) => response::json(body, &request_id),
+            Err(error) => response::failed(&error, &request_id),
+        }
+    }
+
+    async fn serve<I, O, B, F>(self, passage: &Passage, incoming: Incoming, bind: B, call: F) -> Result<Vec<u8>>
+    where
+        I: DeserializeOwned + Subject + Send + 'static,
+        O: Serialize + Send,
+        B: Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError> + Send,
+        F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>> + Send,
+    {
+        let (headers, source, given) = incoming.receive(passage.operation.rule.rest_body_bytes).await?;
+        let mut message: I = given.message()?;
+        for (variable, value) in &given.variables {
+            bind(&mut message, variable, value).map_err(Invalid::from)?;
+        }
+        let answer = self.perform(passage, &headers, &source, message, call).await?;
+        json::write(&answer).map_err(|error| Error::Internal(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_has_one_place() {
+        // axum panics where two operations claim one path and verb.
+        let mut seen = std::collections::HashSet::new();
+        for route in rest_routes() {
+            for (verb, template) in route.operation.http {
+                for path in spellings(&axum_path(template)) {
+                    assert!(seen.insert((*verb, path.clone())), "{verb} {path}");
+                }
+            }
+        }
+        assert!(seen.contains(&("POST", "/ajax-api/2.0/preview/mlflow/runs/create".to_owned())));
+    }
+
+    #[test]
+    fn templates_become_paths() {
+        assert_eq!(axum_path("/a/{model_id}/tags/{key}"), "/a/{model_id}/tags/{key}");
+        assert_eq!(axum_path("/a/{path=**}"), "/a/{*path}");
+    }
+}

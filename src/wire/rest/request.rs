@@ -1,0 +1,124 @@
+//! What a REST request holds, and how it becomes a message.
+
+use axum::body::Body;
+use axum::extract::{RawPathParams, Request};
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderMap, Method, header};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use tokio::time::{Duration, timeout};
+
+use super::super::server::Peer;
+use crate::contract::json;
+use crate::domain::field::{FieldError, Invalid};
+use crate::service::{Error, Result};
+
+/// The body of a JSON request must be there within this time.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// So much of what is too large is read and dropped, for the sake of an answer that arrives.
+const DROPPED_BYTES: usize = 64 * 1024 * 1024;
+
+/// A request as it came.
+pub struct Incoming {
+    variables: Vec<(String, String)>,
+    head: Parts,
+    body: Body,
+}
+
+/// A request whose body is there.
+pub struct Given {
+    /// What the path says, decoded once.
+    pub variables: Vec<(String, String)>,
+    query: String,
+    body: Bytes,
+    /// Whether a body, if there is one, is where the message stands.
+    from_body: bool,
+}
+
+impl Incoming {
+    pub(super) fn new(variables: &RawPathParams, request: Request) -> Self {
+        let variables = variables.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let (head, body) = request.into_parts();
+        Self { variables, head, body }
+    }
+
+    /// Waits for the body; gives the headers and where the request came from.
+    pub(super) async fn receive(self, most: usize) -> Result<(HeaderMap, String, Given)> {
+        let Self { variables, head, body } = self;
+        let source = head.extensions.get::<Peer>().map(Peer::host).unwrap_or_default();
+        let query = head.uri.query().unwrap_or_default().to_owned();
+        let from_body = head.method != Method::GET && head.method != Method::HEAD;
+        let body = if from_body { whole(body, most).await? } else { Bytes::new() };
+        if !body.is_empty() {
+            plain_json(&head.headers)?;
+        }
+        // A DELETE says in its body or in its query what it is about.
+        let from_body = from_body && (head.method != Method::DELETE || !body.is_empty());
+        Ok((head.headers, source, Given { variables, query, body, from_body }))
+    }
+}
+
+impl Given {
+    /// The message of body or query. No body at all stands for an empty object.
+    pub(super) fn message<I: DeserializeOwned>(&self) -> std::result::Result<I, Invalid> {
+        match (self.from_body, self.body.is_empty()) {
+            (true, false) => json::read(&self.body),
+            (true, true) => json::read_query(""),
+            (false, _) => json::read_query(&self.query),
+        }
+    }
+}
+
+async fn whole(body: Body, most: usize) -> Result<Bytes> {
+    let late = |_| Error::Cancelled(format!("the body did not come within {} seconds", BODY_TIME.as_secs()));
+    timeout(BODY_TIME, collect(body, most)).await.map_err(late)?
+}
+
+/// The body, when it has no more bytes than `most`. Of a larger one the rest is read and dropped, up to a
+/// limit, because a client that still sends does not see the answer.
+async fn collect(mut body: Body, most: usize) -> Result<Bytes> {
+    let mut kept = BytesMut::new();
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Error::Cancelled(format!("the body broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        size += data.len();
+        if size <= most {
+            kept.extend_from_slice(&data);
+        } else if size > most + DROPPED_BYTES {
+            break;
+        }
+    }
+    if size > most {
+        return Err(Error::TooLarge(format!("the body has more than {} MiB, which is the most that is read", most / 1024 / 1024)));
+    }
+    Ok(kept.freeze())
+}
+
+/// JSON that is declared as such, and as it is: a page of another site can send neither without asking.
+fn plain_json(headers: &HeaderMap) -> std::result::Result<(), Invalid> {
+    let given = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = given(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case("application/json") {
+        return Err(Invalid::field("Content-Type", "must be `application/json`"));
+    }
+    let encoding = given(header::CONTENT_ENCODING);
+    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+        return Err(Invalid::field("Content-Encoding", "is not supported; send the body as it is"));
+    }
+    Ok(())
+}
+
+/// Sets the field that a path variable names.
+///
+/// # Errors
+/// When the body gives the field another value.
+pub fn bind(field: &mut String, name: &str, value: &str) -> std::result::Result<(), FieldError> {
+    if !field.is_empty() && field != value {
+        return Err(FieldError::new(name, "differs from the one in the path"));
+    }
+    value.clone_into(field);
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Answers in MLflow's manner.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use super::super::error::{self, REQUEST_ID};
+use crate::service::Error;
+
+/// An answer of JSON.
+pub(super) fn json(body: Vec<u8>, request_id: &str) -> Response {
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// The answer to a call that failed.
+pub(super) fn failed(error: &Error, request_id: &str) -> Response {
+    let (status, code, message) = error::mlflow(error, request_id);
+    let mut response = coded(status, code, &message, request_id);
+    if status == StatusCode::UNAUTHORIZED {
+        // Browsers and clients ask for a name and a password on this.
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"stagegate\""));
+    }
+    response
+}
+
+/// The answer where a path has no such method.
+pub(super) async fn method_not_allowed() -> Response {
+    coded(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", "this path does not have this method", "")
+}
+
+fn coded(status: StatusCode, code: &str, message: &str, request_id: &str) -> Response {
+    let body = json!({"error_code": code, "message": message}).to_string();
+    let mut response = json(body.into_bytes(), request_id);
+    *response.status_mut() = status;
+    response
+}

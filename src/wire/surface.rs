@@ -1,0 +1,84 @@
+//! What every face does with a call, however it came: it gets an id, is checked, is done within its time,
+//! and its end is logged.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use http::HeaderMap;
+
+use crate::access::{Access, Arrival, Call};
+use crate::clock;
+use crate::contract::{Operation, Subject};
+use crate::service::{Error, Result};
+
+/// How long an operation without streams may take.
+const UNARY: Duration = Duration::from_secs(60);
+
+/// What all faces share.
+#[derive(Clone)]
+pub struct Surface {
+    access: Arc<Access>,
+}
+
+/// One call on its way.
+pub struct Passage {
+    pub(super) operation: &'static Operation,
+    pub(super) request_id: String,
+    started: Instant,
+}
+
+impl Surface {
+    /// A surface over the access check.
+    pub fn new(access: Arc<Access>) -> Self {
+        Self { access }
+    }
+
+    /// Has a call checked, and done.
+    pub(super) async fn perform<I, O, F>(&self, passage: &Passage, headers: &HeaderMap, source: &str, message: I, call: F) -> Result<O>
+    where
+        I: Subject + Send + 'static,
+        F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>>,
+    {
+        let admitted = self.admit(passage, headers, source, &message).await?;
+        let outcome = tokio::time::timeout(UNARY, call(admitted.clone(), message)).await.unwrap_or_else(|_| Err(too_long()));
+        self.keep_late_denial(&admitted, &outcome).await.and(outcome)
+    }
+
+    /// Has a call checked.
+    pub(super) async fn admit(&self, passage: &Passage, headers: &HeaderMap, source: &str, fields: &dyn Subject) -> Result<Call> {
+        let arrival = Arrival { operation: passage.operation, headers, request_id: &passage.request_id, source };
+        Ok(self.access.admit(&arrival, fields).await?)
+    }
+
+    /// A refusal by the service itself is kept like one by the check.
+    async fn keep_late_denial<O>(&self, call: &Call, outcome: &Result<O>) -> Result<()> {
+        if let Err(Error::Denied { message, .. }) = outcome {
+            self.access.keep_denial(call, call.subject(), message).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Passage {
+    pub(super) fn begin(operation: &'static Operation) -> Self {
+        Self { operation, request_id: clock::new_uid(), started: Instant::now() }
+    }
+
+    /// Logs how the call ended.
+    pub(super) fn end<O>(self, outcome: Result<O>) -> Result<O> {
+        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (operation, request_id) = (self.operation.full_name, self.request_id.as_str());
+        match &outcome {
+            Ok(_) => tracing::debug!(operation, request_id, micros, "ok"),
+            Err(failure) => tracing::info!(operation, request_id, micros, kind = failure.kind(), "refused or failed"),
+        }
+        outcome
+    }
+}
+
+/// What is written may be committed after the answer was given up, so the outcome is called unclear.
+fn too_long() -> Error {
+    let seconds = UNARY.as_secs();
+    Error::Deadline(format!("took longer than {seconds} seconds; whether a change was made is not known: read before trying again"))
+}
