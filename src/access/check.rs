@@ -9,7 +9,7 @@ use super::Access;
 use super::call::{Call, Caller, Subject, entry};
 use super::refusal::Refused;
 use crate::clock;
-use crate::contract::{Clause, ObjectKind, Operation, Record, Subject as Fields};
+use crate::contract::{Clause, ObjectKind, Operation, Permission, Record, Subject as Fields};
 use crate::domain::access::{Object, Snapshot};
 use crate::domain::field::Invalid;
 use crate::domain::ledger::Outcome;
@@ -76,6 +76,18 @@ impl Access {
             return Ok(());
         }
         Err(Refused::Denied { permission: clause.permission, on: described(clause.kind, &names), hint: String::new() })
+    }
+
+    /// Asks as a clause would about a further object that a request names where no rule can read it: in a list.
+    pub async fn require(&self, call: &Call, permission: Permission, kind: ObjectKind, name: &str) -> Result<(), Refused> {
+        let (snapshot, caller) = (self.snapshot().await?, call.caller());
+        let object = self.resolver.resolve(&self.store, &snapshot, caller, kind, &[name]).await?;
+        if call.decide(&snapshot, permission, &object).allowed {
+            return Ok(());
+        }
+        let refused = Refused::Denied { permission, on: described(kind, &[name]), hint: String::new() };
+        self.keep_refusal(call, &refused).await?;
+        Err(refused)
     }
 
     /// Writes or counts a refusal, as the operation's rule says.
@@ -155,6 +167,7 @@ fn described(kind: ObjectKind, names: &[&str]) -> String {
         ObjectKind::Unspecified | ObjectKind::Server => return "the server".to_owned(),
         ObjectKind::Experiment | ObjectKind::ExperimentName => "experiment",
         ObjectKind::Run => "run",
+        ObjectKind::LoggedModel => "logged model",
         ObjectKind::RegisteredModel | ObjectKind::ModelVersion => "registered model",
         ObjectKind::TransitionRequest => "promotion request",
         ObjectKind::Comment => "comment",

@@ -82,6 +82,7 @@ async fn look_up(store: &Store, kind: ObjectKind, names: &[&str]) -> Result<Opti
         },
         ObjectKind::ExperimentName => objects::experiment_by_name(on, &canonical_name(first)).await,
         ObjectKind::Run => objects::run(on, first).await,
+        ObjectKind::LoggedModel => objects::logged_model(on, first).await,
         ObjectKind::RegisteredModel => objects::model(on, &canonical_name(first)).await,
         ObjectKind::ModelVersion => objects::version(on, &canonical_name(first), names.get(1).copied().unwrap_or_default()).await,
         ObjectKind::TransitionRequest => objects::request(on, first).await,

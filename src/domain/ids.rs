@@ -9,12 +9,23 @@ pub const DEFAULT_EXPERIMENT: i64 = 0;
 /// A run's id: 32 lower-case hexadecimal digits. Anything else cannot exist, so it is looked up like an
 /// unknown id; only what no id can hold at all is refused here.
 pub fn run_id(field: &str, text: &str) -> Result<(), FieldError> {
+    opaque(field, text, "run id")
+}
+
+/// A logged model's id: `m-` and 32 lower-case hexadecimal digits. Anything else is looked up like an unknown
+/// one, as with runs.
+pub fn logged_model_id(field: &str, text: &str) -> Result<(), FieldError> {
+    opaque(field, text, "id of a logged model")
+}
+
+fn opaque(field: &str, text: &str, what: &str) -> Result<(), FieldError> {
     if text.is_empty() {
         return Err(missing(field));
     }
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if text.len() > 256 || !text.chars().all(legal) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        return Err(FieldError::new(field, "is no run id: 1 to 256 ASCII letters, digits, `_` and `-` that start with a letter or digit"));
+        let rule = "1 to 256 ASCII letters, digits, `_` and `-` that start with a letter or digit";
+        return Err(FieldError::new(field, format!("is no {what}: {rule}")));
     }
     Ok(())
 }

@@ -53,12 +53,32 @@ pub const DATASET_PROFILE: usize = 16_777_215;
 pub const INPUT_TAG_KEY: usize = 255;
 /// An input tag's value: MLflow's.
 pub const INPUT_TAG_VALUE: usize = 500;
+/// A logged model's name, and its type: MLflow's columns.
+pub const LOGGED_MODEL_NAME: usize = 500;
+/// A logged model's param: what MLflow's column holds on MySQL; reprs of estimators are long.
+pub const LOGGED_MODEL_PARAM_VALUE: usize = 65_535;
+/// Logged models that one call links to a run.
+pub const MODEL_LINKS: usize = 1_000;
+/// Data sets that a search for logged models is limited to.
+pub const SEARCH_DATASETS: usize = 100;
+/// Experiments in one search for data sets: MLflow's.
+pub const DATASET_EXPERIMENTS: usize = 20;
+/// Data sets in the answer to such a search: MLflow's.
+pub const DATASET_SUMMARIES: i64 = 1_000;
+/// Runs in one call for the histories of several: MLflow's.
+pub const HISTORY_RUNS: usize = 100;
+/// Points of each run in an evenly sampled history, and when none is asked for: MLflow's.
+pub const HISTORY_SAMPLE: i64 = 2_500;
 /// Experiments in one search.
 pub const SEARCH_EXPERIMENTS: usize = 1_000;
 /// Runs and experiments in one page: MLflow's.
 pub const PAGE_RUNS: i64 = 50_000;
 /// Runs and experiments in one page when none is asked for: MLflow's.
 pub const PAGE_RUNS_DEFAULT: i64 = 1_000;
+/// Logged models in one page; MLflow has no limit.
+pub const PAGE_LOGGED_MODELS: i64 = 50_000;
+/// Logged models in one page when none is asked for: MLflow's.
+pub const PAGE_LOGGED_MODELS_DEFAULT: i64 = 50;
 /// Registered models in one page: MLflow's.
 pub const PAGE_MODELS: i64 = 1_000;
 /// Registered models in one page when none is asked for: MLflow's.

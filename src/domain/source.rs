@@ -15,6 +15,11 @@ pub enum Source {
         /// Below the run; empty for all of it.
         path: String,
     },
+    /// All files of a logged model: `models:/m-…`, or `mlflow-artifacts:/EXPERIMENT/models/m-…/artifacts`.
+    LoggedModel {
+        /// The logged model.
+        model_id: String,
+    },
     /// Another version: `models:/NAME/VERSION`.
     Version {
         /// The registered model.
@@ -52,6 +57,13 @@ pub fn parse(field: &str, source: &str) -> Result<Source, FieldError> {
         "runs" => run_source(field, rest.split_once('/').unwrap_or((rest, ""))),
         "mlflow-artifacts" => {
             let parts: Vec<&str> = rest.splitn(4, '/').collect();
+            if let [experiment, "models", model_id, below] = parts.as_slice() {
+                ids::experiment_id(field, experiment)?;
+                if below.trim_end_matches('/') != "artifacts" {
+                    return refuse("is no logged model as a whole: `mlflow-artifacts:/EXPERIMENT/models/MODEL_ID/artifacts`");
+                }
+                return logged_model_source(field, model_id);
+            }
             let [experiment, run_id, "artifacts", path @ ..] = parts.as_slice() else {
                 return refuse("is no place of a run: `mlflow-artifacts:/EXPERIMENT/RUN_ID/artifacts/PATH`");
             };
@@ -60,7 +72,10 @@ pub fn parse(field: &str, source: &str) -> Result<Source, FieldError> {
         }
         "models" => {
             let Some((name, version)) = rest.rsplit_once('/') else {
-                return refuse("names no version: `models:/NAME/VERSION`");
+                if rest.starts_with("m-") {
+                    return logged_model_source(field, rest);
+                }
+                return refuse("names neither a version nor a logged model: `models:/NAME/VERSION` or `models:/MODEL_ID`");
             };
             text::model_name(field, name)?;
             Ok(Source::Version { name: name.to_owned(), version: ids::version_number(field, version)? })
@@ -68,6 +83,11 @@ pub fn parse(field: &str, source: &str) -> Result<Source, FieldError> {
         other if REFUSED.contains(&other) => refuse("names a host or a local file; the server reads only its own store"),
         _ => Ok(Source::Label),
     }
+}
+
+fn logged_model_source(field: &str, model_id: &str) -> Result<Source, FieldError> {
+    ids::logged_model_id(field, model_id)?;
+    Ok(Source::LoggedModel { model_id: model_id.to_owned() })
 }
 
 fn run_source(field: &str, (run_id, path): (&str, &str)) -> Result<Source, FieldError> {
@@ -105,6 +125,10 @@ mod tests {
         assert_eq!(parse("source", &format!("mlflow-artifacts:/1/{run_id}/artifacts/a/b")), run("a/b"));
         assert_eq!(parse("source", &format!("mlflow-artifacts:/1/{run_id}/artifacts")), run(""));
         assert_eq!(parse("source", "models:/m/3"), Ok(Source::Version { name: "m".into(), version: 3 }));
+        let model = Ok(Source::LoggedModel { model_id: format!("m-{run_id}") });
+        assert_eq!(parse("source", &format!("models:/m-{run_id}")), model);
+        assert_eq!(parse("source", &format!("mlflow-artifacts:/1/models/m-{run_id}/artifacts")), model);
+        assert_eq!(parse("source", &format!("mlflow-artifacts:/1/models/m-{run_id}/artifacts/")), model);
         assert_eq!(parse("source", "s3://bucket/model"), Ok(Source::Label));
         assert_eq!(parse("source", "dbfs:/models/x"), Ok(Source::Label));
     }
@@ -148,7 +172,11 @@ mod tests {
             "runs:/abc/a\\..\\b",
             "models:/a/b/3",
             "models:/m/03",
-            "models:/m-0123456789abcdef0123456789abcdef",
+            "models:/m-0123456789abcdef%30123456789abcdef",
+            "mlflow-artifacts:/1/models/m-0123456789abcdef/artifacts/x",
+            "mlflow-artifacts:/1/models/m-0123456789abcdef",
+            "mlflow-artifacts:/x/models/m-0123456789abcdef/artifacts",
+            "mlflow-artifacts:/1/models//artifacts",
             "models://h/m/3",
             "s3://b/a\nb",
         ] {

@@ -128,6 +128,17 @@ pub fn model_name(field: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// A logged model's name by MLflow's rule: 1 to 500 characters, none of `/ : . % " '`. It is a label: models
+/// are told apart by their ids.
+pub fn logged_model_name(field: &str, text: &str) -> Result<()> {
+    required(field, text, limits::LOGGED_MODEL_NAME)?;
+    label(field, text, limits::LOGGED_MODEL_NAME)?;
+    if text.contains(['/', ':', '.', '%', '"', '\'']) {
+        return Err(FieldError::new(field, "must not contain any of `/ : . % \" '`"));
+    }
+    Ok(())
+}
+
 /// A key of a metric, param or tag by MLflow's rule: letters, digits, `_ - . : /` and blanks, in the
 /// form of a relative path without empty, `.` or `..` parts.
 pub fn key(field: &str, text: &str) -> Result<()> {

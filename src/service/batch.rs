@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::runs::{NAME_TAG, live, refused};
-use super::{Error, Result};
+use super::{Error, Result, logged_models as models};
 use crate::access::Call;
-use crate::contract::v1;
+use crate::contract::{Permission, v1};
 use crate::domain::field::{Check, FieldError};
-use crate::domain::{limits, metric_value, text};
+use crate::domain::{ids, limits, metric_value, text};
+use crate::store::logged_model_values::{self, ModelPoint};
 use crate::store::metrics::{self, Point, Points};
-use crate::store::{Recorded, Store, Tx, run_values, runs as rows};
+use crate::store::{Recorded, Store, Tx, logged_models, run_values, runs as rows};
 
 /// What one request logs to one run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -55,6 +56,11 @@ pub(super) fn metric(metric: &v1::Metric) -> std::result::Result<(), FieldError>
     if metric.value.is_none() {
         return Err(text::missing("value"));
     }
+    if !metric.model_id.is_empty() {
+        ids::logged_model_id("model_id", &metric.model_id)?;
+        text::value("dataset_name", &metric.dataset_name, limits::DATASET_NAME)?;
+        text::value("dataset_digest", &metric.dataset_digest, limits::DATASET_DIGEST)?;
+    }
     time("timestamp", metric.timestamp.ok_or_else(|| text::missing("timestamp"))?)
 }
 
@@ -82,39 +88,76 @@ pub(super) fn time(field: &str, time: i64) -> std::result::Result<(), FieldError
     Ok(())
 }
 
-/// Says an error about the only param of a batch in the terms of a request that has one param.
-pub(super) fn of_one_param(error: Error) -> Error {
+/// Says an error about the only item of a batch in the terms of a request that has just one; `path` leads to it.
+pub(super) fn of_one(error: Error, path: &str) -> Error {
     let Error::Invalid(invalid) = error else { return error };
     let mut check = Check::new();
     for violation in invalid.violations() {
-        check.fail(FieldError::new(violation.field.trim_start_matches("params[0]."), violation.message.clone()));
+        check.fail(FieldError::new(violation.field.trim_start_matches(path), violation.message.clone()));
     }
     check.finish().map_or_else(Error::from, |()| Error::Invalid(invalid))
+}
+
+/// What is stored in one transaction of its own.
+struct Mixed {
+    points: Points,
+    /// Those of the points that are about logged models too.
+    about: Vec<AboutModel>,
+    params: Vec<(String, String)>,
+    tags: Vec<(String, String)>,
+}
+
+/// A point about a logged model.
+struct AboutModel {
+    /// Its place in the batch.
+    index: usize,
+    model_id: String,
+    /// All but the model's internal id.
+    point: ModelPoint,
 }
 
 /// Stores a checked batch durably. Metrics alone share statements with what others log at the same time.
 pub(super) async fn store(call: &Call, run_id: &str, batch: Batch) -> Result<()> {
     let points = Points { run_id: run_id.to_owned(), points: points(call.store(), &batch.metrics).await? };
-    if batch.params.is_empty() && batch.tags.is_empty() {
+    let about = about_models(&batch.metrics, &points.points);
+    if batch.params.is_empty() && batch.tags.is_empty() && about.is_empty() {
         return call.store().log_metrics(points).await.map_err(|error| refused(run_id, error));
     }
-    let params: Vec<_> = batch.params.into_iter().map(|param| (param.key, param.value)).collect();
+    models::require(call, Permission::RunsEdit, about.iter().map(|about| about.model_id.as_str()).collect()).await?;
+    let params = batch.params.into_iter().map(|param| (param.key, param.value)).collect();
     // Of equal keys the last one counts.
     let tags: BTreeMap<_, _> = batch.tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
-    let tags: Vec<_> = tags.into_iter().collect();
-    call.store()
-        .write((points, params, tags), |tx, (points, params, tags)| {
-            Box::pin(async move { store_mixed(tx, points, params, tags).await.map(Recorded::outside_ledger) })
-        })
-        .await
+    let mixed = Mixed { points, about, params, tags: tags.into_iter().collect() };
+    call.store().write(mixed, |tx, mixed| Box::pin(async move { store_mixed(tx, mixed).await.map(Recorded::outside_ledger) })).await
 }
 
-async fn store_mixed(tx: &Tx, points: &Points, params: &[(String, String)], tags: &[(String, String)]) -> Result<()> {
+/// The points that are about logged models.
+fn about_models(metrics: &[v1::Metric], points: &[Point]) -> Vec<AboutModel> {
+    let about = |(index, (metric, point)): (usize, (&v1::Metric, &Point))| AboutModel {
+        index,
+        model_id: metric.model_id.clone(),
+        point: ModelPoint {
+            model: 0,
+            metric: point.metric,
+            dataset_name: metric.dataset_name.clone(),
+            dataset_digest: metric.dataset_digest.clone(),
+            step: point.step,
+            time: point.time,
+            value: point.value,
+        },
+    };
+    metrics.iter().zip(points).enumerate().filter(|(_, (metric, _))| !metric.model_id.is_empty()).map(about).collect()
+}
+
+async fn store_mixed(tx: &Tx, Mixed { points, about, params, tags }: &Mixed) -> Result<()> {
     let run = live(tx, &points.run_id).await?;
     if !points.points.is_empty() {
         for outcome in metrics::log(&**tx, &[points]).await? {
             outcome.map_err(|error| refused(&points.run_id, error))?;
         }
+    }
+    if !about.is_empty() {
+        store_about(tx, run.id, about).await?;
     }
     if let Some((index, stored)) = run_values::insert_params(tx, run.id, params).await? {
         let message = format!(
@@ -124,6 +167,19 @@ async fn store_mixed(tx: &Tx, points: &Points, params: &[(String, String)], tags
         return Err(Error::invalid(&format!("params[{index}].value"), message));
     }
     set_tags(tx, run.id, tags).await
+}
+
+async fn store_about(tx: &Tx, run: i64, about: &[AboutModel]) -> Result<()> {
+    let mut ids: Vec<&str> = about.iter().map(|about| about.model_id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let live = logged_models::live(&**tx, &ids).await?;
+    let mut points = Vec::with_capacity(about.len());
+    for AboutModel { index, model_id, point } in about {
+        let missing = || Error::invalid(&format!("metrics[{index}].model_id"), format!("there is no logged model {model_id}"));
+        points.push(ModelPoint { model: *live.get(model_id).ok_or_else(missing)?, ..point.clone() });
+    }
+    Ok(logged_model_values::log_metrics(tx, run, &points).await?)
 }
 
 /// Sets tags; the one that names the run renames it.
@@ -159,7 +215,7 @@ mod tests {
     }
 
     fn point(key: &str, value: Option<f64>, timestamp: Option<i64>) -> v1::Metric {
-        v1::Metric { key: key.to_owned(), value, timestamp, step: i64::MIN }
+        v1::Metric { key: key.to_owned(), value, timestamp, step: i64::MIN, ..v1::Metric::default() }
     }
 
     #[test]

@@ -80,6 +80,7 @@ fn version_message(version: EvidenceVersion) -> v1::EvidenceVersion {
         value: Some(metric_value::decode(metric.stored)),
         timestamp: Some(metric.timestamp),
         step: metric.step,
+        ..v1::Metric::default()
     });
     v1::EvidenceVersion {
         name: version.name,

@@ -1,16 +1,20 @@
-//! Data sets that runs used.
+//! What runs used: data sets and logged models.
 
 use std::collections::HashSet;
 
-use super::Result;
 use super::experiments::messages;
+use super::logged_models::require;
+use super::model_links::{check_models, internal_ids};
 use super::runs::live;
+use super::{Error, Result};
 use crate::access::Call;
-use crate::contract::v1;
+use crate::contract::{Permission, v1};
+use crate::domain::access::ObjectClass;
 use crate::domain::field::Check;
 use crate::domain::{ids, limits, text};
-use crate::store::Recorded;
 use crate::store::inputs::{self as rows, Dataset, Input};
+use crate::store::search::Query;
+use crate::store::{Recorded, model_links};
 
 /// See the proto.
 pub async fn log_inputs(call: &Call, request: v1::LogInputsRequest) -> Result<v1::LogInputsResponse> {
@@ -20,18 +24,47 @@ pub async fn log_inputs(call: &Call, request: v1::LogInputsRequest) -> Result<v1
     for (index, input) in request.datasets.iter().take(limits::DATASETS).enumerate() {
         check_input(&mut check, &format!("datasets[{index}]"), input);
     }
+    let models: Vec<String> = request.models.into_iter().map(|model| model.model_id).collect();
+    check_models(&mut check, &models.iter().map(String::as_str).collect::<Vec<_>>());
     check.finish()?;
+    require(call, Permission::ExperimentsRead, models.iter().map(String::as_str).collect()).await?;
     let inputs: Vec<Input> = request.datasets.into_iter().filter_map(stored).collect();
     call.store()
-        .write((request.run_id, inputs), |tx, (run_id, inputs)| {
+        .write((request.run_id, inputs, models), |tx, (run_id, inputs, models)| {
             Box::pin(async move {
                 let run = live(tx, run_id).await?;
                 rows::insert(tx, run.id, run.experiment, inputs).await?;
-                Ok::<_, super::Error>(Recorded::outside_ledger(()))
+                let models: Vec<&str> = models.iter().map(String::as_str).collect();
+                model_links::insert_inputs(tx, run.id, &internal_ids(tx, &models).await?).await?;
+                Ok::<_, Error>(Recorded::outside_ledger(()))
             })
         })
         .await?;
     Ok(v1::LogInputsResponse {})
+}
+
+/// See the proto.
+pub async fn search_datasets(call: &Call, request: v1::SearchDatasetsRequest) -> Result<v1::SearchDatasetsResponse> {
+    let mut check = Check::new();
+    check.require(!request.experiment_ids.is_empty(), "experiment_ids", "is required");
+    check.take(text::count("experiment_ids", request.experiment_ids.len(), limits::DATASET_EXPERIMENTS));
+    let id = |(index, text): (usize, &String)| check.take(ids::experiment_id(&format!("experiment_ids[{index}]"), text));
+    let experiments: Vec<i64> = request.experiment_ids.iter().take(limits::DATASET_EXPERIMENTS).enumerate().filter_map(id).collect();
+    check.finish()?;
+    let snapshot = call.access().snapshot().await?;
+    let visible = call.visibility(&snapshot, Permission::ExperimentsRead, ObjectClass::Experiment);
+    let mut query = Query::new(call.store().engine());
+    let places: Vec<String> = experiments.into_iter().map(|id| query.bind(id)).collect();
+    query.and(format!("x.id IN ({})", places.join(", ")));
+    query.visible(&visible, "CAST(x.id AS TEXT)", "x.name", ("x.created_by", &call.caller().user_uid));
+    let found = rows::summaries(call.store().reader(), query, limits::DATASET_SUMMARIES).await?;
+    let shown = |summary: rows::Summary| v1::DatasetSummary {
+        experiment_id: summary.experiment.to_string(),
+        name: summary.name,
+        digest: summary.digest,
+        context: summary.context,
+    };
+    Ok(v1::SearchDatasetsResponse { dataset_summaries: found.into_iter().map(shown).collect() })
 }
 
 fn check_input(check: &mut Check, path: &str, input: &v1::DatasetInput) {

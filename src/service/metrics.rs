@@ -9,14 +9,24 @@ use crate::domain::{limits, metric_value, text};
 use crate::store::{metrics as rows, runs};
 
 /// Comes before every point: times are not negative.
-const BEFORE_ALL: (i64, i64, i64) = (-1, 0, 0);
+pub(super) const BEFORE_ALL: (i64, i64, i64) = (-1, 0, 0);
 
 /// See the proto.
 pub async fn log_metric(call: &Call, request: v1::LogMetricRequest) -> Result<v1::LogMetricResponse> {
     let run_id = run_id(&request.run_id, &request.run_uuid)?.to_owned();
-    let metric = v1::Metric { key: request.key, value: request.value, timestamp: request.timestamp, step: request.step };
+    let metric = v1::Metric {
+        key: request.key,
+        value: request.value,
+        timestamp: request.timestamp,
+        step: request.step,
+        model_id: request.model_id,
+        dataset_name: request.dataset_name,
+        dataset_digest: request.dataset_digest,
+        run_id: String::new(),
+    };
     batch::metric(&metric)?;
-    batch::store(call, &run_id, Batch { metrics: vec![metric], ..Batch::default() }).await?;
+    let batch = Batch { metrics: vec![metric], ..Batch::default() };
+    batch::store(call, &run_id, batch).await.map_err(|error| batch::of_one(error, "metrics[0]."))?;
     Ok(v1::LogMetricResponse {})
 }
 
@@ -42,6 +52,7 @@ pub async fn get_metric_history(call: &Call, request: v1::GetMetricHistoryReques
         value: Some(metric_value::decode(point.value)),
         timestamp: Some(point.time),
         step: point.step,
+        ..v1::Metric::default()
     };
     Ok(v1::GetMetricHistoryResponse { metrics: found.into_iter().map(shown).collect(), next_page_token })
 }

@@ -13,6 +13,11 @@ pub(super) async fn run(tx: &Tx, run: i64) -> Result<()> {
     refuse(rows::of_run(&**tx, run).await?)
 }
 
+/// Refuses to touch a logged model while a version made of it holds a gated target.
+pub(super) async fn logged_model(tx: &Tx, model: i64) -> Result<()> {
+    refuse(rows::of_logged_model(&**tx, model).await?)
+}
+
 /// Refuses to touch a model while a version of it holds a gated target.
 pub(super) async fn model(tx: &Tx, uid: &str) -> Result<()> {
     refuse(rows::of_model(&**tx, uid).await?)

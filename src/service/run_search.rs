@@ -53,7 +53,7 @@ pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<
 }
 
 /// The experiments to search, each once.
-fn experiments(texts: &[String]) -> Result<Vec<i64>> {
+pub(super) fn experiments(texts: &[String]) -> Result<Vec<i64>> {
     let mut check = Check::new();
     check.take(text::count("experiment_ids", texts.len(), limits::SEARCH_EXPERIMENTS));
     let id = |(index, text): (usize, &String)| check.take(ids::experiment_id(&format!("experiment_ids[{index}]"), text));

@@ -41,7 +41,9 @@ pub async fn log_param(call: &Call, request: v1::LogParamRequest) -> Result<v1::
     let run_id = run_id(&request.run_id, &request.run_uuid)?.to_owned();
     let param = v1::Param { key: request.key, value: request.value };
     batch::param(&param)?;
-    batch::store(call, &run_id, Batch { params: vec![param], ..Batch::default() }).await.map_err(batch::of_one_param)?;
+    batch::store(call, &run_id, Batch { params: vec![param], ..Batch::default() })
+        .await
+        .map_err(|error| batch::of_one(error, "params[0]."))?;
     Ok(v1::LogParamResponse {})
 }
 

@@ -10,6 +10,7 @@ use crate::contract::v1;
 use crate::domain::field::{Check, FieldError};
 use crate::domain::{ids, limits, metric_value, run_name, text};
 use crate::store::metrics::LogError;
+use crate::store::model_links::Output;
 use crate::store::run_values::{self, RunValues};
 use crate::store::runs::{self as rows, RunRow};
 use crate::store::{Recorded, StoreError, Tx};
@@ -240,14 +241,20 @@ pub(super) fn shown(row: RunRow, values: RunValues) -> v1::Run {
         value: Some(metric_value::decode(latest.value)),
         timestamp: Some(latest.time),
         step: latest.step,
+        ..v1::Metric::default()
     };
     let data = v1::RunData {
         metrics: values.metrics.into_iter().map(metric).collect(),
         params: values.params.into_iter().map(|(key, value)| v1::Param { key, value }).collect(),
         tags: messages(values.tags),
     };
-    let inputs = v1::RunInputs { dataset_inputs: values.inputs.into_iter().map(super::inputs::shown).collect() };
-    v1::Run { info: Some(info(row)), data: Some(data), inputs: Some(inputs) }
+    let inputs = v1::RunInputs {
+        dataset_inputs: values.inputs.into_iter().map(super::inputs::shown).collect(),
+        model_inputs: values.model_inputs.into_iter().map(|model_id| v1::ModelInput { model_id }).collect(),
+    };
+    let output = |output: Output| v1::ModelOutput { model_id: output.model_id, step: output.step };
+    let outputs = v1::RunOutputs { model_outputs: values.model_outputs.into_iter().map(output).collect() };
+    v1::Run { info: Some(info(row)), data: Some(data), inputs: Some(inputs), outputs: Some(outputs) }
 }
 
 #[cfg(test)]

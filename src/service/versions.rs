@@ -4,8 +4,9 @@ use sea_orm::ConnectionTrait;
 use serde_json::json;
 
 use super::experiments::{behind, messages, tag_pairs, tags};
+use super::logged_model_values::note_version;
 use super::models::{self, user_name};
-use super::{Error, Result, idempotency, moves, paging, protection, write};
+use super::{Error, Result, idempotency, logged_models, moves, paging, protection, write};
 use crate::access::{Call, Subject};
 use crate::clock;
 use crate::contract::{Permission, v1};
@@ -16,6 +17,7 @@ use crate::domain::source::{self, Source};
 use crate::domain::version_ref::VersionRef;
 use crate::domain::{ids, limits, manifest, stage, text};
 use crate::store::artifacts::{self, ManifestFile};
+use crate::store::logged_models::LoggedModelRow;
 use crate::store::models::ModelRow;
 use crate::store::search::{Cursor, Order, Query};
 use crate::store::versions::{self as rows, VersionRow};
@@ -31,6 +33,9 @@ pub async fn create_model_version(call: &Call, request: v1::CreateModelVersionRe
     let source = check.take(source::parse("source", &request.source));
     if !request.run_id.is_empty() {
         check.take(ids::run_id("run_id", &request.run_id));
+    }
+    if !request.model_id.is_empty() {
+        check.take(ids::logged_model_id("model_id", &request.model_id));
     }
     check.take(text::value("run_link", &request.run_link, limits::URI));
     check.take(text::value("description", &request.description, limits::DESCRIPTION));
@@ -61,6 +66,8 @@ async fn create(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, s
         source_digest: origin.digest(),
         run_id: origin.run_id,
         run: origin.run,
+        logged_model: origin.model.as_ref().map(|model| model.id),
+        model_id: origin.model.as_ref().map_or_else(String::new, |model| model.model_id.clone()),
         run_link: request.run_link.clone(),
         current_stage: stage::NONE.to_owned(),
         created: tx.now(),
@@ -72,8 +79,11 @@ async fn create(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, s
     for tag in &request.tags {
         rows::set_tag(tx, &version.uid, &tag.key, &tag.value).await?;
     }
+    if let Some(logged_model) = version.logged_model {
+        note_version(tx, logged_model, &version.model_name, version.version).await?;
+    }
     let payload = json!({
-        "source": version.source, "source_digest": version.source_digest, "run_id": version.run_id,
+        "source": version.source, "source_digest": version.source_digest, "run_id": version.run_id, "model_id": version.model_id,
         "description": version.description, "tags": tag_pairs(&request.tags),
     });
     let recorded = record(tx, call, &version, &payload).await?;
@@ -85,6 +95,7 @@ async fn create(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, s
 struct Origin {
     run_id: String,
     run: Option<i64>,
+    model: Option<LoggedModelRow>,
     /// None when the source lies elsewhere.
     files: Option<Vec<ManifestFile>>,
 }
@@ -98,7 +109,38 @@ impl Origin {
 }
 
 async fn origin(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, source: &Source) -> Result<Origin> {
+    let origin = of_source(tx, call, request, source).await?;
+    if request.model_id.is_empty() {
+        return Ok(origin);
+    }
+    let model = logged_models::lock(tx, &request.model_id).await?;
+    if origin.model.as_ref().is_some_and(|other| other.id != model.id) {
+        return Err(Error::invalid("model_id", "is not the logged model that `source` leads to"));
+    }
+    if origin.run.is_some() && origin.run != model.source_run {
+        return Err(Error::invalid("model_id", format!("was not made by the run {}, which the version comes from", origin.run_id)));
+    }
+    Ok(Origin { run_id: model.source_run_id.clone(), run: model.source_run, model: Some(model), files: origin.files })
+}
+
+/// A version of all files of a logged model that the caller may read; the rule has only looked at `model_id`.
+async fn of_logged_model(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, model_id: &str) -> Result<Origin> {
+    let object = store::objects::logged_model(&**tx, model_id).await?.unwrap_or(Object::SERVER);
+    moves::require(tx, call, Permission::ExperimentsRead, &object, &format!("logged model {model_id:?}")).await?;
+    let model = logged_models::lock(tx, model_id).await?;
+    if !request.run_id.is_empty() && request.run_id != model.source_run_id {
+        return Err(Error::invalid("run_id", "is not the run that made the logged model"));
+    }
+    let files = artifacts::manifest_of_logged_model(&**tx, model.id).await?;
+    if files.is_empty() {
+        return Err(Error::precondition("SOURCE_EMPTY", format!("the logged model {model_id} has no file; upload it first")));
+    }
+    Ok(Origin { run_id: model.source_run_id.clone(), run: model.source_run, model: Some(model), files: Some(files) })
+}
+
+async fn of_source(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, source: &Source) -> Result<Origin> {
     match source {
+        Source::LoggedModel { model_id } => of_logged_model(tx, call, request, model_id).await,
         Source::Run { run_id, path } => {
             if !request.run_id.is_empty() && request.run_id != *run_id {
                 return Err(Error::invalid("run_id", "is not the run that `source` names"));
@@ -111,7 +153,7 @@ async fn origin(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, s
                     format!("the run {run_id} has no file at {path:?}; upload the model first"),
                 ));
             }
-            Ok(Origin { run_id: run_id.clone(), run: Some(run), files: Some(files) })
+            Ok(Origin { run_id: run_id.clone(), run: Some(run), model: None, files: Some(files) })
         }
         Source::Version { name, version } => {
             let from = readable_version(tx, call, name, *version).await?;
@@ -120,13 +162,14 @@ async fn origin(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, s
             }
             let verified = from.source_digest != UNVERIFIED;
             let files = if verified { Some(artifacts::manifest_of_version(&**tx, &from.uid).await?) } else { None };
-            Ok(Origin { run_id: from.run_id, run: from.run, files })
+            let model = store::logged_models::by_model_id(&**tx, &from.model_id).await?;
+            Ok(Origin { run_id: from.run_id, run: from.run, model, files })
         }
-        Source::Label if request.run_id.is_empty() => Ok(Origin { run_id: String::new(), run: None, files: None }),
+        Source::Label if request.run_id.is_empty() => Ok(Origin { run_id: String::new(), run: None, model: None, files: None }),
         Source::Label => {
             let run = rows::run_of(&**tx, &request.run_id).await?;
             let run = run.ok_or_else(|| Error::not_found("run", &request.run_id))?;
-            Ok(Origin { run_id: request.run_id.clone(), run: Some(run), files: None })
+            Ok(Origin { run_id: request.run_id.clone(), run: Some(run), model: None, files: None })
         }
     }
 }
@@ -356,6 +399,7 @@ pub(super) async fn shown_all<C: ConnectionTrait>(on: &C, snapshot: &Snapshot, f
         description: version.description,
         source: version.source,
         run_id: version.run_id,
+        model_id: version.model_id,
         status: v1::ModelVersionStatus::Ready.into(),
         status_message: String::new(),
         tags: messages(tags.remove(&version.uid).unwrap_or_default()),

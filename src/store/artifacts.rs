@@ -128,7 +128,7 @@ pub async fn take(tx: &Tx, run: i64, path: &str) -> Result<Vec<ManifestFile>> {
     Ok(found)
 }
 
-/// Forgets those of the blobs that no run and no version refers to, and gives their uids. Their bytes can be
+/// Forgets those of the blobs that no run, logged model or version refers to, and gives their uids. Their bytes can be
 /// deleted once the write is committed.
 pub async fn forget_unused(tx: &Tx, blobs: &[String]) -> Result<Vec<String>> {
     let mut forgotten = Vec::new();
@@ -136,6 +136,7 @@ pub async fn forget_unused(tx: &Tx, blobs: &[String]) -> Result<Vec<String>> {
         let delete = format!(
             "DELETE FROM blobs WHERE uid IN {} \
              AND NOT EXISTS (SELECT 1 FROM run_artifacts r WHERE r.blob_uid = blobs.uid) \
+             AND NOT EXISTS (SELECT 1 FROM logged_model_artifacts g WHERE g.blob_uid = blobs.uid) \
              AND NOT EXISTS (SELECT 1 FROM version_artifacts v WHERE v.blob_uid = blobs.uid) RETURNING uid",
             sql::rows_of(1, 1, chunk.len())
         );
@@ -166,6 +167,16 @@ pub async fn manifest_of_run<C: ConnectionTrait>(on: &C, run: i64, path_prefix: 
         file.path = relative.to_owned();
     }
     Ok(found)
+}
+
+/// The files of a logged model. Within a write on PostgreSQL they stay as they are until it ends.
+pub async fn manifest_of_logged_model<C: ConnectionTrait>(on: &C, model: i64) -> Result<Vec<ManifestFile>> {
+    if !is_sqlite(on) {
+        sql::first(on, "SELECT id FROM logged_models WHERE id = $1 FOR SHARE", bind![model]).await?;
+    }
+    let query = "SELECT f.path, b.uid, b.size, b.sha256 FROM logged_model_artifacts f JOIN blobs b ON b.uid = f.blob_uid \
+                 WHERE f.model = $1 ORDER BY f.path";
+    sql::all(on, query, bind![model]).await?.iter().map(manifest_file).collect()
 }
 
 /// The files of a version.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sea_orm::{ConnectionTrait, Value};
 
 use super::run_values::in_runs;
+use super::search::Query;
 use super::{StoreError, Tx, sql};
 use crate::bind;
 
@@ -135,6 +136,33 @@ pub async fn of_runs<C: ConnectionTrait>(on: &C, runs: &[i64]) -> Result<HashMap
         inputs.sort_unstable_by(|one, other| (&one.dataset.name, &one.dataset.digest).cmp(&(&other.dataset.name, &other.dataset.digest)));
     }
     Ok(found)
+}
+
+/// A data set that runs of an experiment used, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The experiment's id.
+    pub experiment: i64,
+    /// The data set's name.
+    pub name: String,
+    /// The data set's digest.
+    pub digest: String,
+    /// The input's tag `mlflow.data.context`; empty without one.
+    pub context: String,
+}
+
+/// The data sets of experiments `x` that a query finds, each with every use once.
+pub async fn summaries<C: ConnectionTrait>(on: &C, mut query: Query, limit: i64) -> Result<Vec<Summary>> {
+    let limit = query.bind(limit);
+    let text = format!(
+        "SELECT DISTINCT d.experiment, d.name, d.digest, COALESCE(t.value, '') FROM experiments x \
+         JOIN datasets d ON d.experiment = x.id JOIN run_inputs i ON i.dataset = d.id \
+         LEFT JOIN run_input_tags t ON t.run = i.run AND t.dataset = i.dataset AND t.tag_key = 'mlflow.data.context' \
+         WHERE {} ORDER BY 1, 2, 3, 4 LIMIT {limit}",
+        query.condition()
+    );
+    let read = |row: &sql::Row| Ok(Summary { experiment: row.get(0)?, name: row.get(1)?, digest: row.get(2)?, context: row.get(3)? });
+    sql::all(on, &text, query.values).await?.iter().map(read).collect()
 }
 
 fn read(row: &sql::Row) -> Result<Dataset> {

@@ -136,6 +136,19 @@ pub async fn history<C: ConnectionTrait>(on: &C, run: i64, metric: i64, after: (
     rows.iter().map(|row| Ok(Point { metric, time: row.get(0)?, step: row.get(1)?, value: row.get(2)? })).collect()
 }
 
+/// At most `size` points of one metric of a run within steps, evenly spread over all of them by step, time and
+/// value; the first and the last are among them, of a single one the last.
+pub async fn sample<C: ConnectionTrait>(on: &C, run: i64, metric: i64, steps: (i64, i64), size: u64) -> Result<Vec<Point>> {
+    // With `p` points counted from 0 to `upto`, the i-th of `size` is the point number i * upto / (size - 1).
+    let query = "SELECT time, step, value FROM (\
+                   SELECT time, step, value, ROW_NUMBER() OVER (ORDER BY step, time, value) - 1 AS p, COUNT(*) OVER () - 1 AS upto \
+                   FROM metrics WHERE run = $1 AND metric = $2 AND step BETWEEN $3 AND $4\
+                 ) points WHERE CASE WHEN upto < $5 THEN TRUE WHEN $5 = 1 THEN p = upto \
+                 ELSE ((p * ($5 - 1) + upto - 1) / upto) * upto / ($5 - 1) = p END ORDER BY step, time, value";
+    let rows = sql::all(on, query, bind![run, metric, steps.0, steps.1, size.cast_signed()]).await?;
+    rows.iter().map(|row| Ok(Point { metric, time: row.get(0)?, step: row.get(1)?, value: row.get(2)? })).collect()
+}
+
 /// A point on its way into the tables. Sorts as the table's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
@@ -255,16 +268,18 @@ fn upsert_latest(width: usize) -> String {
 
 /// Replaces the latest value by a later one: by step, time and value, NaN counting as 0.
 static WHEN_LATER: LazyLock<String> = LazyLock::new(|| {
-    let key = |table: &str| {
-        let nan = metric_value::NAN;
-        format!("({table}.step, {table}.time, CASE WHEN {table}.value = {nan} THEN 0 ELSE {table}.value END)")
-    };
     format!(
-        "ON CONFLICT (run, metric) DO UPDATE SET step = excluded.step, time = excluded.time, value = excluded.value WHERE {} > {}",
-        key("excluded"),
-        key("latest_metrics")
+        "ON CONFLICT (run, metric) DO UPDATE SET step = excluded.step, time = excluded.time, value = excluded.value WHERE {}",
+        later_than("latest_metrics")
     )
 });
+
+/// Whether a point that an upsert brings is later than the table's.
+pub(super) fn later_than(table: &str) -> String {
+    let nan = metric_value::NAN;
+    let key = |table: &str| format!("({table}.step, {table}.time, CASE WHEN {table}.value = {nan} THEN 0 ELSE {table}.value END)");
+    format!("{} > {}", key("excluded"), key(table))
+}
 
 fn wide(text: impl Fn(usize) -> String) -> Vec<(usize, String)> {
     sql::WIDTHS.iter().map(|width| (*width, text(*width))).collect()

@@ -33,6 +33,12 @@ pub async fn run<C: ConnectionTrait>(on: &C, run_id: &str) -> Found {
     object(on, ObjectClass::Experiment, query, bind![run_id]).await
 }
 
+/// The experiment of a logged model; the owner is the logged model's.
+pub async fn logged_model<C: ConnectionTrait>(on: &C, model_id: &str) -> Found {
+    let query = "SELECT CAST(e.id AS TEXT), e.name, g.created_by, CAST(NULL AS TEXT) FROM logged_models g JOIN experiments e ON e.id = g.experiment WHERE g.model_id = $1";
+    object(on, ObjectClass::Experiment, query, bind![model_id]).await
+}
+
 /// A live registered model by its canonical name.
 pub async fn model<C: ConnectionTrait>(on: &C, canonical_name: &str) -> Found {
     let query = "SELECT uid, name, created_by, CAST(NULL AS TEXT) FROM registered_models WHERE workspace_id = $1 AND canonical_name = $2 AND deleted IS NULL";

@@ -31,14 +31,21 @@ async fn holder<C: ConnectionTrait>(on: &C, condition: &str, value: impl Into<Va
     row.map(|row| Ok(Holder { model: row.get(0)?, version: row.get(1)?, target: row.get(2)? })).transpose()
 }
 
-/// Among the versions made by runs of an experiment.
+/// Among the versions made by runs of an experiment, or of its logged models.
 pub async fn of_experiment<C: ConnectionTrait>(on: &C, experiment: i64) -> Found {
-    holder(on, "v.run IN (SELECT r.id FROM runs r WHERE r.experiment = $1)", experiment).await
+    let made_there = "(v.run IN (SELECT r.id FROM runs r WHERE r.experiment = $1) \
+                      OR v.logged_model IN (SELECT g.id FROM logged_models g WHERE g.experiment = $1))";
+    holder(on, made_there, experiment).await
 }
 
 /// Among the versions made by a run, by its internal id.
 pub async fn of_run<C: ConnectionTrait>(on: &C, run: i64) -> Found {
     holder(on, "v.run = $1", run).await
+}
+
+/// Among the versions made of a logged model, by its internal id.
+pub async fn of_logged_model<C: ConnectionTrait>(on: &C, model: i64) -> Found {
+    holder(on, "v.logged_model = $1", model).await
 }
 
 /// Among the versions of a model.

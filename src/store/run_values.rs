@@ -5,10 +5,15 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, Value};
 
 use super::inputs::{self, Input};
+use super::key_values::Table;
+use super::model_links::{self, Output};
 use super::{StoreError, Tx, sql};
 use crate::bind;
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+const PARAMS: Table = Table { name: "params", owner: "run", key: "param_key" };
+const TAGS: Table = Table { name: "run_tags", owner: "run", key: "tag_key" };
 
 /// The latest point of a metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +39,10 @@ pub struct RunValues {
     pub tags: Vec<(String, String)>,
     /// By name and digest of the data set.
     pub inputs: Vec<Input>,
+    /// The ids of logged models that it used.
+    pub model_inputs: Vec<String>,
+    /// Logged models that it made.
+    pub model_outputs: Vec<Output>,
 }
 
 /// The values of some runs by the runs' internal ids, with one range of each table for up to 1,000 runs.
@@ -52,6 +61,12 @@ pub async fn of_runs<C: ConnectionTrait>(on: &C, runs: &[i64]) -> Result<HashMap
     }
     for (run, inputs) in inputs::of_runs(on, runs).await? {
         found.entry(run).or_default().inputs = inputs;
+    }
+    for (run, models) in model_links::inputs(on, runs).await? {
+        found.entry(run).or_default().model_inputs = models;
+    }
+    for (run, models) in model_links::outputs(on, runs).await? {
+        found.entry(run).or_default().model_outputs = models;
     }
     for values in found.values_mut() {
         values.metrics.sort_unstable_by(|one, other| one.key.cmp(&other.key));
@@ -75,47 +90,21 @@ pub(super) async fn in_runs<C: ConnectionTrait>(on: &C, query: &str, runs: &[i64
 /// Inserts params with different keys. What the run has under a key stays; returns the first of `params`,
 /// by its index, that has another value there, with that value.
 pub async fn insert_params(tx: &Tx, run: i64, params: &[(String, String)]) -> Result<Option<(usize, String)>> {
-    let insert = "INSERT INTO params (run, param_key, value) VALUES {rows} ON CONFLICT (run, param_key) DO NOTHING";
-    if insert_pairs(tx, insert, run, params).await? == params.len() as u64 {
-        return Ok(None);
-    }
-    let mut stored: HashMap<String, String> = HashMap::with_capacity(params.len());
-    for (width, chunk) in sql::in_widths(params) {
-        let query = format!("SELECT param_key, value FROM params WHERE run = $1 AND param_key IN {}", sql::rows_of(2, 1, width));
-        let mut values: Vec<Value> = vec![run.into()];
-        values.extend(sql::padded(width, chunk).map(|(key, _)| Value::from(key.as_str())));
-        for row in sql::all(&**tx, &query, values).await? {
-            stored.insert(row.get(0)?, row.get(1)?);
-        }
-    }
-    let other = |(index, (key, value)): (usize, &(String, String))| {
-        stored.get(key).filter(|stored| *stored != value).map(|stored| (index, stored.clone()))
-    };
-    Ok(params.iter().enumerate().find_map(other))
+    PARAMS.insert_once(tx, run, params).await
 }
 
 /// Sets tags with different keys.
 pub async fn set_tags(tx: &Tx, run: i64, tags: &[(String, String)]) -> Result<()> {
-    let upsert = "INSERT INTO run_tags (run, tag_key, value) VALUES {rows} ON CONFLICT (run, tag_key) DO UPDATE SET value = excluded.value";
-    insert_pairs(tx, upsert, run, tags).await?;
-    Ok(())
+    TAGS.set(tx, run, tags).await
 }
 
-/// Inserts pairs with different keys, always in the order of the keys, so that writes of PostgreSQL wait
-/// for each other and do not deadlock. Not padded: an upsert must not meet a row twice.
-async fn insert_pairs(tx: &Tx, insert: &str, run: i64, pairs: &[(String, String)]) -> Result<u64> {
-    let mut sorted: Vec<&(String, String)> = pairs.iter().collect();
-    sorted.sort_unstable();
-    let mut changed = 0;
-    for chunk in sorted.chunks(sql::WIDTHS[4]) {
-        let text = insert.replace("{rows}", &sql::rows_of(1, chunk.len(), 3));
-        let values: Vec<Value> = chunk.iter().flat_map(|(key, value)| bind![run, key.as_str(), value.as_str()]).collect();
-        changed += sql::execute(&**tx, &text, values).await?;
-    }
-    Ok(changed)
+/// A tag's value.
+pub async fn tag<C: ConnectionTrait>(on: &C, run: i64, key: &str) -> Result<Option<String>> {
+    let row = sql::first(on, "SELECT value FROM run_tags WHERE run = $1 AND tag_key = $2", bind![run, key]).await?;
+    row.map(|row| row.get(0)).transpose()
 }
 
 /// Deletes a tag; false when there is none.
 pub async fn delete_tag(tx: &Tx, run: i64, key: &str) -> Result<bool> {
-    Ok(sql::execute(&**tx, "DELETE FROM run_tags WHERE run = $1 AND tag_key = $2", bind![run, key]).await? > 0)
+    TAGS.delete(tx, run, key).await
 }

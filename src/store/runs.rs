@@ -1,5 +1,7 @@
 //! Runs. What they logged is in `run_values`, `metrics` and `inputs`.
 
+use std::collections::HashMap;
+
 use sea_orm::ConnectionTrait;
 
 use super::search::{Cursor, Order, Query};
@@ -110,6 +112,12 @@ pub async fn rename(tx: &Tx, run: i64, name: &str) -> Result<()> {
 pub async fn set_active(tx: &Tx, run: i64, active: bool) -> Result<()> {
     sql::execute(&**tx, "UPDATE runs SET active = $2 WHERE id = $1", bind![run, active]).await?;
     Ok(())
+}
+
+/// The internal ids of the runs of a query, by the ids that clients know.
+pub async fn ids<C: ConnectionTrait>(on: &C, query: Query) -> Result<HashMap<String, i64>> {
+    let text = format!("SELECT r.run_id, r.id FROM runs r WHERE {}", query.condition());
+    sql::all(on, &text, query.values).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 /// The runs of a query, in its order, each with the cursor of a page that ends at it.

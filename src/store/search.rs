@@ -15,6 +15,8 @@ use crate::domain::search::{
 pub struct Query {
     engine: Engine,
     conditions: Vec<String>,
+    /// Which rows of logged models' metrics count, as a condition on the alias `l`.
+    datasets: Option<String>,
     /// Bound in the order of their placeholders.
     pub values: Vec<Value>,
 }
@@ -24,20 +26,25 @@ struct Layout {
     /// The alias's integer or text id, to which satellites refer.
     id: &'static str,
     tags: (&'static str, &'static str),
+    /// Of those that have some.
+    params: (&'static str, &'static str),
 }
 
 impl Layout {
     fn of(entity: Entity) -> Self {
+        let params = ("params", "run");
         match entity {
-            Entity::Runs => Self { id: "r.id", tags: ("run_tags", "run") },
-            Entity::Experiments => Self { id: "x.id", tags: ("experiment_tags", "experiment") },
-            Entity::RegisteredModels => Self { id: "m.uid", tags: ("registered_model_tags", "model_uid") },
-            Entity::ModelVersions => Self { id: "v.uid", tags: ("model_version_tags", "version_uid") },
+            Entity::Runs => Self { id: "r.id", tags: ("run_tags", "run"), params },
+            Entity::Experiments => Self { id: "x.id", tags: ("experiment_tags", "experiment"), params },
+            Entity::RegisteredModels => Self { id: "m.uid", tags: ("registered_model_tags", "model_uid"), params },
+            Entity::ModelVersions => Self { id: "v.uid", tags: ("model_version_tags", "version_uid"), params },
+            Entity::LoggedModels => Self { id: "g.id", tags: ("logged_model_tags", "model"), params: ("logged_model_params", "model") },
         }
     }
 }
 
-/// The column or expression of an attribute. Queries name their tables `r`, `x`, `m` and `v`.
+/// The column or expression of an attribute. Queries name their tables `r`, `x`, `m`, `v` and `g`, the source
+/// run of a logged model `s`.
 fn attribute(entity: Entity, attribute: Attribute) -> &'static str {
     match (entity, attribute) {
         (Entity::Runs, Attribute::RunId) => "r.run_id",
@@ -60,6 +67,17 @@ fn attribute(entity: Entity, attribute: Attribute) -> &'static str {
         (Entity::ModelVersions, Attribute::CreationTimestamp) => "v.created",
         (Entity::ModelVersions, Attribute::LastUpdatedTimestamp) => "v.updated",
         (Entity::ModelVersions, _) => "m.name",
+        (Entity::LoggedModels, Attribute::ModelId) => "g.model_id",
+        (Entity::LoggedModels, Attribute::ModelType) => "g.model_type",
+        (Entity::LoggedModels, Attribute::SourceRunId) => "s.run_id",
+        (Entity::LoggedModels, Attribute::ExperimentId) => "g.experiment",
+        (Entity::LoggedModels, Attribute::ArtifactLocation) => {
+            "('mlflow-artifacts:/' || CAST(g.experiment AS TEXT) || '/models/' || g.model_id || '/artifacts')"
+        }
+        (Entity::LoggedModels, Attribute::Status) => "(CASE g.status WHEN 1 THEN 'PENDING' WHEN 2 THEN 'READY' ELSE 'FAILED' END)",
+        (Entity::LoggedModels, Attribute::CreationTimestamp) => "g.created",
+        (Entity::LoggedModels, Attribute::LastUpdatedTimestamp) => "g.updated",
+        (Entity::LoggedModels, _) => "g.name",
         (Entity::Runs, _) => "r.user_id",
     }
 }
@@ -67,7 +85,7 @@ fn attribute(entity: Entity, attribute: Attribute) -> &'static str {
 impl Query {
     /// Without a condition.
     pub fn new(engine: Engine) -> Self {
-        Self { engine, conditions: Vec::new(), values: Vec::new() }
+        Self { engine, conditions: Vec::new(), datasets: None, values: Vec::new() }
     }
 
     /// Binds a value and gives its placeholder.
@@ -141,7 +159,8 @@ impl Query {
         match &clause.key {
             Key::Attribute(key) => self.test(attribute(entity, *key), &clause.test),
             Key::Tag(key) => self.satellite(layout.tags.0, layout.tags.1, "tag_key", layout.id, key, &clause.test),
-            Key::Param(key) => self.satellite("params", "run", "param_key", layout.id, key, &clause.test),
+            Key::Param(key) => self.satellite(layout.params.0, layout.params.1, "param_key", layout.id, key, &clause.test),
+            Key::Metric(key) if entity == Entity::LoggedModels => self.model_metric(key, &clause.test),
             Key::Metric(key) => self.metric(key, &clause.test),
             Key::Dataset(field) => self.dataset(*field, &clause.test),
         }
@@ -158,8 +177,60 @@ impl Query {
     }
 
     fn metric(&mut self, key: &str, test: &Test) -> String {
-        let Test::Number { op, value: number } = test else { return "FALSE".to_owned() };
         let key = self.bind(key);
+        let value = self.metric_value("l.value", test);
+        format!(
+            "EXISTS (SELECT 1 FROM latest_metrics l WHERE l.run = r.id AND l.metric = (SELECT k.id FROM metric_keys k WHERE k.name = {key}) \
+             AND {value})"
+        )
+    }
+
+    fn model_metric(&mut self, key: &str, test: &Test) -> String {
+        let latest = self.latest_of_model(key, None);
+        self.metric_value(&latest, test)
+    }
+
+    /// The latest value of a logged model's metric, on the data sets of the query and on `dataset`.
+    fn latest_of_model(&mut self, key: &str, dataset: Option<&Dataset>) -> String {
+        let key = self.bind(key);
+        let mut on = self.datasets.as_ref().map_or_else(String::new, |datasets| format!(" AND {datasets}"));
+        if let Some(dataset) = dataset {
+            on.push_str(&format!(" AND {}", self.on_dataset(dataset)));
+        }
+        let nan = metric_value::NAN;
+        format!(
+            "(SELECT l.value FROM logged_model_metrics l WHERE l.model = g.id \
+             AND l.metric = (SELECT k.id FROM metric_keys k WHERE k.name = {key}){on} \
+             ORDER BY l.step DESC, l.time DESC, (CASE WHEN l.value = {nan} THEN 0 ELSE l.value END) DESC LIMIT 1)"
+        )
+    }
+
+    fn on_dataset(&mut self, dataset: &Dataset) -> String {
+        let name = self.bind(dataset.name.as_str());
+        if dataset.digest.is_empty() {
+            return format!("l.dataset_name = {name}");
+        }
+        let digest = self.bind(dataset.digest.as_str());
+        format!("(l.dataset_name = {name} AND l.dataset_digest = {digest})")
+    }
+
+    /// Lets metrics of logged models count on some data sets only; without any, on all. When no condition of
+    /// `filter` is about a metric, models must have one on these data sets.
+    pub fn on_datasets(&mut self, datasets: &[Dataset], filter: &Filter) {
+        if datasets.is_empty() {
+            return;
+        }
+        let ways: Vec<String> = datasets.iter().map(|dataset| self.on_dataset(dataset)).collect();
+        let condition = format!("({})", ways.join(" OR "));
+        if !filter.clauses.iter().any(|clause| matches!(clause.key, Key::Metric(_))) {
+            self.and(format!("EXISTS (SELECT 1 FROM logged_model_metrics l WHERE l.model = g.id AND {condition})"));
+        }
+        self.datasets = Some(condition);
+    }
+
+    /// A comparison of a stored value.
+    fn metric_value(&mut self, stored: &str, test: &Test) -> String {
+        let Test::Number { op, value: number } = test else { return "FALSE".to_owned() };
         let number = match *number {
             #[expect(clippy::cast_precision_loss, reason = "metrics are doubles; so is the comparison")]
             Number::Int(value) => value as f64,
@@ -168,14 +239,10 @@ impl Query {
         let value = self.bind(metric_value::encode(number));
         // NaN is stored above all numbers and is greater than none of them.
         let number_only = match op {
-            NumberOp::Gt | NumberOp::Ge => format!(" AND l.value <> {}", metric_value::NAN),
+            NumberOp::Gt | NumberOp::Ge => format!(" AND {stored} <> {}", metric_value::NAN),
             _ => String::new(),
         };
-        format!(
-            "EXISTS (SELECT 1 FROM latest_metrics l WHERE l.run = r.id AND l.metric = (SELECT k.id FROM metric_keys k WHERE k.name = {key}) \
-             AND l.value {} {value}{number_only})",
-            number_op(*op)
-        )
+        format!("({stored} {} {value}{number_only})", number_op(*op))
     }
 
     fn dataset(&mut self, field: DatasetField, test: &Test) -> String {
@@ -231,6 +298,15 @@ impl Query {
     }
 }
 
+/// A data set that metrics of logged models count on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset {
+    /// Its name.
+    pub name: String,
+    /// Its digest; empty for any.
+    pub digest: String,
+}
+
 fn number_op(op: NumberOp) -> &'static str {
     match op {
         NumberOp::Eq => "=",
@@ -281,33 +357,64 @@ impl Order {
         let layout = Layout::of(entity);
         for key in keys {
             match &key.key {
-                Key::Attribute(attribute_key) => {
-                    let column = attribute(entity, *attribute_key);
-                    let text = !matches!(
-                        attribute_key,
-                        Attribute::StartTime
-                            | Attribute::EndTime
-                            | Attribute::ExperimentId
-                            | Attribute::CreationTime
-                            | Attribute::LastUpdateTime
-                            | Attribute::CreationTimestamp
-                            | Attribute::LastUpdatedTimestamp
-                            | Attribute::VersionNumber
+                Key::Attribute(attribute) => order.attribute(query, entity, *attribute, key.descending),
+                Key::Metric(name) => {
+                    let name = query.bind(name);
+                    let value = format!(
+                        "(SELECT l.value FROM latest_metrics l WHERE l.run = r.id \
+                         AND l.metric = (SELECT k.id FROM metric_keys k WHERE k.name = {name}))"
                     );
-                    order.nullable(query, column.to_owned(), text, key.descending);
+                    order.metric(query, &value, key.descending);
                 }
-                Key::Metric(name) => order.metric(query, name, key.descending),
-                Key::Param(name) => order.satellite(query, ("params", "run", "param_key"), layout.id, name, key.descending),
+                Key::Param(name) => {
+                    order.satellite(query, (layout.params.0, layout.params.1, "param_key"), layout.id, name, key.descending);
+                }
                 Key::Tag(name) => {
                     order.satellite(query, (layout.tags.0, layout.tags.1, "tag_key"), layout.id, name, key.descending);
                 }
                 Key::Dataset(_) => {}
             }
         }
-        for (column, text, descending) in ties {
-            order.push(query, (*column).to_owned(), *text, *descending);
+        order.ties(query, ties)
+    }
+
+    /// The order of logged models: keys, each with whether it descends and a data set for a metric, then `ties`
+    /// as in [`new`](Self::new).
+    pub fn of_logged_models(query: &mut Query, keys: &[(Key, bool, Option<Dataset>)], ties: &[(&str, bool, bool)]) -> Self {
+        let mut order = Self { sorts: Vec::new() };
+        for (key, descending, dataset) in keys {
+            match key {
+                Key::Attribute(attribute) => order.attribute(query, Entity::LoggedModels, *attribute, *descending),
+                Key::Metric(name) => {
+                    let value = query.latest_of_model(name, dataset.as_ref());
+                    order.metric(query, &value, *descending);
+                }
+                Key::Param(_) | Key::Tag(_) | Key::Dataset(_) => {}
+            }
         }
-        order
+        order.ties(query, ties)
+    }
+
+    fn ties(mut self, query: &Query, ties: &[(&str, bool, bool)]) -> Self {
+        for (column, text, descending) in ties {
+            self.push(query, (*column).to_owned(), *text, *descending);
+        }
+        self
+    }
+
+    fn attribute(&mut self, query: &Query, entity: Entity, key: Attribute, descending: bool) {
+        let text = !matches!(
+            key,
+            Attribute::StartTime
+                | Attribute::EndTime
+                | Attribute::ExperimentId
+                | Attribute::CreationTime
+                | Attribute::LastUpdateTime
+                | Attribute::CreationTimestamp
+                | Attribute::LastUpdatedTimestamp
+                | Attribute::VersionNumber
+        );
+        self.nullable(query, attribute(entity, key).to_owned(), text, descending);
     }
 
     fn push(&mut self, query: &Query, expression: String, text: bool, descending: bool) {
@@ -321,11 +428,8 @@ impl Order {
         self.push(query, format!("COALESCE({column}, {missing})"), text, descending);
     }
 
-    fn metric(&mut self, query: &mut Query, name: &str, descending: bool) {
-        let key = query.bind(name);
-        let value = format!(
-            "(SELECT l.value FROM latest_metrics l WHERE l.run = r.id AND l.metric = (SELECT k.id FROM metric_keys k WHERE k.name = {key}))"
-        );
+    /// Orders by an expression of a stored value.
+    fn metric(&mut self, query: &Query, value: &str, descending: bool) {
         let nan = metric_value::NAN;
         self.push(query, format!("(CASE WHEN {value} IS NULL THEN 2 WHEN {value} = {nan} THEN 1 ELSE 0 END)"), false, false);
         self.push(query, format!("COALESCE({value}, 0)"), false, descending);

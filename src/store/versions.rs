@@ -32,6 +32,10 @@ pub struct VersionRow {
     pub run_id: String,
     /// The run's internal id.
     pub run: Option<i64>,
+    /// The internal id of the logged model that it was made of.
+    pub logged_model: Option<i64>,
+    /// The same as clients know it; empty without one.
+    pub model_id: String,
     /// Not interpreted.
     pub run_link: String,
     /// In its own spelling.
@@ -45,9 +49,10 @@ pub struct VersionRow {
 }
 
 const COLUMNS: &str = "v.uid, v.model_uid, m.name, v.version, v.description, v.source, v.source_digest, v.run_id, v.run, \
-                       v.run_link, v.current_stage, v.created, v.updated, v.created_by";
-const COLUMN_COUNT: usize = 14;
-const FROM: &str = "FROM model_versions v JOIN registered_models m ON m.uid = v.model_uid";
+                       v.run_link, v.current_stage, v.created, v.updated, v.created_by, v.logged_model, COALESCE(g.model_id, '')";
+const COLUMN_COUNT: usize = 16;
+const FROM: &str = "FROM model_versions v JOIN registered_models m ON m.uid = v.model_uid \
+                    LEFT JOIN logged_models g ON g.id = v.logged_model";
 
 fn read(row: &sql::Row) -> Result<VersionRow> {
     Ok(VersionRow {
@@ -65,6 +70,8 @@ fn read(row: &sql::Row) -> Result<VersionRow> {
         created: row.get(11)?,
         updated: row.get(12)?,
         created_by: row.get(13)?,
+        logged_model: row.get(14)?,
+        model_id: row.get(15)?,
     })
 }
 
@@ -126,7 +133,8 @@ pub async fn next_number(tx: &Tx, model_uid: &str) -> Result<i64> {
 /// Inserts a version.
 pub async fn insert(tx: &Tx, version: &VersionRow) -> Result<()> {
     let insert = "INSERT INTO model_versions (uid, model_uid, version, description, source, source_digest, run_id, run, run_link, \
-                  current_stage, created, updated, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)";
+                  current_stage, created, updated, created_by, logged_model) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $13)";
     let values = bind![
         version.uid.as_str(),
         version.model_uid.as_str(),
@@ -139,7 +147,8 @@ pub async fn insert(tx: &Tx, version: &VersionRow) -> Result<()> {
         version.run_link.as_str(),
         version.current_stage.as_str(),
         version.created,
-        version.created_by.as_str()
+        version.created_by.as_str(),
+        version.logged_model,
     ];
     sql::execute(&**tx, insert, values).await?;
     Ok(())

@@ -23,6 +23,7 @@ struct World {
     experiment_id: String,
     experiment: String,
     run_id: String,
+    model_id: String,
     model: String,
     request_id: String,
     comment_id: String,
@@ -88,7 +89,7 @@ fn sorted(matrix: &str) -> String {
 fn in_harmless_order() -> Vec<&'static Operation> {
     let weight = |name: &str| match name {
         "JoinTransitionRequest" => 1,
-        "DeleteRun" | "DeleteModelVersion" => 3,
+        "DeleteRun" | "DeleteLoggedModel" | "DeleteModelVersion" => 3,
         "DeleteExperiment" | "DeleteRegisteredModel" => 4,
         "RevokeToken" => 5,
         "SignOut" => 6,
@@ -138,6 +139,7 @@ fn without_names(status: &Status, world: &World) -> String {
     for name in [
         &world.experiment,
         &world.run_id,
+        &world.model_id,
         &world.model,
         &world.request_id,
         &world.comment_id,
@@ -199,6 +201,7 @@ fn value(clause: &Clause, index: usize, field: &str, world: &World) -> Option<St
         ObjectKind::Experiment => world.experiment_id.clone(),
         ObjectKind::ExperimentName => world.experiment.clone(),
         ObjectKind::Run => world.run_id.clone(),
+        ObjectKind::LoggedModel => world.model_id.clone(),
         ObjectKind::RegisteredModel => world.model.clone(),
         ObjectKind::ModelVersion if index == 0 => world.model.clone(),
         ObjectKind::ModelVersion => "1".to_owned(),
@@ -229,6 +232,7 @@ async fn callers(server: &Server) -> Vec<Caller> {
         experiment_id: "9".repeat(like.experiment_id.len()),
         experiment: format!("e-other-{word}"),
         run_id: "f".repeat(32),
+        model_id: format!("m-{}", "f".repeat(32)),
         model: format!("m-other-{word}"),
         request_id: "f".repeat(32),
         comment_id: "f".repeat(32),
@@ -284,6 +288,9 @@ async fn world(admin: &Client, word: &str, user: &str) -> World {
     let request = v1::CreateRunRequest { experiment_id: experiment_id.clone(), ..Default::default() };
     let answer: v1::CreateRunResponse = admin.call("CreateRun", request).await.expect("a run");
     let run_id = answer.run.and_then(|run| run.info).expect("a run").run_id;
+    let request = v1::CreateLoggedModelRequest { experiment_id: experiment_id.clone(), ..Default::default() };
+    let answer: v1::CreateLoggedModelResponse = admin.call("CreateLoggedModel", request).await.expect("a logged model");
+    let model_id = answer.model.and_then(|model| model.info).expect("a logged model").model_id;
     let request = v1::CreateRegisteredModelRequest { name: model.clone(), ..Default::default() };
     let _: v1::CreateRegisteredModelResponse = admin.call("CreateRegisteredModel", request).await.expect("a model");
     let request = v1::CreateModelVersionRequest {
@@ -308,7 +315,7 @@ async fn world(admin: &Client, word: &str, user: &str) -> World {
     let request = v1::CreateTokenRequest { user_name: user.to_owned(), ..Default::default() };
     let answer: v1::CreateTokenResponse = admin.call("CreateToken", request).await.expect("a token");
     let token_id = answer.token.expect("a token").token_id;
-    World { experiment_id, experiment, run_id, model, request_id, comment_id, user: user.to_owned(), token_id }
+    World { experiment_id, experiment, run_id, model_id, model, request_id, comment_id, user: user.to_owned(), token_id }
 }
 
 /// Makes a user the owner of a world.
@@ -319,6 +326,7 @@ async fn give(server: &Server, world: &World, user: &str) {
     let mut changes = BTreeMap::new();
     changes.insert("experiments", format!("UPDATE experiments SET created_by = {uid} WHERE id = {}", world.experiment_id));
     changes.insert("runs", format!("UPDATE runs SET created_by = {uid} WHERE run_id = '{}'", world.run_id));
+    changes.insert("logged models", format!("UPDATE logged_models SET created_by = {uid} WHERE model_id = '{}'", world.model_id));
     changes.insert("models", format!("UPDATE registered_models SET created_by = {uid} WHERE name = '{}'", world.model));
     changes.insert("versions", format!("UPDATE model_versions SET created_by = {uid} WHERE model_uid = {model}"));
     changes.insert("comments", format!("UPDATE comments SET user_uid = {uid} WHERE uid = '{}'", world.comment_id));

@@ -7,6 +7,8 @@ mod access_matrix;
 mod contract;
 mod faults;
 mod hostile;
+mod logged_models;
+mod metric_samples;
 mod migrations;
 mod promotion_sql;
 mod rest;

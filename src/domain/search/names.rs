@@ -38,6 +38,17 @@ pub(super) fn key(entity: Entity, usage: Use, token: Token<'_>) -> Result<Key, F
         }
     };
     let runs = entity == Entity::Runs;
+    // Of logged models MLflow knows the plurals alone.
+    if entity == Entity::LoggedModels {
+        return match prefix {
+            _ if !matches!(token, Token::Path { .. }) => attribute(entity, usage, name),
+            "attributes" => attribute(entity, usage, name),
+            "metrics" => Ok(Key::Metric(name.to_owned())),
+            "params" => Ok(Key::Param(name.to_owned())),
+            "tags" => Ok(Key::Tag(name.to_owned())),
+            _ => Err(unknown_prefix(entity, usage, prefix)),
+        };
+    }
     match prefix {
         "attribute" => attribute(entity, usage, name),
         "attributes" | "attr" | "run" if runs => attribute(entity, usage, name),
@@ -45,19 +56,29 @@ pub(super) fn key(entity: Entity, usage: Use, token: Token<'_>) -> Result<Key, F
         "parameter" | "parameters" | "param" | "params" if runs => Ok(Key::Param(name.to_owned())),
         "tag" | "tags" if runs || usage == Use::Filter => Ok(Key::Tag(name.to_owned())),
         "dataset" | "datasets" if runs && usage == Use::Filter => dataset(name),
-        _ => Err(Fault::new(format!("there is no type of name {} here; there {}", shown(prefix), prefixes(entity, usage)))),
+        _ => Err(unknown_prefix(entity, usage, prefix)),
     }
+}
+
+fn unknown_prefix(entity: Entity, usage: Use, prefix: &str) -> Fault {
+    Fault::new(format!("there is no type of name {} here; there {}", shown(prefix), prefixes(entity, usage)))
 }
 
 /// What the values of a key are.
 pub(super) fn domain(entity: Entity, key: &Key) -> Domain {
     let runs = entity == Entity::Runs;
+    let logged_models = entity == Entity::LoggedModels;
     let text = |list| Domain::Text { list, null: false };
     match key {
+        Key::Param(_) | Key::Tag(_) | Key::Attribute(Attribute::Status) if logged_models => text(true),
+        Key::Attribute(Attribute::CreationTimestamp | Attribute::LastUpdatedTimestamp) if logged_models => Domain::Time,
         Key::Metric(_) => Domain::Double,
         Key::Param(_) => Domain::Text { list: false, null: true },
         Key::Tag(_) => Domain::Text { list: false, null: runs || entity == Entity::Experiments },
-        Key::Dataset(_) | Key::Attribute(Attribute::RunId) => text(true),
+        Key::Dataset(_)
+        | Key::Attribute(
+            Attribute::RunId | Attribute::ModelId | Attribute::ModelType | Attribute::SourceRunId | Attribute::ArtifactLocation,
+        ) => text(true),
         Key::Attribute(Attribute::Name) => text(entity != Entity::Experiments),
         Key::Attribute(Attribute::RunName | Attribute::Status | Attribute::UserId | Attribute::ArtifactUri | Attribute::SourcePath) => {
             text(false)
@@ -90,6 +111,10 @@ impl Attribute {
             Self::LastUpdatedTimestamp => "last_updated_timestamp",
             Self::SourcePath => "source_path",
             Self::VersionNumber => "version_number",
+            Self::ModelId => "model_id",
+            Self::ModelType => "model_type",
+            Self::SourceRunId => "source_run_id",
+            Self::ArtifactLocation => "artifact_location",
         }
     }
 }
@@ -105,11 +130,13 @@ impl DatasetField {
     }
 }
 
-fn attribute(entity: Entity, usage: Use, name: &str) -> Result<Key, Fault> {
+pub(super) fn attribute(entity: Entity, usage: Use, name: &str) -> Result<Key, Fault> {
     let canonical = match (entity, usage, name) {
         (Entity::Runs, _, "created" | "Created") => "start_time",
         (Entity::Runs, Use::Filter, "run name" | "Run name" | "Run Name") => "run_name",
         (Entity::RegisteredModels, Use::Order, "timestamp") => "last_updated_timestamp",
+        (Entity::LoggedModels, _, "creation_time" | "creation_timestamp_ms") => "creation_timestamp",
+        (Entity::LoggedModels, _, "last_updated_timestamp_ms") => "last_updated_timestamp",
         _ => name,
     };
     let legal = attributes(entity, usage);
@@ -140,6 +167,9 @@ fn attributes(entity: Entity, usage: Use) -> &'static [Attribute] {
         (Entity::RegisteredModels, Use::Order) => &[Name, LastUpdatedTimestamp],
         (Entity::ModelVersions, Use::Filter) => &[Name, VersionNumber, RunId, SourcePath],
         (Entity::ModelVersions, Use::Order) => &[Name, VersionNumber, CreationTimestamp, LastUpdatedTimestamp],
+        (Entity::LoggedModels, _) => {
+            &[Name, ModelId, ModelType, SourceRunId, ExperimentId, ArtifactLocation, Status, CreationTimestamp, LastUpdatedTimestamp]
+        }
     }
 }
 
@@ -147,6 +177,8 @@ fn prefixes(entity: Entity, usage: Use) -> &'static str {
     match (entity, usage) {
         (Entity::Runs, Use::Filter) => "are metrics, params, tags, attributes and datasets",
         (Entity::Runs, Use::Order) => "are metrics, params, tags and attributes",
+        (Entity::LoggedModels, Use::Filter) => "are metrics, params, tags and attributes",
+        (Entity::LoggedModels, Use::Order) => "is metrics",
         (_, Use::Filter) => "are tags and attribute",
         (_, Use::Order) => "is attribute",
     }
@@ -154,7 +186,7 @@ fn prefixes(entity: Entity, usage: Use) -> &'static str {
 
 fn example(entity: Entity) -> &'static str {
     match entity {
-        Entity::Runs => "metrics.rmse, params.`a key`, tags.team or status",
+        Entity::Runs | Entity::LoggedModels => "metrics.rmse, params.`a key`, tags.team or status",
         Entity::Experiments | Entity::RegisteredModels | Entity::ModelVersions => "tags.team or name",
     }
 }

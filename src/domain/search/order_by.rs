@@ -2,8 +2,8 @@
 
 use super::error::{Fault, check_text, shown};
 use super::lexer::lex;
-use super::names::{Use, key};
-use super::{Entity, MAX_ORDER_BY_BYTES, MAX_ORDER_BY_ITEMS, OrderBy, SearchError};
+use super::names::{Use, attribute, key};
+use super::{Entity, Key, MAX_ORDER_BY_BYTES, MAX_ORDER_BY_ITEMS, OrderBy, SearchError};
 
 /// Parses the items of an order as MLflow does: a name, then ASC (the default) or DESC.
 ///
@@ -26,6 +26,23 @@ pub fn parse_order_by(entity: Entity, items: &[String]) -> Result<Vec<OrderBy>, 
         orders.push(order);
     }
     Ok(orders)
+}
+
+/// Reads what logged models are ordered by, as MLflow does: an attribute, or all that follows `metrics.` as the
+/// key of a metric, which may stand in backticks. Errors name `field`.
+pub fn parse_logged_model_key(field: &str, text: &str) -> Result<Key, SearchError> {
+    let read = || {
+        check_text(text, MAX_ORDER_BY_BYTES)?;
+        match text.split_once('.') {
+            None => attribute(Entity::LoggedModels, Use::Order, text),
+            Some(("metrics", key)) if !key.is_empty() => {
+                let bare = key.strip_prefix('`').and_then(|key| key.strip_suffix('`'));
+                Ok(Key::Metric(bare.unwrap_or(key).to_owned()))
+            }
+            Some(_) => Err(Fault::new(format!("expected an attribute or a metric such as metrics.rmse, found {}", shown(text)))),
+        }
+    };
+    read().map_err(|fault: Fault| fault.within(field, text))
 }
 
 fn item(entity: Entity, text: &str) -> Result<OrderBy, Fault> {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ENTITIES: [Entity; 4] = [Entity::Runs, Entity::Experiments, Entity::RegisteredModels, Entity::ModelVersions];
+const ENTITIES: [Entity; 5] = [Entity::Runs, Entity::Experiments, Entity::RegisteredModels, Entity::ModelVersions, Entity::LoggedModels];
 
 fn float(op: NumberOp, value: f64) -> Test {
     Test::Number { op, value: Number::Float(value) }
@@ -25,6 +25,7 @@ fn soup() -> impl Strategy<Value = String> {
         "params.",
         "tags.",
         "attribute.",
+        "attributes.",
         "a",
         "`a b`",
         "name",
@@ -94,6 +95,8 @@ fn comparison() -> impl Strategy<Value = (Entity, Comparison)> {
         (Just(Entity::Runs), key().prop_map(Key::Param), prop_oneof![text_test(), null.clone()]),
         (Just(Entity::Experiments), tag.clone(), prop_oneof![text_test(), null]),
         (entity(), tag, text_test()),
+        (Just(Entity::LoggedModels), key().prop_map(Key::Param), prop_oneof![text_test(), list.clone()]),
+        (Just(Entity::LoggedModels), Just(Key::Attribute(Attribute::LastUpdatedTimestamp)), prop_oneof![float.clone(), integer.clone()]),
         (Just(Entity::Runs), Just(Key::Dataset(DatasetField::Context)), prop_oneof![text_test(), list.clone()]),
         (Just(Entity::Runs), Just(Key::Attribute(Attribute::EndTime)), prop_oneof![float, integer.clone()]),
         (Just(Entity::ModelVersions), Just(Key::Attribute(Attribute::VersionNumber)), integer),

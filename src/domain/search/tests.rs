@@ -65,6 +65,10 @@ fn names_are_found_under_every_spelling() {
         (Entity::Runs, "\"status\"", Key::Attribute(Attribute::Status)),
         (Entity::Runs, "dataset.digest", Key::Dataset(DatasetField::Digest)),
         (Entity::Experiments, "attribute.name", Key::Attribute(Attribute::Name)),
+        (Entity::LoggedModels, "attributes.model_type", Key::Attribute(Attribute::ModelType)),
+        (Entity::LoggedModels, "`name`", Key::Attribute(Attribute::Name)),
+        (Entity::LoggedModels, "tags.`a b`", Key::Tag("a b".into())),
+        (Entity::LoggedModels, "params.a", Key::Param("a".into())),
         (Entity::RegisteredModels, "tag.a", Key::Tag("a".into())),
         (Entity::ModelVersions, "source_path", Key::Attribute(Attribute::SourcePath)),
     ] {
@@ -95,6 +99,12 @@ fn values_are_typed_by_their_key() {
     ] {
         assert_eq!(one(Entity::Runs, written).1, test, "{written}");
     }
+    for written in ["creation_time > 5", "creation_timestamp > 5", "attributes.creation_timestamp_ms > 5"] {
+        assert_eq!(one(Entity::LoggedModels, written), (Key::Attribute(Attribute::CreationTimestamp), int(NumberOp::Gt, 5)));
+    }
+    let ready = Test::In { negated: true, values: vec!["READY".into()] };
+    assert_eq!(one(Entity::LoggedModels, "status NOT IN ('READY')"), (Key::Attribute(Attribute::Status), ready));
+    assert_eq!(one(Entity::LoggedModels, "metrics.a <= 1").1, float(NumberOp::Le, 1.0));
     assert_eq!(one(Entity::ModelVersions, "version_number >= '3'").1, int(NumberOp::Ge, 3));
     assert_eq!(one(Entity::ModelVersions, "version_number < 3").1, int(NumberOp::Lt, 3));
     assert_eq!(one(Entity::Experiments, "experiment_id != '007'").1, int(NumberOp::Ne, 7));
@@ -169,6 +179,12 @@ fn refusals_name_what_was_found_and_what_would_be_right() {
         (Experiments, "name IN ('x')", 5, "=, !=, LIKE and ILIKE"),
         (RegisteredModels, "tags.a IS NULL", 7, "=, !=, LIKE and ILIKE"),
         (RegisteredModels, "last_updated_timestamp > 1", 0, "there are name"),
+        (LoggedModels, "metric.a > 1", 0, "metrics, params, tags and attributes"),
+        (LoggedModels, "attribute.name = 'x'", 0, "metrics, params, tags and attributes"),
+        (LoggedModels, "stage = 'x'", 0, "name, model_id, model_type, source_run_id, experiment_id, artifact_location, status"),
+        (LoggedModels, "params.a IS NULL", 9, "=, !=, LIKE, ILIKE, IN and NOT IN"),
+        (LoggedModels, "datasets.name = 'x'", 0, r#"no type of name "datasets""#),
+        (LoggedModels, "creation_time = '1'", 16, "expected a number without quotes"),
         (ModelVersions, "current_stage = 'Production'", 0, "name, version_number, run_id, source_path"),
         (ModelVersions, "version_number LIKE '1'", 15, "<, <=, > and >="),
         (ModelVersions, "version_number > '1.0'", 17, "expected an integer"),
@@ -235,6 +251,24 @@ fn orders_name_a_key_and_a_direction() {
     ] {
         let error = order(entity, items).unwrap_err();
         assert!(error.message.contains(says) && error.field == field, "{items:?}: {error:?}");
+    }
+}
+
+#[test]
+fn logged_models_are_ordered_by_attributes_and_metrics() {
+    let key = |text: &str| parse_logged_model_key("order_by[0].field_name", text);
+    assert_eq!(key("creation_time"), Ok(Key::Attribute(Attribute::CreationTimestamp)));
+    assert_eq!(key("metrics.val/loss x"), Ok(Key::Metric("val/loss x".into())));
+    assert_eq!(key("metrics.`a.b`"), Ok(Key::Metric("a.b".into())));
+    for (text, says) in [
+        ("", "no attribute \"\" to order by"),
+        ("stage", "no attribute \"stage\" to order by"),
+        ("params.a", "such as metrics.rmse, found \"params.a\""),
+        ("metrics.", "such as metrics.rmse"),
+        ("metrics.\0", "NUL"),
+    ] {
+        let error = key(text).unwrap_err();
+        assert!(error.message.contains(says) && error.field == "order_by[0].field_name", "{text}: {error:?}");
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Entity {
     RegisteredModels,
     /// Versions of registered models.
     ModelVersions,
+    /// Logged models.
+    LoggedModels,
 }
 
 /// Comparisons that must all hold; none for an empty text.
@@ -34,9 +36,9 @@ pub struct Comparison {
 pub enum Key {
     /// A property of the object itself.
     Attribute(Attribute),
-    /// The latest value of a metric of a run.
+    /// The latest value of a metric of a run or logged model.
     Metric(String),
-    /// A param of a run.
+    /// A param of a run or logged model.
     Param(String),
     /// A tag.
     Tag(String),
@@ -52,7 +54,7 @@ pub enum Attribute {
     RunId,
     /// `run_name` of a run.
     RunName,
-    /// `status` of a run, such as `FINISHED`.
+    /// `status` of a run, such as `FINISHED`, or of a logged model, such as `READY`.
     Status,
     /// `user_id` of a run.
     UserId,
@@ -62,22 +64,31 @@ pub enum Attribute {
     StartTime,
     /// `end_time` of a run, in Unix milliseconds.
     EndTime,
-    /// `experiment_id` of an experiment; its tests are `Number` (`=` and `!=` alone) and `NumberIn`.
+    /// `experiment_id` of an experiment or logged model; its tests are `Number` (`=` and `!=` alone) and `NumberIn`.
     ExperimentId,
-    /// `name` of an experiment or a registered model, or of the model of a version.
+    /// `name` of an experiment, a registered or a logged model, or of the model of a version.
     Name,
     /// `creation_time` of an experiment, in Unix milliseconds.
     CreationTime,
     /// `last_update_time` of an experiment, in Unix milliseconds.
     LastUpdateTime,
-    /// `creation_timestamp` of a model version, in Unix milliseconds; only ordered by.
+    /// `creation_timestamp` of a model version (only ordered by) or a logged model, in Unix milliseconds.
     CreationTimestamp,
-    /// `last_updated_timestamp` of a registered model or version, in Unix milliseconds; only ordered by.
+    /// `last_updated_timestamp` of a registered model or version (only ordered by) or a logged model, in Unix
+    /// milliseconds.
     LastUpdatedTimestamp,
     /// `source_path` of a model version: its source.
     SourcePath,
     /// `version_number` of a model version.
     VersionNumber,
+    /// `model_id` of a logged model.
+    ModelId,
+    /// `model_type` of a logged model.
+    ModelType,
+    /// `source_run_id` of a logged model.
+    SourceRunId,
+    /// `artifact_location` of a logged model.
+    ArtifactLocation,
 }
 
 /// A property of a data set.

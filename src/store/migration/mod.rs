@@ -37,6 +37,12 @@ impl MigratorTrait for Migrator {
                 postgres_triggers: include_str!("m20261124_000004_registry_postgres.sql"),
             }),
             Box::new(Step {
+                name: "m20261125_000001_logged_models",
+                tables: include_str!("m20261125_000001_logged_models.sql"),
+                sqlite_triggers: "",
+                postgres_triggers: "",
+            }),
+            Box::new(Step {
                 name: "m20261125_000010_import",
                 tables: include_str!("m20261125_000010_import.sql"),
                 sqlite_triggers: include_str!("m20261125_000010_import_sqlite.sql"),
