@@ -38,6 +38,9 @@ fn main() -> Result<(), Box<dyn error::Error>> {
         .bytes(".stagegate.v1.UploadArtifactRequest.chunk")
         .bytes(".stagegate.v1.DownloadArtifactResponse.chunk")
         .bytes(".stagegate.v1.ExportLedgerResponse.chunk")
+        .bytes(".stagegate.mlflow.v1.WriteArtifactRequest.chunk")
+        .bytes(".stagegate.mlflow.v1.UploadRunArtifactRequest.chunk")
+        .bytes(".stagegate.mlflow.v1.UploadPartRequest.chunk")
         .include_file("contract.rs")
         .compile_fds(compiler.file_descriptor_set())?;
 

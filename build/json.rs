@@ -14,11 +14,13 @@ use crate::operations::{Result, http_bindings};
 pub fn generate(pool: &DescriptorPool) -> Result<String> {
     let mut found = Found::default();
     for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
-        if http_bindings(&method).is_empty() || method.is_client_streaming() || method.is_server_streaming() {
+        if http_bindings(&method).is_empty() {
             continue;
         }
         found.add(&method.input(), true);
-        found.add(&method.output(), false);
+        if !method.is_client_streaming() && !method.is_server_streaming() {
+            found.add(&method.output(), false);
+        }
     }
     let mut code = String::new();
     for (message, read, written) in found.messages.values() {
@@ -51,6 +53,8 @@ impl Found {
         }
         for field in message.fields() {
             match field.kind() {
+                // An entry of a map is no message of its own.
+                Kind::Message(_) if field.is_map() => {}
                 Kind::Message(next) => self.add(&next, read),
                 Kind::Enum(kind) => {
                     self.enums.insert(kind.full_name().to_owned(), kind);
@@ -63,14 +67,16 @@ impl Found {
 
 fn reader(message: &MessageDescriptor) -> Result<String> {
     let (mut keys, mut arms) = (String::new(), String::new());
-    for (index, field) in message.fields().enumerate() {
+    // Bytes come as a body of their own.
+    let fields: Vec<_> = message.fields().filter(|field| field.kind() != Kind::Bytes).collect();
+    for (index, field) in fields.iter().enumerate() {
         let (name, camel) = (field.name(), field.json_name());
         let spelled = if name == camel { format!("{name:?}") } else { format!("{name:?} | {camel:?}") };
         write!(keys, "{spelled} => Some({index}),")?;
-        write!(arms, "{index} => {},", read(&field)?)?;
+        write!(arms, "{index} => {},", read(field)?)?;
     }
     let ty = rust_type(message);
-    let names: Vec<_> = message.fields().map(|field| field.name().to_owned()).collect();
+    let names: Vec<_> = fields.iter().map(|field| field.name().to_owned()).collect();
     let (map, value) = if arms.is_empty() { ("_map", "") } else { ("map", "let message = self;") };
     Ok(format!(
         "impl json::Read for {ty} {{\n\
@@ -120,7 +126,7 @@ fn wrapper(field: &FieldDescriptor) -> Result<Wrapper> {
     let plain = |ty: &str| Wrapper { ty: ty.to_owned(), plain: true };
     let wrapped = |ty: String| Wrapper { ty, plain: false };
     if field.is_map() {
-        return Err(format!("{}: maps have no JSON form here yet", field.full_name()).into());
+        return Err(format!("{}: maps have no JSON form here but to be written, of texts", field.full_name()).into());
     }
     Ok(match field.kind() {
         Kind::String => plain("String"),
@@ -151,10 +157,18 @@ fn writer(pool: &DescriptorPool, message: &MessageDescriptor) -> Result<String> 
     ))
 }
 
+fn is_map_of_texts(field: &FieldDescriptor) -> bool {
+    let Kind::Message(entry) = field.kind() else { return false };
+    field.is_map() && entry.fields().all(|field| field.kind() == Kind::String)
+}
+
 /// The statement that writes one field. Texts and lists that are empty are left out, and enums that are
 /// unspecified; numbers and booleans never.
 fn written(field: &FieldDescriptor, always: bool) -> Result<String> {
     let (key, name) = (field.name(), member(field.name()));
+    if is_map_of_texts(field) {
+        return Ok(format!("map.serialize_entry({key:?}, &self.{name})?;"));
+    }
     let wrapper = wrapper(field)?;
     let constructor = wrapper.ty.replace('<', "::<");
     // How the value behind a reference is written.

@@ -61,9 +61,7 @@ fn generate_service(
         writeln!(code, "{}", subject_impl(&method, &rule)?)?;
         writeln!(methods, "{}", method_impl(&method, &constant))?;
         write!(table, "&{constant},")?;
-        if !method.is_client_streaming() && !method.is_server_streaming() {
-            routes.push_str(&rest::route(&method, &constant)?);
-        }
+        routes.push_str(&rest::route(&method, &constant)?);
     }
     writeln!(
         code,

@@ -8,7 +8,10 @@ use prost_reflect::{Kind, MethodDescriptor};
 use crate::descriptor::{member, rust_type};
 use crate::operations::{Result, http_bindings, service_function};
 
-/// The entry of one unary method; empty when it has no route.
+/// What a stream of bytes is over HTTP: the answer's body.
+const FILE: &str = "stagegate.v1.DownloadArtifactResponse";
+
+/// The entry of one method; empty when it has no route. A client's stream is the request's body.
 pub fn route(method: &MethodDescriptor, constant: &str) -> Result<String> {
     let bindings = http_bindings(method);
     if bindings.is_empty() {
@@ -29,11 +32,19 @@ pub fn route(method: &MethodDescriptor, constant: &str) -> Result<String> {
         write!(arms, "{variable:?} => crate::wire::rest::bind(&mut message.{}, variable, value),", member(variable))?;
     }
     let (message, value) = if arms.is_empty() { ("_message", "_value") } else { ("message", "value") };
+    let function = service_function(method);
+    let (face, call) = match (method.is_client_streaming(), method.is_server_streaming()) {
+        (false, false) => ("rest", format!("|call, message| Box::pin(async move {{ {function}(&call, message).await }})")),
+        (true, false) => ("upload", format!("|call, first, rest| Box::pin(async move {{ {function}(&call, first, rest).await }})")),
+        (false, true) if method.output().full_name() == FILE => {
+            ("download", format!("|call, message| Box::pin(async move {{ {function}(&call, message).await }})"))
+        }
+        _ => return Err(format!("{}: such a stream has no form over HTTP", method.full_name()).into()),
+    };
     Ok(format!(
-        "crate::wire::rest::Route {{ operation: &{constant}, handle: |surface, incoming| Box::pin(surface.rest(\
+        "crate::wire::rest::Route {{ operation: &{constant}, handle: |surface, incoming| Box::pin(surface.{face}(\
          &{constant}, incoming, |{message}: &mut {input}, variable: &str, {value}: &str| match variable {{ {arms} _ => Ok(()) }}, \
-         |call, message| Box::pin(async move {{ {function}(&call, message).await }}))) }},",
+         {call})) }},",
         input = rust_type(&method.input()),
-        function = service_function(method),
     ))
 }

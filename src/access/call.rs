@@ -117,6 +117,7 @@ struct Inner {
     caller: Caller,
     request_id: String,
     source: String,
+    origin: Option<String>,
     on: String,
 }
 
@@ -127,9 +128,10 @@ impl Call {
         caller: Caller,
         request_id: String,
         source: String,
+        origin: Option<String>,
         on: String,
     ) -> Self {
-        Self { inner: Arc::new(Inner { access, operation, caller, request_id, source, on }) }
+        Self { inner: Arc::new(Inner { access, operation, caller, request_id, source, origin, on }) }
     }
 
     /// The object that the call names, in the words of refusals: `registered model "enet"`.
@@ -165,6 +167,12 @@ impl Call {
     /// The network address of the caller, to tell callers apart.
     pub fn source(&self) -> &str {
         &self.inner.source
+    }
+
+    /// Scheme and host under which the client says that it reaches the server. Good for addresses that only this
+    /// client is told, and for nothing else: a client can say what it likes.
+    pub fn origin(&self) -> Option<&str> {
+        self.inner.origin.as_deref()
     }
 
     /// A further question to the same grants, for what a rule cannot say.

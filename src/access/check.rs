@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use http::uri::Authority;
 
 use super::Access;
 use super::call::{Call, Caller, Subject, entry};
@@ -11,6 +12,7 @@ use super::refusal::Refused;
 use crate::clock;
 use crate::contract::{Clause, ObjectKind, Operation, Permission, Record, Subject as Fields};
 use crate::domain::access::{Object, Snapshot};
+use crate::domain::artifact_owner::{self, PathOwner};
 use crate::domain::field::Invalid;
 use crate::domain::ledger::Outcome;
 use crate::domain::stage;
@@ -35,7 +37,8 @@ impl Access {
         let rule = &arrival.operation.rule;
         let call = |caller| {
             let (request_id, source) = (arrival.request_id.to_owned(), arrival.source.to_owned());
-            Call::new(self.clone(), arrival.operation, caller, request_id, source, first_object(arrival.operation, fields))
+            let on = first_object(arrival.operation, fields);
+            Call::new(self.clone(), arrival.operation, caller, request_id, source, origin(arrival.headers), on)
         };
         if rule.clauses.is_empty() {
             return Ok(call(caller));
@@ -52,7 +55,7 @@ impl Access {
 
     /// A call of the server's own or of the command line, which no rule holds back.
     pub fn own_call(self: &Arc<Self>, operation: &'static Operation, caller: Caller) -> Call {
-        Call::new(self.clone(), operation, caller, clock::new_uid(), String::new(), String::new())
+        Call::new(self.clone(), operation, caller, clock::new_uid(), String::new(), None, String::new())
     }
 
     async fn caller(&self, arrival: &Arrival<'_>) -> Result<Caller, Refused> {
@@ -127,6 +130,14 @@ impl Access {
     }
 }
 
+/// Scheme and host as the client wrote them; a proxy in front of the server may have noted the first ones.
+fn origin(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).and_then(|text| text.split(',').next()).map(str::trim);
+    let host: Authority = text("x-forwarded-host").or_else(|| text("host"))?.parse().ok()?;
+    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    Some(format!("{scheme}://{host}"))
+}
+
 /// The object of the rule's first clause, in the words of refusals.
 fn first_object(operation: &Operation, fields: &dyn Fields) -> String {
     let clause = operation.rule.clauses.first();
@@ -141,6 +152,9 @@ fn names<'a>(clause: &Clause, fields: &'a dyn Fields) -> Result<Option<Vec<&'a s
         let unset = clause.optional && given.first().is_none_or(|name| name.is_empty());
         return Ok((!unset).then_some(given));
     }
+    if matches!(clause.kind, ObjectKind::RunOfPath | ObjectKind::LoggedModelOfPath | ObjectKind::VersionOfPath) {
+        return Ok(path_owner(clause, fields)?.map(|owner| vec![owner.id()]));
+    }
     let mut given = clause.fields.iter().filter_map(|field| fields.subject(field).map(|text| (*field, text)));
     let Some((first, text)) = given.next() else {
         return Ok((!clause.optional).then(|| vec![""]));
@@ -149,6 +163,18 @@ fn names<'a>(clause: &Clause, fields: &'a dyn Fields) -> Result<Option<Vec<&'a s
         return Err(Invalid::field(other, format!("differs from `{first}`; give one of them, or both alike")).into());
     }
     Ok(Some(vec![text]))
+}
+
+/// The owner of the artifact path that a clause names; none when it is not of the clause's kind, or there is none.
+fn path_owner<'a>(clause: &Clause, fields: &'a dyn Fields) -> Result<Option<PathOwner<'a>>, Refused> {
+    let field = clause.fields.first().copied().unwrap_or_default();
+    let owned = artifact_owner::owned(field, fields.subject(field).unwrap_or_default()).map_err(Invalid::from)?;
+    let speaks_of = |owner: &PathOwner<'_>| match owner {
+        PathOwner::Run { .. } => clause.kind == ObjectKind::RunOfPath,
+        PathOwner::LoggedModel { .. } => clause.kind == ObjectKind::LoggedModelOfPath,
+        PathOwner::Version { .. } => clause.kind == ObjectKind::VersionOfPath,
+    };
+    Ok(owned.map(|owned| owned.owner).filter(speaks_of))
 }
 
 /// The target of a promotion as grants write it. A text that is no stage stays as it is: it is refused later.
@@ -166,8 +192,9 @@ fn described(kind: ObjectKind, names: &[&str]) -> String {
     let what = match kind {
         ObjectKind::Unspecified | ObjectKind::Server => return "the server".to_owned(),
         ObjectKind::Experiment | ObjectKind::ExperimentName => "experiment",
-        ObjectKind::Run => "run",
-        ObjectKind::LoggedModel => "logged model",
+        ObjectKind::Run | ObjectKind::RunOfPath => "run",
+        ObjectKind::LoggedModel | ObjectKind::LoggedModelOfPath => "logged model",
+        ObjectKind::VersionOfPath => "model version",
         ObjectKind::RegisteredModel | ObjectKind::ModelVersion => "registered model",
         ObjectKind::TransitionRequest => "promotion request",
         ObjectKind::Comment => "comment",

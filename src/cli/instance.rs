@@ -21,6 +21,7 @@ pub struct Instance {
     no_more_rows: watch::Sender<bool>,
     running: JoinHandle<()>,
     ledger: JoinHandle<()>,
+    uploads: JoinHandle<()>,
     tending: JoinHandle<()>,
 }
 
@@ -50,6 +51,7 @@ impl Instance {
             no_more_rows,
             tending: tokio::spawn(access.clone().tend()),
             ledger: tokio::spawn(service::tend_ledger(access.clone(), last_row)),
+            uploads: tokio::spawn(service::mlflow::tend_uploads(access.clone())),
             running: tokio::spawn(server.run(stopped)),
             access,
         })
@@ -72,6 +74,7 @@ impl Instance {
         self.stop.send_replace(true);
         self.running.await?;
         self.tending.abort();
+        self.uploads.abort();
         self.access.flush().await;
         self.no_more_rows.send_replace(true);
         self.ledger.await?;

@@ -119,6 +119,14 @@ pub const IDEMPOTENCY_TTL_MS: i64 = DAY_MS;
 pub const ARTIFACT_PATH_BYTES: usize = 1_024;
 /// Segments of an artifact's path.
 pub const ARTIFACT_PATH_SEGMENTS: usize = 64;
+/// Entries of a folder in an answer that has no pages.
+pub const ARTIFACT_LISTING: u64 = 100_000;
+/// A file that a browser uploads, in bytes: MLflow's.
+pub const BROWSER_UPLOAD_BYTES: u64 = 10 * 1024 * 1024;
+/// Parts of one upload: S3's.
+pub const UPLOAD_PARTS: i64 = 10_000;
+/// An upload in parts must be completed within this time: 24 hours in milliseconds.
+pub const UPLOAD_TTL_MS: i64 = DAY_MS;
 /// Bytes in one message of an artifact stream.
 pub const ARTIFACT_CHUNK_BYTES: usize = 2 * 1024 * 1024;
 

@@ -2,6 +2,7 @@
 //! the search language, the ledger's bytes. No clock, no random numbers, no database, no wire.
 
 pub mod access;
+pub mod artifact_owner;
 pub mod artifact_path;
 pub mod evidence;
 pub mod field;

@@ -5,7 +5,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
-use super::artifacts::{Place, place};
+use super::artifact_target::{Place, place};
 use super::{Error, ResponseStream, Result};
 use crate::access::Call;
 use crate::contract::v1::{self, download_artifact_response::Part};
@@ -26,9 +26,14 @@ struct Watched {
 /// See the proto.
 pub async fn download_artifact(call: &Call, request: v1::DownloadArtifactRequest) -> Result<ResponseStream<v1::DownloadArtifactResponse>> {
     artifact_path::file("path", &request.path)?;
-    let offset = u64::try_from(request.offset).map_err(|_| Error::invalid("offset", "must not be negative"))?;
     let place = place(call, &request.run_id, &request.model_name, &request.model_version).await?;
-    let watched = open(call, &place, &request.path, offset).await?;
+    download(call, place, &request.path, request.offset).await
+}
+
+/// A file of a place, whose path was checked, from a byte on.
+pub(super) async fn download(call: &Call, place: Place, path: &str, offset: i64) -> Result<ResponseStream<v1::DownloadArtifactResponse>> {
+    let offset = u64::try_from(offset).map_err(|_| Error::invalid("offset", "must not be negative"))?;
+    let watched = open(call, &place, path, offset).await?;
     let header = v1::DownloadArtifactHeader { size: watched.blob.size, sha256: watched.blob.sha256.clone(), version: place.version };
     let answer = |part| v1::DownloadArtifactResponse { part: Some(part) };
     let chunks = stream::try_unfold(watched, Watched::chunk).map(move |chunk| chunk.map(|bytes| answer(Part::Chunk(bytes))));

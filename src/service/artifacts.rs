@@ -1,28 +1,18 @@
-//! Files of runs and versions: what there is, and deleting it. Bytes go up and down in files of their own.
+//! Files of runs, logged models and versions: what there is, and deleting it. Bytes go up and down in files of their own.
 
 use serde_json::json;
 
-use super::runs::{absent, still_live};
-use super::{Error, Result, paging, versions};
-use crate::access::{Call, Subject};
+use super::artifact_target::{Place, Target, place};
+use super::artifact_upload::Landing;
+use super::{Error, Result, paging};
+use crate::access::Call;
 use crate::contract::v1;
 use crate::domain::{artifact_path, ids, limits, manifest, text};
-use crate::store::artifacts::{self as rows, ManifestFile, Owner};
-use crate::store::runs::{self, RunRow};
-use crate::store::{Recorded, Tx};
+use crate::store::artifacts::{self as rows, ManifestFile};
+use crate::store::{Recorded, Store, Tx};
 
 /// Files of a deleted folder that the ledger names one by one; the digest covers all of them.
 const NAMED_FILES: usize = 100;
-
-/// Where a request's files lie.
-pub(super) struct Place {
-    /// Whose they are.
-    pub(super) owner: Owner,
-    /// The address of the root, as clients of MLflow write it.
-    pub(super) root_uri: String,
-    /// The number of the version; empty for a run.
-    pub(super) version: String,
-}
 
 /// See the proto.
 pub async fn list_artifacts(call: &Call, request: v1::ListArtifactsRequest) -> Result<v1::ListArtifactsResponse> {
@@ -44,30 +34,49 @@ pub async fn list_artifacts(call: &Call, request: v1::ListArtifactsRequest) -> R
     Ok(v1::ListArtifactsResponse { root_uri: place.root_uri, files: found.into_iter().map(show).collect(), next_page_token })
 }
 
+/// The files and folders directly below a folder, all of them, for clients that know no pages.
+pub(super) async fn whole_folder(call: &Call, place: &Place, folder: &str) -> Result<Vec<rows::Child>> {
+    let found = rows::children(call.store().reader(), &place.owner, folder, "", limits::ARTIFACT_LISTING + 1).await?;
+    if found.len() as u64 > limits::ARTIFACT_LISTING {
+        let most = limits::ARTIFACT_LISTING;
+        return Err(Error::precondition(
+            "FOLDER_TOO_LARGE",
+            format!("the folder has more than {most} entries; ListArtifacts gives them in pages"),
+        ));
+    }
+    Ok(found)
+}
+
 /// See the proto.
 pub async fn delete_artifact(call: &Call, request: v1::DeleteArtifactRequest) -> Result<v1::DeleteArtifactResponse> {
     ids::run_id("run_id", &request.run_id)?;
     artifact_path::file("path", &request.path)?;
+    delete(call, Landing { target: Target::run(&request.run_id), path: request.path }).await?;
+    Ok(v1::DeleteArtifactResponse {})
+}
+
+/// Deletes a file or all below a folder; an empty path stands for all files of the target.
+pub(super) async fn delete(call: &Call, landing: Landing) -> Result<()> {
     let call = call.clone();
     // A client that goes away must not leave bytes behind whose rows are gone.
     to_the_end(async move {
-        let unused = call.store().write((call.clone(), request), |tx, (call, request)| Box::pin(remove(tx, call, request))).await?;
-        discard(&call, &unused).await;
-        Ok(v1::DeleteArtifactResponse {})
+        let unused = call.store().write((call.clone(), landing), |tx, (call, landing)| Box::pin(remove(tx, call, landing))).await?;
+        discard(call.store(), &unused).await;
+        Ok(())
     })
     .await
 }
 
-/// Takes the files out of the run. Gives the blobs that nothing refers to any more.
-async fn remove(tx: &Tx, call: &Call, request: &v1::DeleteArtifactRequest) -> Result<Recorded<Vec<String>>> {
-    let run = still_live(runs::lock(tx, &request.run_id).await?, &request.run_id)?;
-    let taken = rows::take(tx, run.id, &request.path).await?;
+/// Takes the files out of the target. Gives the blobs that nothing refers to any more.
+async fn remove(tx: &Tx, call: &Call, landing: &Landing) -> Result<Recorded<Vec<String>>> {
+    let live = landing.target.lock(tx).await?;
+    let taken = rows::take(tx, &live.owner, &landing.path).await?;
     if taken.is_empty() {
         return Ok(Recorded::nothing(Vec::new()));
     }
     let blobs: Vec<String> = taken.iter().map(|file| file.blob.clone()).collect();
     let unused = rows::forget_unused(tx, &blobs).await?;
-    let entry = call.entry(tx.now(), &subject(&run, &run.experiment.to_string()), &payload(&request.path, &taken));
+    let entry = call.entry(tx.now(), &live.subject(), &payload(&landing.path, &taken));
     Ok(tx.record(&entry).await?.map(|()| unused))
 }
 
@@ -86,36 +95,11 @@ fn payload(path: &str, taken: &[ManifestFile]) -> serde_json::Value {
     })
 }
 
-/// The run or version that a request names: exactly one of them.
-pub(super) async fn place(call: &Call, run_id: &str, model: &str, version: &str) -> Result<Place> {
-    let on = call.store().reader();
-    match (run_id.is_empty(), model.is_empty(), version.is_empty()) {
-        (false, true, true) => {
-            ids::run_id("run_id", run_id)?;
-            let run = runs::by_run_id(on, run_id).await?.ok_or_else(|| absent(run_id))?;
-            let root_uri = format!("mlflow-artifacts:/{}/{run_id}/artifacts", run.experiment);
-            Ok(Place { owner: Owner::Run(run.id), root_uri, version: String::new() })
-        }
-        (true, false, false) => {
-            let found = versions::referred(call, ("model_name", model), ("model_version", version)).await?;
-            Ok(Place { root_uri: versions::download_uri(&found), version: found.version.to_string(), owner: Owner::Version(found.uid) })
-        }
-        (true, false, true) => Err(text::missing("model_version").into()),
-        (true, true, false) => Err(text::missing("model_name").into()),
-        _ => Err(Error::invalid("run_id", "or else `model_name` and `model_version` must be given, and not both")),
-    }
-}
-
-/// The run as the ledger names it.
-pub(super) fn subject<'a>(run: &'a RunRow, experiment: &'a str) -> Subject<'a> {
-    Subject { kind: "run", id: &run.run_id, name: &run.name, scope: experiment }
-}
-
 /// Deletes the bytes of blobs that have no rows any more. What cannot be deleted now stays as an orphan.
-pub(super) async fn discard(call: &Call, blobs: &[String]) {
+pub(super) async fn discard(store: &Store, blobs: &[String]) {
     for uid in blobs {
-        let deleted = match call.store().blobs() {
-            Ok(store) => store.delete(uid).await.map_err(Error::from),
+        let deleted = match store.blobs() {
+            Ok(blobs) => blobs.delete(uid).await.map_err(Error::from),
             Err(error) => Err(error.into()),
         };
         if let Err(error) = deleted {

@@ -5,6 +5,7 @@
 mod access_change;
 mod access_shown;
 mod artifact_download;
+mod artifact_target;
 mod artifact_upload;
 mod artifacts;
 mod batch;

@@ -1,4 +1,4 @@
-//! Which files runs and versions have: rows that lead from a path to a blob.
+//! Which files runs, logged models and versions have: rows that lead from a path to a blob.
 
 use sea_orm::{ConnectionTrait, Value};
 
@@ -10,12 +10,16 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// Rows that one statement takes.
 const ROWS: usize = 400;
+/// What is read of a file.
+const FILES: &str = "SELECT f.path, b.uid, b.size, b.sha256 FROM";
 
 /// Whose files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
     /// A run's, by its internal id.
     Run(i64),
+    /// A logged model's, by its internal id.
+    LoggedModel(i64),
     /// A version's, by its uid.
     Version(String),
 }
@@ -25,6 +29,7 @@ impl Owner {
     fn rows(&self) -> (&'static str, &'static str, Value) {
         match self {
             Self::Run(id) => ("run_artifacts", "run", (*id).into()),
+            Self::LoggedModel(id) => ("logged_model_artifacts", "model", (*id).into()),
             Self::Version(uid) => ("version_artifacts", "version_uid", uid.as_str().into()),
         }
     }
@@ -93,38 +98,44 @@ fn bounds(folder: &str) -> (String, String) {
     if folder.is_empty() { (String::new(), String::new()) } else { (format!("{folder}/"), format!("{folder}0")) }
 }
 
-/// A path of the run that keeps a file from lying at `path`: a file where it needs a folder, or any file
+/// A path of the owner that keeps a file from lying at `path`: a file where it needs a folder, or any file
 /// below it.
-pub async fn obstacle<C: ConnectionTrait>(on: &C, run: i64, path: &str) -> Result<Option<String>> {
+pub async fn obstacle<C: ConnectionTrait>(on: &C, owner: &Owner, path: &str) -> Result<Option<String>> {
+    let (table, key, id) = owner.rows();
     let above: Vec<&str> = path.match_indices('/').map(|(end, _)| &path[..end]).collect();
     let (first, end) = bounds(path);
     let mut condition = "path > $2 AND path < $3".to_owned();
-    let mut values: Vec<Value> = bind![run, first, end].into();
+    let mut values: Vec<Value> = bind![id, first, end].into();
     if !above.is_empty() {
         condition = format!("{condition} OR path IN {}", sql::rows_of(4, 1, above.len()));
         values.extend(above.into_iter().map(Value::from));
     }
-    let query = format!("SELECT path FROM run_artifacts WHERE run = $1 AND ({condition}) ORDER BY path LIMIT 1");
+    let query = format!("SELECT path FROM {table} WHERE {key} = $1 AND ({condition}) ORDER BY path LIMIT 1");
     sql::first(on, &query, values).await?.map(|row| row.get(0)).transpose()
 }
 
-/// Makes a blob the run's file at a path.
-pub async fn put(tx: &Tx, run: i64, path: &str, blob: &Blob) -> Result<()> {
+/// Makes a blob the file at a path of a run or logged model.
+pub async fn put(tx: &Tx, owner: &Owner, path: &str, blob: &Blob) -> Result<()> {
     let insert = "INSERT INTO blobs (uid, size, sha256, created) VALUES ($1, $2, $3, $4)";
     sql::execute(&**tx, insert, bind![blob.uid.as_str(), blob.size, blob.sha256.as_str(), tx.now()]).await?;
-    let upsert = "INSERT INTO run_artifacts (run, path, blob_uid) VALUES ($1, $2, $3) \
-                  ON CONFLICT (run, path) DO UPDATE SET blob_uid = excluded.blob_uid";
-    sql::execute(&**tx, upsert, bind![run, path, blob.uid.as_str()]).await?;
+    let (table, key, id) = owner.rows();
+    let upsert = format!(
+        "INSERT INTO {table} ({key}, path, blob_uid) VALUES ($1, $2, $3) ON CONFLICT ({key}, path) DO UPDATE SET blob_uid = excluded.blob_uid"
+    );
+    sql::execute(&**tx, &upsert, bind![id, path, blob.uid.as_str()]).await?;
     Ok(())
 }
 
-/// Takes the file at a path, or all files below it, from a run, and gives what was there by their whole paths.
-pub async fn take(tx: &Tx, run: i64, path: &str) -> Result<Vec<ManifestFile>> {
+/// Takes the file at a path, or all files below it, from a run or logged model, and gives what was there by their
+/// whole paths. An empty path stands for all.
+pub async fn take(tx: &Tx, owner: &Owner, path: &str) -> Result<Vec<ManifestFile>> {
+    let (table, key, id) = owner.rows();
     let (first, end) = bounds(path);
-    let found =
-        files(&**tx, "f.run = $1 AND (f.path = $2 OR f.path > $3 AND f.path < $4)", bind![run, path, first.as_str(), end.as_str()]).await?;
-    let delete = "DELETE FROM run_artifacts WHERE run = $1 AND (path = $2 OR path > $3 AND path < $4)";
-    sql::execute(&**tx, delete, bind![run, path, first, end]).await?;
+    let condition = format!("{key} = $1 AND ($2 = '' OR path = $2 OR path > $3 AND path < $4)");
+    let query = format!("{FILES} {table} f JOIN blobs b ON b.uid = f.blob_uid WHERE {condition} ORDER BY f.path");
+    let found = sql::all(&**tx, &query, bind![id.clone(), path, first.as_str(), end.as_str()]).await?;
+    let found = found.iter().map(manifest_file).collect::<Result<_>>()?;
+    sql::execute(&**tx, &format!("DELETE FROM {table} WHERE {condition}"), bind![id, path, first, end]).await?;
     Ok(found)
 }
 
@@ -174,16 +185,14 @@ pub async fn manifest_of_logged_model<C: ConnectionTrait>(on: &C, model: i64) ->
     if !is_sqlite(on) {
         sql::first(on, "SELECT id FROM logged_models WHERE id = $1 FOR SHARE", bind![model]).await?;
     }
-    let query = "SELECT f.path, b.uid, b.size, b.sha256 FROM logged_model_artifacts f JOIN blobs b ON b.uid = f.blob_uid \
-                 WHERE f.model = $1 ORDER BY f.path";
-    sql::all(on, query, bind![model]).await?.iter().map(manifest_file).collect()
+    let query = format!("{FILES} logged_model_artifacts f JOIN blobs b ON b.uid = f.blob_uid WHERE f.model = $1 ORDER BY f.path");
+    sql::all(on, &query, bind![model]).await?.iter().map(manifest_file).collect()
 }
 
 /// The files of a version.
 pub async fn manifest_of_version<C: ConnectionTrait>(on: &C, version_uid: &str) -> Result<Vec<ManifestFile>> {
-    let query = "SELECT f.path, b.uid, b.size, b.sha256 FROM version_artifacts f JOIN blobs b ON b.uid = f.blob_uid \
-                 WHERE f.version_uid = $1 ORDER BY f.path";
-    sql::all(on, query, bind![version_uid]).await?.iter().map(manifest_file).collect()
+    let query = format!("{FILES} version_artifacts f JOIN blobs b ON b.uid = f.blob_uid WHERE f.version_uid = $1 ORDER BY f.path");
+    sql::all(on, &query, bind![version_uid]).await?.iter().map(manifest_file).collect()
 }
 
 /// Gives a new version its files. They never change after that.
@@ -197,9 +206,7 @@ pub async fn insert_manifest(tx: &Tx, version_uid: &str, manifest: &[ManifestFil
 }
 
 async fn files<C: ConnectionTrait>(on: &C, condition: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<ManifestFile>> {
-    let query = format!(
-        "SELECT f.path, b.uid, b.size, b.sha256 FROM run_artifacts f JOIN blobs b ON b.uid = f.blob_uid WHERE {condition} ORDER BY f.path"
-    );
+    let query = format!("{FILES} run_artifacts f JOIN blobs b ON b.uid = f.blob_uid WHERE {condition} ORDER BY f.path");
     sql::all(on, &query, values).await?.iter().map(manifest_file).collect()
 }
 

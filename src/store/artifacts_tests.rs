@@ -34,7 +34,7 @@ async fn put_all(store: &Store, paths: &[&str]) {
         .write(paths, |tx, paths| {
             Box::pin(async move {
                 for path in paths {
-                    put(tx, 1, path, &blob(path)).await?;
+                    put(tx, &Owner::Run(1), path, &blob(path)).await?;
                 }
                 Ok::<_, StoreError>(Recorded::outside_ledger(()))
             })
@@ -89,7 +89,7 @@ async fn folders_come_from_prefixes_sorted_and_in_pages() {
 async fn a_path_is_a_file_or_a_folder() {
     for TestStore { store, .. } in &stores().await {
         put_all(store, &["a/b/c", "d", "é/f"]).await;
-        let blocked = async |run, path: &str| obstacle(store.reader(), run, path).await.unwrap();
+        let blocked = async |run, path: &str| obstacle(store.reader(), &Owner::Run(run), path).await.unwrap();
         assert_eq!(blocked(1, "a").await, Some("a/b/c".into()));
         assert_eq!(blocked(1, "a/b").await, Some("a/b/c".into()));
         assert_eq!(blocked(1, "d/x/y").await, Some("d".into()));
@@ -118,7 +118,7 @@ async fn a_blob_is_kept_as_long_as_a_run_or_version_refers_to_it() {
         let (taken, forgotten) = store
             .write((), |tx, ()| {
                 Box::pin(async move {
-                    let taken = take(tx, 1, "m").await?;
+                    let taken = take(tx, &Owner::Run(1), "m").await?;
                     let blobs: Vec<String> = taken.iter().map(|file| file.blob.clone()).chain(["n".to_owned()]).collect();
                     let forgotten = forget_unused(tx, &blobs).await?;
                     Ok::<_, StoreError>(Recorded::outside_ledger((taken, forgotten)))
@@ -178,10 +178,10 @@ async fn concurrent_uploads_do_not_make_a_path_both_file_and_folder() {
                     .write(path, |tx, path| {
                         Box::pin(async move {
                             let run = runs::lock(tx, "r").await?.ok_or(StoreError::Conflict)?;
-                            if obstacle(&**tx, run.id, path).await?.is_some() {
+                            if obstacle(&**tx, &Owner::Run(run.id), path).await?.is_some() {
                                 return Ok(Recorded::nothing(false));
                             }
-                            put(tx, run.id, path, &blob(&clock::new_uid())).await?;
+                            put(tx, &Owner::Run(run.id), path, &blob(&clock::new_uid())).await?;
                             Ok::<_, StoreError>(Recorded::outside_ledger(true))
                         })
                     })

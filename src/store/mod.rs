@@ -34,6 +34,7 @@ pub mod search;
 pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod uploads;
 pub mod versions;
 mod write;
 

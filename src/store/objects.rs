@@ -58,6 +58,13 @@ pub async fn version<C: ConnectionTrait>(on: &C, canonical_name: &str, number: &
     Ok(model(on, canonical_name).await?.map(|model| Object { owner: None, ..model }))
 }
 
+/// The model of a version, whose owner is the version's.
+pub async fn version_by_uid<C: ConnectionTrait>(on: &C, uid: &str) -> Found {
+    let query = "SELECT m.uid, m.name, v.created_by, CAST(NULL AS TEXT) FROM model_versions v \
+                 JOIN registered_models m ON m.uid = v.model_uid WHERE v.uid = $1 AND v.deleted IS NULL";
+    object(on, ObjectClass::Model, query, bind![uid]).await
+}
+
 /// The model and target of a promotion request.
 pub async fn request<C: ConnectionTrait>(on: &C, uid: &str) -> Found {
     let query = "SELECT m.uid, m.name, CAST(NULL AS TEXT), r.target FROM transition_requests r JOIN registered_models m ON m.uid = r.model_uid WHERE r.uid = $1";

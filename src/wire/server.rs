@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -93,10 +93,10 @@ impl Server {
             tokio::spawn(async move {
                 let _permit = permit;
                 match tls {
-                    None => serve(stream, peer, routes, watcher).await,
+                    None => serve(stream, peer, "http", routes, watcher).await,
                     Some(tls) => {
                         if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME, tls.accept(stream)).await {
-                            serve(stream, peer, routes, watcher).await;
+                            serve(stream, peer, "https", routes, watcher).await;
                         }
                     }
                 }
@@ -130,7 +130,7 @@ async fn accept(
     }
 }
 
-async fn serve<S>(stream: S, peer: Peer, routes: Router, watcher: hyper_util::server::graceful::Watcher)
+async fn serve<S>(stream: S, peer: Peer, scheme: &'static str, routes: Router, watcher: hyper_util::server::graceful::Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -148,6 +148,7 @@ where
         .initial_connection_window_size(4 * 1024 * 1024);
     let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
+        note_origin(&mut request, scheme);
         let version = request.version();
         request.map(|body| axum::body::Body::new(RequestBody::new(body, version)))
     });
@@ -155,6 +156,16 @@ where
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!(%error, "a connection ended with an error");
     }
+}
+
+/// Notes how the client reached the server, in the headers in which a proxy in front would have noted it.
+fn note_origin(request: &mut http::Request<hyper::body::Incoming>, scheme: &'static str) {
+    let authority = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    let headers = request.headers_mut();
+    if let Some(authority) = authority {
+        headers.entry(header::HOST).or_insert(authority);
+    }
+    headers.entry("x-forwarded-proto").or_insert(HeaderValue::from_static(scheme));
 }
 
 async fn routes(access: &Arc<Access>) -> Result<Router, tonic_reflection::server::Error> {

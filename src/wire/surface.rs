@@ -52,7 +52,7 @@ impl Surface {
     }
 
     /// A refusal by the service itself is kept like one by the check.
-    async fn keep_late_denial<O>(&self, call: &Call, outcome: &Result<O>) -> Result<()> {
+    pub(super) async fn keep_late_denial<O>(&self, call: &Call, outcome: &Result<O>) -> Result<()> {
         if let Err(Error::Denied { message, .. }) = outcome {
             self.access.keep_denial(call, call.subject(), message).await?;
         }

@@ -43,6 +43,12 @@ impl MigratorTrait for Migrator {
                 postgres_triggers: "",
             }),
             Box::new(Step {
+                name: "m20261125_000002_uploads",
+                tables: include_str!("m20261125_000002_uploads.sql"),
+                sqlite_triggers: "",
+                postgres_triggers: "",
+            }),
+            Box::new(Step {
                 name: "m20261125_000010_import",
                 tables: include_str!("m20261125_000010_import.sql"),
                 sqlite_triggers: include_str!("m20261125_000010_import_sqlite.sql"),

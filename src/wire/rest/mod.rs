@@ -2,6 +2,8 @@
 //! contract; each reads its one message from path, query and body, and then goes the way of every call. Only
 //! the habits of the wire stand here.
 
+mod file_head;
+pub mod files;
 mod request;
 mod response;
 

@@ -44,6 +44,14 @@ impl Incoming {
         Self { variables, head, body }
     }
 
+    /// The head, and the body that is not read yet.
+    pub(super) fn divided(self) -> (Divided, Body) {
+        let Self { variables, head, body } = self;
+        let source = head.extensions.get::<Peer>().map(Peer::host).unwrap_or_default();
+        let query = head.uri.query().unwrap_or_default().to_owned();
+        (Divided { variables, query, headers: head.headers, source }, body)
+    }
+
     /// Waits for the body; gives the headers and where the request came from.
     pub(super) async fn receive(self, most: usize) -> Result<(HeaderMap, String, Given)> {
         let Self { variables, head, body } = self;
@@ -57,6 +65,31 @@ impl Incoming {
         // A DELETE says in its body or in its query what it is about.
         let from_body = from_body && (head.method != Method::DELETE || !body.is_empty());
         Ok((head.headers, source, Given { variables, query, body, from_body }))
+    }
+}
+
+/// A request whose body is a file.
+pub struct Divided {
+    /// What the path says, decoded once.
+    variables: Vec<(String, String)>,
+    query: String,
+    /// As they came.
+    pub headers: HeaderMap,
+    /// The network address of the caller.
+    pub source: String,
+}
+
+impl Divided {
+    /// The message that path and query hold.
+    pub(super) fn query_message<I: DeserializeOwned>(
+        &self,
+        bind: impl Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError>,
+    ) -> std::result::Result<I, Invalid> {
+        let mut message = json::read_query(&self.query)?;
+        for (variable, value) in &self.variables {
+            bind(&mut message, variable, value)?;
+        }
+        Ok(message)
     }
 }
 

@@ -37,7 +37,8 @@ pub(super) async fn method_not_allowed() -> Response {
     coded(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", "this path does not have this method", "")
 }
 
-fn coded(status: StatusCode, code: &str, message: &str, request_id: &str) -> Response {
+/// An answer that is an error of MLflow's.
+pub(super) fn coded(status: StatusCode, code: &str, message: &str, request_id: &str) -> Response {
     let body = json!({"error_code": code, "message": message}).to_string();
     let mut response = json(body.into_bytes(), request_id);
     *response.status_mut() = status;
