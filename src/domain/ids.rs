@@ -61,17 +61,6 @@ pub fn uid(field: &str, text: &str) -> Result<(), FieldError> {
     }
 }
 
-/// A logged model's id: `m-` and 32 lower-case hexadecimal digits.
-pub fn logged_model_id(field: &str, text: &str) -> Result<(), FieldError> {
-    if text.is_empty() {
-        return Err(missing(field));
-    }
-    let digits = text.strip_prefix("m-").filter(|digits| uid("", digits).is_ok());
-    digits
-        .map(|_| ())
-        .ok_or_else(|| FieldError::new(field, "is no id of a logged model: must be `m-` and 32 lower-case hexadecimal digits"))
-}
-
 fn digits(text: &str) -> Option<i64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     // What does not fit is none as well.

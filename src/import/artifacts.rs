@@ -1,5 +1,7 @@
-//! Brings the files of runs, streamed from where they lie into this server's own store.
+//! Brings the files of runs and logged models, streamed from where they lie into this server's own store.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -9,15 +11,14 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::folder::{self, Folder};
-use super::found::Run;
 use super::http::Http;
 use super::report::{Line, Report};
-use super::{Error, Import, Result};
+use super::{Error, Import, Result, actions};
 use crate::access::Subject;
 use crate::domain::artifact_path;
-use crate::store::artifacts::{self as rows, Owner};
+use crate::store::artifacts::{self as rows, ManifestFile, Owner};
 use crate::store::blobs::Blob;
-use crate::store::{Recorded, Tx, runs};
+use crate::store::{Recorded, Tx, logged_models, runs};
 
 /// Bytes that are handed on at once.
 const CHUNK: usize = 512 * 1024;
@@ -74,35 +75,31 @@ impl Artifacts {
         }
     }
 
-    /// Brings the files of some runs, by run and its id here.
-    pub async fn bring(&self, import: &Import, runs: impl Iterator<Item = (&Run, i64)>, report: &mut Report) -> Result<()> {
+    /// Brings the files that lie at a URI of the source.
+    pub async fn bring(&self, import: &Import, keeper: &Keeper, uri: &str, report: &mut Report) -> Result<()> {
         let mut line = report.artifacts.unwrap_or_default();
-        for (run, here) in runs {
-            let Some(root) = self.root(run, report) else { continue };
-            match root.files(run, report).await {
-                Ok(files) => bring_files(import, run, here, &root, files, &mut line, report).await?,
-                Err(error) => report.left_out(format!("artifacts of run {}: {error}", run.run_id)),
+        if let Some(root) = self.root(keeper, uri, report) {
+            match root.files(keeper, report).await {
+                Ok(files) => bring_files(import, keeper, &root, files, &mut line, report).await?,
+                Err(error) => report.left_out(format!("artifacts of {keeper}: {error}")),
             }
         }
         report.artifacts = Some(line);
         Ok(())
     }
 
-    /// None when a run has no files that this place could have.
-    fn root(&self, run: &Run, report: &mut Report) -> Option<Root> {
+    /// None when there are no files that this place could have.
+    fn root(&self, keeper: &Keeper, uri: &str, report: &mut Report) -> Option<Root> {
         match self {
-            Self::Folder(folder) => folder.of(&run.artifact_uri).map(Root::Folder),
+            Self::Folder(folder) => folder.of(uri).map(Root::Folder),
             Self::Server(http) => {
                 // `mlflow-artifacts://HOST/…` names the server itself.
-                let proxied = run.artifact_uri.strip_prefix("mlflow-artifacts:").map(|rest| match rest.strip_prefix("//") {
+                let proxied = uri.strip_prefix("mlflow-artifacts:").map(|rest| match rest.strip_prefix("//") {
                     Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
                     None => rest.trim_start_matches('/'),
                 });
                 if proxied.is_none() {
-                    report.left_out(format!(
-                        "artifacts of run {}: they lie at {}, which the old server does not serve",
-                        run.run_id, run.artifact_uri
-                    ));
+                    report.left_out(format!("artifacts of {keeper}: they lie at {uri}, which the old server does not serve"));
                 }
                 proxied.map(|path| Root::Server(http.clone(), path.to_owned()))
             }
@@ -110,14 +107,57 @@ impl Artifacts {
     }
 }
 
+/// Whose files are brought.
+#[derive(Debug, Clone)]
+pub struct Keeper {
+    kind: &'static str,
+    id: String,
+    owner: Owner,
+}
+
+impl Keeper {
+    /// A run, by its id and its internal id here.
+    pub fn run(run_id: &str, here: i64) -> Self {
+        Self { kind: "run", id: run_id.to_owned(), owner: Owner::Run(here) }
+    }
+
+    /// A logged model, by its id and its internal id here.
+    pub fn logged_model(model_id: &str, here: i64) -> Self {
+        Self { kind: "logged model", id: model_id.to_owned(), owner: Owner::LoggedModel(here) }
+    }
+
+    async fn present(&self, import: &Import) -> Result<Vec<ManifestFile>> {
+        let on = import.store().reader();
+        Ok(match &self.owner {
+            Owner::LoggedModel(id) => rows::manifest_of_logged_model(on, *id).await?,
+            Owner::Run(id) => rows::manifest_of_run(on, *id, "").await?,
+            Owner::Version(uid) => rows::manifest_of_version(on, uid).await?,
+        })
+    }
+
+    /// Name and experiment as they are within the write, locked.
+    async fn lock(&self, tx: &Tx) -> Result<Option<(String, i64)>> {
+        Ok(match &self.owner {
+            Owner::LoggedModel(_) => logged_models::lock(tx, &self.id).await?.map(|row| (row.name, row.experiment)),
+            _ => runs::lock(tx, &self.id).await?.map(|row| (row.name, row.experiment)),
+        })
+    }
+}
+
+impl fmt::Display for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.id)
+    }
+}
+
 impl Root {
-    async fn files(&self, run: &Run, report: &mut Report) -> Result<Vec<(String, u64)>> {
+    async fn files(&self, keeper: &Keeper, report: &mut Report) -> Result<Vec<(String, u64)>> {
         match self {
             Self::Server(http, path) => http.files(path.clone()).await,
             Self::Folder(path) => {
                 let (files, links) = folder::files(path).map_err(|error| Error::Source(error.to_string()))?;
                 for link in links {
-                    report.left_out(format!("artifact {link:?} of run {}: a link or special file is not followed", run.run_id));
+                    report.left_out(format!("artifact {link:?} of {keeper}: a link or special file is not followed"));
                 }
                 Ok(files)
             }
@@ -161,42 +201,38 @@ fn send(file: &mut dyn Read, sender: &mpsc::Sender<Result<Bytes>>) -> Result<()>
 
 async fn bring_files(
     import: &Import,
-    run: &Run,
-    here: i64,
+    keeper: &Keeper,
     root: &Root,
     files: Vec<(String, u64)>,
     line: &mut Line,
     report: &mut Report,
 ) -> Result<()> {
-    let present = rows::manifest_of_run(import.store().reader(), here, "").await?;
+    let present: HashMap<String, u64> =
+        keeper.present(import).await?.into_iter().map(|file| (file.path, file.size.unsigned_abs())).collect();
     for (path, size) in files {
         line.there += 1;
-        match present.iter().find(|file| file.path == path) {
-            Some(file) if file.size.unsigned_abs() == size => {
-                line.here += 1;
-                continue;
-            }
-            Some(_) => {
-                report.left_out(format!("artifact {path:?} of run {}: another file with that path is here", run.run_id));
-                continue;
-            }
-            None => {}
-        }
-        match bring_file(import, run, root, &path).await {
-            Ok(None) => {
-                line.here += 1;
-                line.new += 1;
-            }
-            Ok(Some(why)) => report.left_out(format!("artifact {path:?} of run {}: {why}", run.run_id)),
-            Err(Error::Source(why)) => report.left_out(format!("artifact {path:?} of run {}: {why}", run.run_id)),
-            Err(error) => return Err(error),
+        let left_out = match present.get(&path) {
+            Some(here) if *here == size => None,
+            Some(_) => Some("another file with that path is here".to_owned()),
+            None => match bring_file(import, keeper, root, &path).await {
+                Ok(why) => {
+                    line.new += i64::from(why.is_none());
+                    why
+                }
+                Err(Error::Source(why)) => Some(why),
+                Err(error) => return Err(error),
+            },
+        };
+        match left_out {
+            None => line.here += 1,
+            Some(why) => report.left_out(format!("artifact {path:?} of {keeper}: {why}")),
         }
     }
     Ok(())
 }
 
 /// Copies a file; or says why not.
-async fn bring_file(import: &Import, run: &Run, root: &Root, path: &str) -> Result<Option<String>> {
+async fn bring_file(import: &Import, keeper: &Keeper, root: &Root, path: &str) -> Result<Option<String>> {
     if let Err(error) = artifact_path::file("path", path) {
         return Ok(Some(format!("the path {}", error.message)));
     }
@@ -212,10 +248,10 @@ async fn bring_file(import: &Import, run: &Run, root: &Root, path: &str) -> Resu
         }
     }
     let blob = upload.finish().await?;
-    let (uid, input) = (blob.uid.clone(), (import.clone(), run.run_id.clone(), path.to_owned(), blob));
+    let (uid, input) = (blob.uid.clone(), (import.clone(), keeper.clone(), path.to_owned(), blob));
     let why = import
         .store()
-        .write(input, |tx, (import, run_id, path, blob)| Box::pin(async move { attach(tx, import, run_id, path, blob).await }))
+        .write(input, |tx, (import, keeper, path, blob)| Box::pin(async move { attach(tx, import, keeper, path, blob).await }))
         .await?;
     if why.is_some() {
         import.store().blobs()?.delete(&uid).await?;
@@ -223,20 +259,23 @@ async fn bring_file(import: &Import, run: &Run, root: &Root, path: &str) -> Resu
     Ok(why)
 }
 
-/// Makes a blob the run's file, unless something is in the way.
-async fn attach(tx: &Tx, import: &Import, run_id: &str, path: &str, blob: &Blob) -> Result<Recorded<Option<String>>> {
-    let Some(run) = runs::lock(tx, run_id).await? else { return Ok(Recorded::nothing(Some("the run is gone".to_owned()))) };
-    if let Some(other) = rows::obstacle(&**tx, run.id, path).await? {
-        return Ok(Recorded::nothing(Some(format!("the run has the file {other:?} here"))));
+/// Makes a blob the file at a path, unless something is in the way.
+async fn attach(tx: &Tx, import: &Import, keeper: &Keeper, path: &str, blob: &Blob) -> Result<Recorded<Option<String>>> {
+    let Some((name, experiment)) = keeper.lock(tx).await? else {
+        return Ok(Recorded::nothing(Some("it is gone".to_owned())));
+    };
+    if let Some(other) = rows::obstacle(&**tx, &keeper.owner, path).await? {
+        return Ok(Recorded::nothing(Some(format!("the file {other:?} is in its way here"))));
     }
-    if rows::file(&**tx, &Owner::Run(run.id), path).await?.is_some() {
-        return Ok(Recorded::nothing(Some("the run has got this file meanwhile".to_owned())));
+    if rows::file(&**tx, &keeper.owner, path).await?.is_some() {
+        return Ok(Recorded::nothing(Some("a file with that path has come meanwhile".to_owned())));
     }
-    rows::put(tx, run.id, path, blob).await?;
-    let scope = run.experiment.to_string();
-    let subject = Subject { kind: "run", id: &run.run_id, name: &run.name, scope: &scope };
+    rows::put(tx, &keeper.owner, path, blob).await?;
+    let scope = experiment.to_string();
+    let kind = if keeper.kind == "run" { "run" } else { "logged_model" };
+    let subject = Subject { kind, id: &keeper.id, name: &name, scope: &scope };
     let payload = json!({"path": path, "before": null, "after": {"size": blob.size, "sha256": blob.sha256}});
-    Ok(import.record(tx, "UploadArtifact", &subject, payload).await?.map(|()| None))
+    Ok(import.record(tx, actions::UPLOAD_ARTIFACT, &subject, payload).await?.map(|()| None))
 }
 
 #[cfg(test)]

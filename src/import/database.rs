@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use sea_orm::{ConnectOptions, DatabaseConnection, Value};
 use tokio::sync::mpsc;
 
-use super::found::{self, Experiment, Model, Page, Pairs, Point, Run, Totals, Version};
+use super::found::{self, Experiment, Page, Pairs, Point, Run, Totals};
 use super::schema::Schema;
 use super::{Address, Error, Result};
 use crate::bind;
@@ -17,19 +17,19 @@ use crate::store::inputs::{Dataset, Input};
 use crate::store::{StoreError, sql};
 
 /// Objects in one part.
-const PART: i64 = 200;
+pub(super) const PART: i64 = 200;
 /// Metric points that are handed on at once.
-pub(super) const POINTS: usize = 20_000;
+const POINTS: usize = 20_000;
 
 /// An opened database of MLflow.
 #[derive(Clone)]
 pub struct Database {
     on: DatabaseConnection,
-    schema: Schema,
+    pub(super) schema: Schema,
 }
 
 /// An error of the source is not one of ours.
-fn fault(error: StoreError) -> Error {
+pub(super) fn fault(error: StoreError) -> Error {
     Error::Source(format!("MLflow's database cannot be read: {error}"))
 }
 
@@ -51,7 +51,7 @@ impl Database {
         Ok(Self { on, schema })
     }
 
-    async fn all(&self, query: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<sql::Row>> {
+    pub(super) async fn all(&self, query: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<sql::Row>> {
         sql::all(&self.on, query, values).await.map_err(fault)
     }
 
@@ -60,12 +60,12 @@ impl Database {
     }
 
     /// ` AND …workspace = 'default'` where there are workspaces.
-    fn ours(&self, table: &str) -> String {
+    pub(super) fn ours(&self, table: &str) -> String {
         if self.schema.workspaces() { format!(" AND {table}.workspace = 'default'") } else { String::new() }
     }
 
     /// Of a run's experiment.
-    fn ours_by_experiment(&self, column: &str) -> String {
+    pub(super) fn ours_by_experiment(&self, column: &str) -> String {
         if !self.schema.workspaces() {
             return String::new();
         }
@@ -93,7 +93,6 @@ impl Database {
     pub async fn left_out(&self) -> Result<Vec<(&'static str, i64)>> {
         let mut kinds = Vec::new();
         if self.schema.logged_models() {
-            kinds.push(("logged models", self.count("SELECT COUNT(*) FROM logged_models").await?));
             kinds.push(("traces", self.count("SELECT COUNT(*) FROM trace_info").await?));
         }
         if self.schema.workspaces() {
@@ -131,7 +130,7 @@ impl Database {
     }
 
     /// Triples of an owner, a key and a value, by owner.
-    async fn pairs(&self, query: &str, owners: Vec<Value>) -> Result<HashMap<String, Pairs>> {
+    pub(super) async fn pairs(&self, query: &str, owners: Vec<Value>) -> Result<HashMap<String, Pairs>> {
         let mut found: HashMap<String, Pairs> = HashMap::new();
         if owners.is_empty() {
             return Ok(found);
@@ -282,88 +281,10 @@ impl Database {
         let _ = sender.send(Ok(part)).await;
         Ok(())
     }
-
-    /// Registered models behind a name.
-    pub async fn models(&self, after: Option<&str>) -> Result<Page<Model>> {
-        let own = if self.schema.workspaces() { " AND v.workspace = m.workspace" } else { "" };
-        let query = format!(
-            "SELECT m.name, COALESCE(m.description, ''), COALESCE(m.creation_time, 0), COALESCE(m.last_updated_time, 0), \
-             CAST(COALESCE((SELECT MAX(v.version) FROM model_versions v WHERE v.name = m.name{own}), 0) AS BIGINT) \
-             FROM registered_models m WHERE m.name > $1{} ORDER BY m.name LIMIT $2",
-            self.ours("m")
-        );
-        let rows = self.all(&query, bind![after.unwrap_or_default(), PART]).await?;
-        let names: Vec<Value> =
-            rows.iter().map(|row| row.get::<String>(0).map(Value::from)).collect::<std::result::Result<_, _>>().map_err(fault)?;
-        let ours = if self.schema.workspaces() { "workspace = 'default' AND " } else { "" };
-        let mut tags =
-            self.pairs(&format!("SELECT name, \"key\", value FROM registered_model_tags WHERE {ours}name IN"), names.clone()).await?;
-        let mut aliases = if self.schema.aliases() {
-            let query = format!("SELECT name, alias, CAST(version AS TEXT) FROM registered_model_aliases WHERE {ours}name IN");
-            self.pairs(&query, names).await?
-        } else {
-            HashMap::new()
-        };
-        let read = |row: &sql::Row| {
-            let name: String = row.get(0)?;
-            let (tags, aliases) = (tags.remove(&name).unwrap_or_default(), aliases.remove(&name).unwrap_or_default());
-            let aliases = aliases.into_iter().filter_map(|(alias, version)| Some((alias, version.parse().ok()?))).collect();
-            Ok(Model {
-                name,
-                description: row.get(1)?,
-                created: row.get(2)?,
-                updated: row.get(3)?,
-                last_version: row.get(4)?,
-                tags,
-                aliases,
-            })
-        };
-        let items: Vec<Model> = rows.iter().map(read).collect::<std::result::Result<_, _>>().map_err(fault)?;
-        Ok(page(items, |last| last.name.clone()))
-    }
-
-    /// Live versions behind a model's name and a number, by both.
-    pub async fn versions(&self, after: Option<&str>) -> Result<Page<Version>> {
-        let after: (String, i64) = after.and_then(|after| serde_json::from_str(after).ok()).unwrap_or_default();
-        let query = format!(
-            "SELECT v.name, CAST(v.version AS BIGINT), COALESCE(v.description, ''), COALESCE(v.user_id, ''), COALESCE(v.current_stage, 'None'), \
-             COALESCE(v.source, ''), COALESCE(v.run_id, ''), COALESCE(v.run_link, ''), COALESCE(v.creation_time, 0), \
-             COALESCE(v.last_updated_time, 0) FROM model_versions v WHERE (v.name, v.version) > ($1, $2) \
-             AND COALESCE(v.current_stage, '') <> 'Deleted_Internal'{} ORDER BY v.name, v.version LIMIT $3",
-            self.ours("v")
-        );
-        let rows = self.all(&query, bind![after.0, after.1, PART]).await?;
-        let names = rows.iter().map(|row| row.get::<String>(0)).collect::<std::result::Result<Vec<_>, _>>().map_err(fault)?;
-        let ours = if self.schema.workspaces() { "workspace = 'default' AND " } else { "" };
-        // The number comes first, so that no name can be taken for another.
-        let query = format!("SELECT CAST(version AS TEXT) || '/' || name, \"key\", value FROM model_version_tags WHERE {ours}name IN");
-        let mut distinct = names.clone();
-        distinct.dedup();
-        let mut tags = self.pairs(&query, distinct.into_iter().map(Value::from).collect()).await?;
-        let read = |row: &sql::Row| {
-            let (model, version): (String, i64) = (row.get(0)?, row.get(1)?);
-            let tags = tags.remove(&format!("{version}/{model}")).unwrap_or_default();
-            Ok(Version {
-                model,
-                version,
-                description: row.get(2)?,
-                user_id: row.get(3)?,
-                stage: row.get(4)?,
-                source: row.get(5)?,
-                run_id: row.get(6)?,
-                run_link: row.get(7)?,
-                created: row.get(8)?,
-                updated: row.get(9)?,
-                tags,
-            })
-        };
-        let items: Vec<Version> = rows.iter().map(read).collect::<std::result::Result<_, _>>().map_err(fault)?;
-        Ok(page(items, |last| serde_json::json!([last.model, last.version]).to_string()))
-    }
 }
 
 /// A part, and where the next one begins when this one is full.
-fn page<T>(items: Vec<T>, cursor: impl Fn(&T) -> String) -> Page<T> {
+pub(super) fn page<T>(items: Vec<T>, cursor: impl Fn(&T) -> String) -> Page<T> {
     let full = items.len() as i64 == PART;
     let next = items.last().filter(|_| full).map(cursor);
     Page { items, next }

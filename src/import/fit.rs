@@ -18,6 +18,11 @@ pub fn model_name(name: &str) -> Cow<'_, str> {
     mended(name, text::model_name("name", name), limits::MODEL_NAME, plain)
 }
 
+/// A logged model's name, which several may have.
+pub fn logged_model_name(name: &str) -> Cow<'_, str> {
+    mended(name, text::logged_model_name("name", name), limits::LOGGED_MODEL_NAME, |c| plain(c) && c != '.')
+}
+
 /// A key of a metric, param or tag.
 pub fn key(key: &str) -> Cow<'_, str> {
     mended(key, text::key("key", key), limits::KEY, plain)
@@ -84,6 +89,7 @@ mod tests {
                 (experiment_name(bad), text::experiment_name("name", &experiment_name(bad))),
                 (model_name(bad), text::model_name("name", &model_name(bad))),
                 (key(bad), text::key("key", &key(bad))),
+                (logged_model_name(bad), text::logged_model_name("name", &logged_model_name(bad))),
             ] {
                 assert_eq!(judged, Ok(()), "{bad:?} became {mended:?}");
             }

@@ -36,8 +36,8 @@ impl Folder {
         if uri.starts_with('/') || uri.starts_with("file:") {
             candidates.push(Path::new("/").join(parts.join("/")));
         }
-        // The whole of it, then EXPERIMENT/RUN/artifacts, then RUN/artifacts.
-        for count in [parts.len(), 3, 2] {
+        // The whole of it, then EXPERIMENT/models/MODEL/artifacts, EXPERIMENT/RUN/artifacts, RUN/artifacts.
+        for count in [parts.len(), 4, 3, 2] {
             if let Some(from) = parts.len().checked_sub(count).filter(|_| count >= 2) {
                 candidates.push(self.root.join(parts[from..].join("/")));
             }

@@ -46,6 +46,8 @@ pub struct Run {
     pub params: Pairs,
     pub tags: Pairs,
     pub inputs: Vec<Input>,
+    /// Logged models that it used or made, where the source tells it with the run.
+    pub links: Vec<Link>,
     /// The metrics that it has, where the source must be asked by them.
     pub metric_keys: Vec<String>,
     /// Changes when anything of the run changes.
@@ -61,6 +63,51 @@ pub struct Point {
     pub value: f64,
     pub time: i64,
     pub step: i64,
+}
+
+/// That a run used a logged model, or made it at a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Link {
+    pub run_id: String,
+    pub model_id: String,
+    /// None for one that it used.
+    pub made_at: Option<i64>,
+}
+
+/// A logged model.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LoggedModel {
+    pub model_id: String,
+    pub experiment: i64,
+    pub name: String,
+    pub model_type: String,
+    pub source_run_id: String,
+    /// The contract's number, which is MLflow's.
+    pub status: i32,
+    /// Not deleted.
+    pub active: bool,
+    pub artifact_uri: String,
+    pub created: i64,
+    pub updated: i64,
+    pub params: Pairs,
+    pub tags: Pairs,
+    pub metrics: Vec<ModelMetric>,
+    /// Where the source tells them with the logged model.
+    pub links: Vec<Link>,
+}
+
+/// A point of a metric about a logged model.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelMetric {
+    pub key: String,
+    pub value: f64,
+    pub time: i64,
+    pub step: i64,
+    /// The run that logged it.
+    pub run_id: String,
+    /// Empty for none.
+    pub dataset_name: String,
+    pub dataset_digest: String,
 }
 
 /// A registered model.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::found::{Experiment, Model, Page, Point, Run, Version};
+use super::found::{Experiment, LoggedModel, Model, Page, Point, Run, Version};
 use super::{Error, Result, http_json as read};
 
 /// Objects in one page.
@@ -94,6 +94,10 @@ impl Http {
     /// One answer in JSON.
     fn json(&self, path: &str, query: &[(&str, String)], body: Option<&Value>) -> Result<Value> {
         let mut answer = self.ask(path, query, body)?;
+        self.read(path, &mut answer)
+    }
+
+    fn read(&self, path: &str, answer: &mut ureq::http::Response<ureq::Body>) -> Result<Value> {
         let status = answer.status().as_u16();
         let said = |what: &str| Error::Source(format!("{}{path} answered {status}: {what}", self.base));
         let text = answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_string().map_err(|error| said(&error.to_string()))?;
@@ -113,24 +117,15 @@ impl Http {
         Ok(Page { items, next: read::next_page(&answer) })
     }
 
-    /// Runs of a part of the experiments after the other, deleted ones as well. A cursor is the number of the
-    /// part and the server's token in it.
+    /// Runs of a part of the experiments after the other, deleted ones as well.
     pub async fn runs(&self, experiments: &[i64], after: Option<&str>) -> Result<Page<Run>> {
-        let (part, token) = after.and_then(|after| after.split_once(' ')).unwrap_or(("0", ""));
-        let part: usize = part.parse().unwrap_or_default();
-        let chunks: Vec<&[i64]> = experiments.chunks(EXPERIMENTS).collect();
-        let Some(ids) = chunks.get(part) else { return Ok(Page { items: Vec::new(), next: None }) };
-        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        let mut body = json!({
-            "experiment_ids": ids, "max_results": PAGE, "run_view_type": "ALL", "order_by": ["attributes.start_time ASC", "attributes.run_id ASC"],
-        });
-        if !token.is_empty() {
-            body["page_token"] = token.into();
-        }
+        let order = ["attributes.start_time ASC", "attributes.run_id ASC"];
+        let asked = json!({"max_results": PAGE, "run_view_type": "ALL", "order_by": order});
+        let (part, body, chunks) = by_experiments(experiments, after, asked);
+        let Some(body) = body else { return Ok(Page { items: Vec::new(), next: None }) };
         let answer = self.blocking(move |http| http.json("/api/2.0/mlflow/runs/search", &[], Some(&body))).await?;
         let items = read::list(&answer, "runs").iter().map(read::run).collect();
-        let more = (part + 1 < chunks.len()).then(|| format!("{} ", part + 1));
-        Ok(Page { items, next: read::next_page(&answer).map(|token| format!("{part} {token}")).or(more) })
+        Ok(Page { items, next: next_part(part, chunks, &answer) })
     }
 
     /// All metric points of some runs, one page of one metric after the other.
@@ -203,46 +198,23 @@ impl Http {
         Ok(Page { items: read::list(&answer, "model_versions").iter().map(read::version).collect(), next })
     }
 
-    /// Servers of MLflow 3 say how many logged models the experiments have, page by page.
-    pub async fn left_out(&self) -> Result<Vec<(&'static str, i64)>> {
-        let mut experiments = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.experiments(after.as_deref()).await?;
-            experiments.extend(page.items.into_iter().map(|experiment| experiment.id.to_string()));
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        let mut models = 0;
-        for ids in experiments.chunks(EXPERIMENTS) {
-            models += self.logged_models(ids.to_vec()).await?;
-        }
-        Ok(vec![("logged models", models)])
-    }
-
-    async fn logged_models(&self, experiments: Vec<String>) -> Result<i64> {
-        self.blocking(move |http| {
-            let mut models = 0;
-            let mut token: Option<String> = None;
-            loop {
-                let body = json!({"experiment_ids": experiments, "max_results": PAGE, "page_token": token});
-                let mut answer = http.ask("/api/2.0/mlflow/logged-models/search", &[], Some(&body))?;
-                if answer.status().as_u16() != 200 {
-                    // Servers before MLflow 3 have none.
-                    return Ok(models);
+    /// Logged models of a part of the experiments after the other; deleted ones are not told. Servers before
+    /// MLflow 3 have none.
+    pub async fn logged_models(&self, experiments: &[i64], after: Option<&str>) -> Result<Page<LoggedModel>> {
+        let (part, body, chunks) = by_experiments(experiments, after, json!({"max_results": PAGE}));
+        let Some(body) = body else { return Ok(Page { items: Vec::new(), next: None }) };
+        let answer = self
+            .blocking(move |http| {
+                let path = "/api/2.0/mlflow/logged-models/search";
+                let mut answer = http.ask(path, &[], Some(&body))?;
+                match answer.status().as_u16() {
+                    404 => Ok(Value::Null),
+                    _ => http.read(path, &mut answer),
                 }
-                let text = answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_string();
-                let page: Value = text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-                models += i64::try_from(read::list(&page, "models").len()).unwrap_or_default();
-                token = read::next_page(&page);
-                if token.is_none() {
-                    return Ok(models);
-                }
-            }
-        })
-        .await
+            })
+            .await?;
+        let items = read::list(&answer, "models").iter().map(read::logged_model).collect();
+        Ok(Page { items, next: next_part(part, chunks, &answer) })
     }
 
     /// All files below a folder of the server's artifact proxy, with their sizes.
@@ -287,6 +259,28 @@ impl Http {
     }
 }
 
+/// A search of the experiments in parts: the number of the part, what to ask for it, and how many parts there are.
+/// A cursor is the number of a part and the server's token in it.
+fn by_experiments(experiments: &[i64], after: Option<&str>, mut asked: Value) -> (usize, Option<Value>, usize) {
+    let (part, token) = after.and_then(|after| after.split_once(' ')).unwrap_or(("0", ""));
+    let part: usize = part.parse().unwrap_or_default();
+    let mut chunks = experiments.chunks(EXPERIMENTS);
+    let count = chunks.len();
+    let body = chunks.nth(part).map(|ids| {
+        asked["experiment_ids"] = ids.iter().map(ToString::to_string).collect();
+        if !token.is_empty() {
+            asked["page_token"] = token.into();
+        }
+        asked
+    });
+    (part, body, count)
+}
+
+fn next_part(part: usize, parts: usize, answer: &Value) -> Option<String> {
+    let more = (part + 1 < parts).then(|| format!("{} ", part + 1));
+    read::next_page(answer).map(|token| format!("{part} {token}")).or(more)
+}
+
 /// As MLflow's client sends it: a token, or a name and a password, from its variables or the URL.
 fn authorization(url: &Url) -> Option<String> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -316,4 +310,22 @@ fn tls() -> Result<ureq::tls::TlsConfig> {
         return Err(unusable("holds no certificate".to_owned()));
     }
     Ok(ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::new_with_certs(&certificates)).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn experiments_are_asked_for_in_parts() {
+        let experiments: Vec<i64> = (0..101).collect();
+        let (part, body, parts) = by_experiments(&experiments, None, json!({"max_results": 5}));
+        assert_eq!((part, parts, body.as_ref().map(|body| read::list(body, "experiment_ids").len())), (0, 2, Some(100)));
+        assert_eq!(next_part(part, parts, &json!({"next_page_token": "t"})).as_deref(), Some("0 t"));
+        assert_eq!(next_part(part, parts, &json!({})).as_deref(), Some("1 "));
+        let (part, body, _) = by_experiments(&experiments, Some("1 t"), json!({}));
+        assert_eq!((part, body), (1, Some(json!({"experiment_ids": ["100"], "page_token": "t"}))));
+        assert_eq!(next_part(1, 2, &json!({})), None);
+        assert_eq!(by_experiments(&[], None, json!({})).1, None);
+    }
 }

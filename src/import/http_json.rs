@@ -3,7 +3,8 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::found::{self, Experiment, Model, Pairs, Run, Version};
+use super::found::{self, Experiment, Link, LoggedModel, Model, ModelMetric, Pairs, Run, Version};
+use crate::contract::v1::LoggedModelStatus;
 use crate::store::inputs::{Dataset, Input};
 
 /// A text; empty when it is absent.
@@ -60,8 +61,15 @@ pub fn run(of: &Value) -> Run {
     let (info, data) = (of.get("info").unwrap_or(&none), of.get("data").unwrap_or(&none));
     let inputs = of.get("inputs").map_or(&[][..], |inputs| list(inputs, "dataset_inputs"));
     let id = text(info, "run_id");
+    let run_id = if id.is_empty() { text(info, "run_uuid") } else { id };
+    let used = of.get("inputs").map_or(&[][..], |inputs| list(inputs, "model_inputs"));
+    let made = of.get("outputs").map_or(&[][..], |outputs| list(outputs, "model_outputs"));
+    let link = |of: &Value, made_at| Link { run_id: run_id.clone(), model_id: text(of, "model_id"), made_at };
+    let used = used.iter().map(|of| link(of, None));
+    let links = used.chain(made.iter().map(|of| link(of, Some(integer(of, "step"))))).collect();
     Run {
-        run_id: if id.is_empty() { text(info, "run_uuid") } else { id },
+        run_id,
+        links,
         experiment: integer(info, "experiment_id"),
         name: text(info, "run_name"),
         user_id: text(info, "user_id"),
@@ -94,6 +102,41 @@ fn input(of: &Value) -> Input {
             profile: optional("profile"),
         },
         tags,
+    }
+}
+
+pub fn logged_model(of: &Value) -> LoggedModel {
+    let none = Value::Null;
+    let (info, data) = (of.get("info").unwrap_or(&none), of.get("data").unwrap_or(&none));
+    let metric = |of: &Value| ModelMetric {
+        key: text(of, "key"),
+        value: value(of),
+        time: integer(of, "timestamp"),
+        step: integer(of, "step"),
+        run_id: text(of, "run_id"),
+        dataset_name: text(of, "dataset_name"),
+        dataset_digest: text(of, "dataset_digest"),
+    };
+    let status = match text(info, "status").as_str() {
+        "LOGGED_MODEL_READY" => LoggedModelStatus::Ready,
+        "LOGGED_MODEL_UPLOAD_FAILED" => LoggedModelStatus::UploadFailed,
+        _ => LoggedModelStatus::Pending,
+    };
+    LoggedModel {
+        model_id: text(info, "model_id"),
+        experiment: integer(info, "experiment_id"),
+        name: text(info, "name"),
+        model_type: text(info, "model_type"),
+        source_run_id: text(info, "source_run_id"),
+        status: status.into(),
+        active: true,
+        artifact_uri: text(info, "artifact_uri"),
+        created: integer(info, "creation_timestamp_ms"),
+        updated: integer(info, "last_updated_timestamp_ms"),
+        params: pairs(data, "params"),
+        tags: pairs(info, "tags"),
+        metrics: list(data, "metrics").iter().map(metric).collect(),
+        links: Vec::new(),
     }
 }
 

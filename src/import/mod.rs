@@ -15,14 +15,17 @@
 //!   anybody may edit must not become a way round the gates.
 //! - User ids stay labels; nobody becomes a user by an import.
 
+mod actions;
 mod address;
 mod artifacts;
 mod database;
+mod database_registry;
 mod fit;
 mod folder;
 mod found;
 mod http;
 mod http_json;
+mod logged_models;
 mod registry;
 mod report;
 mod schema;
@@ -34,7 +37,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::access::{Access, Caller, Credential, Subject, entry};
-use crate::contract;
 use crate::domain::ledger::Entry;
 use crate::service;
 use crate::store::blobs::BlobError;
@@ -101,15 +103,14 @@ impl Import {
     }
 
     /// Records a change as the command line's, saying where the object comes from.
-    async fn record(&self, tx: &Tx, operation: &str, subject: &Subject<'_>, payload: Value) -> Result<Recorded<()>> {
-        Ok(tx.record(&self.entry(tx.now(), operation, subject, payload)).await?)
+    async fn record(&self, tx: &Tx, action: &str, subject: &Subject<'_>, payload: Value) -> Result<Recorded<()>> {
+        Ok(tx.record(&self.entry(tx.now(), action, subject, payload)).await?)
     }
 
-    fn entry(&self, now: i64, operation: &str, subject: &Subject<'_>, mut payload: Value) -> Entry {
+    fn entry(&self, now: i64, action: &str, subject: &Subject<'_>, mut payload: Value) -> Entry {
         if let Some(fields) = payload.as_object_mut() {
             fields.insert("imported_from".to_owned(), Value::from(&*self.from));
         }
-        let action = contract::operation(operation).map_or(operation, |operation| operation.full_name);
         entry(&Caller::without_user(Credential::CommandLine, ""), action, "", now, subject, &payload)
     }
 }
@@ -127,9 +128,11 @@ pub async fn run(access: &Arc<Access>, options: Options, progress: &Progress) ->
         None => None,
     };
     let experiments = tracking::experiments(&import, &source, &mut report, progress).await?;
-    tracking::Runs { import: &import, source: &source, experiments: &experiments, artifacts: artifacts.as_ref() }
-        .bring(&mut report, progress)
-        .await?;
+    let runs = tracking::Runs { import: &import, source: &source, experiments: &experiments, artifacts: artifacts.as_ref() };
+    let links = runs.bring(&mut report, progress).await?;
+    let logged_models =
+        logged_models::LoggedModels { import: &import, source: &source, experiments: &experiments, artifacts: artifacts.as_ref() };
+    logged_models.bring(links, &mut report, progress).await?;
     registry::Registry::new(&import, &source).bring(&mut report, progress).await?;
     report.left_out_kinds(source.left_out().await?);
     report.here(&before, &imports::counts(import.store().reader(), &import.source).await?);

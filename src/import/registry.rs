@@ -9,7 +9,7 @@ use super::found::{Model, Version};
 use super::report::{Progress, Report};
 use super::source::Source;
 use super::tracking::{mended, object, of_one};
-use super::{Error, Import, Result};
+use super::{Error, Import, Result, actions};
 use crate::access::Subject;
 use crate::clock;
 use crate::domain::source::{self as version_source, Source as VersionSource};
@@ -17,6 +17,7 @@ use crate::domain::{limits, manifest, stage, text};
 use crate::service::UNVERIFIED;
 use crate::store::artifacts::{self, ManifestFile};
 use crate::store::imports::{self, Imported, Kind};
+use crate::store::logged_models::{self, LoggedModelRow};
 use crate::store::models::{self, ModelRow};
 use crate::store::moves::{self, Authority, Move};
 use crate::store::versions::{self, VersionRow};
@@ -178,7 +179,7 @@ async fn make_model(tx: &Tx, import: &Import, found: &Model) -> Result<Recorded<
     imports::remember(tx, &import.source, Kind::Model, &found.name, &imported).await?;
     let subject = Subject { kind: "registered_model", id: &row.uid, name: &row.name, scope: &row.uid };
     let payload = json!({"there": {"name": found.name}, "description": row.description, "tags": object(&tags)});
-    let recorded = import.record(tx, "CreateRegisteredModel", &subject, payload).await?;
+    let recorded = import.record(tx, actions::CREATE_REGISTERED_MODEL, &subject, payload).await?;
     Ok(recorded.map(|()| Some(ModelHere { uid: row.uid, name: row.name })))
 }
 
@@ -197,8 +198,16 @@ async fn make_version(tx: &Tx, import: &Import, model: &ModelHere, found: &Versi
         let why = || format!("it was imported in the stage {}; move it here, or ask for its promotion", known.fingerprint);
         return Ok(Recorded::nothing((!told).then(why)));
     }
-    let run = if found.run_id.is_empty() { None } else { versions::run_of(&**tx, &found.run_id).await? };
-    let files = files_of(tx, import, found).await?;
+    let logged_model = logged_model_of(tx, &found.source).await?;
+    let mut run = if found.run_id.is_empty() { None } else { versions::run_of(&**tx, &found.run_id).await? };
+    let mut run_id = fit::value(&found.run_id).into_owned();
+    if let Some(model) = logged_model.as_ref().filter(|model| run.is_none() && model.source_run.is_some()) {
+        (run, run_id) = (model.source_run, model.source_run_id.clone());
+    }
+    let files = match &logged_model {
+        Some(model) => Some(artifacts::manifest_of_logged_model(&**tx, model.id).await?).filter(|files| !files.is_empty()),
+        None => files_of(tx, import, found).await?,
+    };
     let or_now = |time: i64| if time > 0 { time } else { tx.now() };
     let version = VersionRow {
         uid: clock::new_uid(),
@@ -208,8 +217,10 @@ async fn make_version(tx: &Tx, import: &Import, model: &ModelHere, found: &Versi
         description: fit::value(&found.description).into_owned(),
         source: fit::value(&found.source).into_owned(),
         source_digest: files.as_deref().map_or_else(|| UNVERIFIED.to_owned(), digest),
-        run_id: fit::value(&found.run_id).into_owned(),
+        run_id,
         run,
+        logged_model: logged_model.as_ref().map(|model| model.id),
+        model_id: logged_model.map(|model| model.model_id).unwrap_or_default(),
         run_link: fit::value(&found.run_link).into_owned(),
         current_stage: stage::NONE.to_owned(),
         created: or_now(found.created),
@@ -231,10 +242,18 @@ async fn make_version(tx: &Tx, import: &Import, model: &ModelHere, found: &Versi
         "there": {"name": found.model, "user_id": found.user_id}, "source": version.source, "source_digest": version.source_digest,
         "run_id": version.run_id, "description": version.description, "tags": object(&tags),
     });
-    let recorded = record(tx, import, "CreateModelVersion", &version, payload).await?;
+    let recorded = record(tx, import, actions::CREATE_MODEL_VERSION, &version, payload).await?;
     let stage_kept = set_stage(tx, import, &version, &found.stage).await?;
     imports::keep_version_time(tx, &version.uid, version.updated).await?;
     Ok(recorded.map(|()| stage_kept))
+}
+
+/// The logged model that a version was made of, if it is here.
+async fn logged_model_of(tx: &Tx, source: &str) -> Result<Option<LoggedModelRow>> {
+    match version_source::parse("source", source) {
+        Ok(VersionSource::LoggedModel { model_id }) => Ok(logged_models::by_model_id(&**tx, &model_id).await?),
+        _ => Ok(None),
+    }
 }
 
 /// The files of a version whose source lies in what was imported; none when it lies elsewhere.
@@ -294,7 +313,7 @@ async fn set_stage(tx: &Tx, import: &Import, version: &VersionRow, found: &str) 
         hold(tx, version, stage, transition).await?;
     }
     let payload = json!({"before": stage::NONE, "after": stage, "authority": "import"});
-    let _ = record(tx, import, "TransitionModelVersionStage", version, payload).await?;
+    let _ = record(tx, import, actions::TRANSITION_STAGE, version, payload).await?;
     Ok(None)
 }
 
@@ -331,7 +350,7 @@ async fn set_alias(
     let imported = Imported { here: version.uid.clone(), here_id: transition, fingerprint: "complete".to_owned(), points: 0 };
     imports::remember(tx, &import.source, Kind::Alias, &alias_key, &imported).await?;
     let payload = json!({"alias": alias, "before": null, "after": number, "authority": "import"});
-    Ok(record(tx, import, "SetRegisteredModelAlias", &version, payload).await?.map(|()| None))
+    Ok(record(tx, import, actions::SET_ALIAS, &version, payload).await?.map(|()| None))
 }
 
 async fn transition(tx: &Tx, version: &VersionRow, target: &str, from: &str) -> Result<i64> {

@@ -30,6 +30,10 @@ pub struct Report {
     pub params: Line,
     pub tags: Line,
     pub inputs: Line,
+    pub logged_models: Line,
+    pub logged_model_values: Line,
+    pub logged_model_metrics: Line,
+    pub logged_model_links: Line,
     pub models: Line,
     pub model_tags: Line,
     pub versions: Line,
@@ -76,6 +80,10 @@ impl Report {
             (&mut self.params, before.params, after.params),
             (&mut self.tags, before.tags, after.tags),
             (&mut self.inputs, before.inputs, after.inputs),
+            (&mut self.logged_models, before.logged_models, after.logged_models),
+            (&mut self.logged_model_values, before.logged_model_values, after.logged_model_values),
+            (&mut self.logged_model_metrics, before.logged_model_metrics, after.logged_model_metrics),
+            (&mut self.logged_model_links, before.logged_model_links, after.logged_model_links),
             (&mut self.models, before.models, after.models),
             (&mut self.model_tags, before.model_tags, after.model_tags),
             (&mut self.versions, before.versions, after.versions),
@@ -98,6 +106,10 @@ impl Report {
             ("params", self.params),
             ("run tags", self.tags),
             ("data set inputs", self.inputs),
+            ("logged models", self.logged_models),
+            ("their params, tags", self.logged_model_values),
+            ("their metrics", self.logged_model_metrics),
+            ("their uses by runs", self.logged_model_links),
             ("registered models", self.models),
             ("model tags", self.model_tags),
             ("model versions", self.versions),
@@ -207,9 +219,9 @@ mod tests {
         report.renamed("registered model", "fr\u{430}ud", "fr_ud-1");
         assert!(report.complete() && report.has_renamed());
         assert!(report.to_string().contains("registered model \"fr\u{430}ud\" is here \"fr_ud-1\""));
-        report.left_out_kinds(vec![("logged models", 2), ("traces", 0)]);
+        report.left_out_kinds(vec![("traces", 2), ("experiments", 0)]);
         assert!(
-            !report.complete() && report.to_string().contains("2 logged models: not imported") && !report.to_string().contains("traces")
+            !report.complete() && report.to_string().contains("2 traces: not imported") && !report.to_string().contains("0 experiments")
         );
         let lost = Report { params: Line { there: 2, here: 1, new: 1 }, ..Report::default() };
         assert!(!lost.complete() && lost.to_string().contains("1 MISSING"));

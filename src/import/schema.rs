@@ -101,6 +101,11 @@ impl Schema {
         self.has("400f98739977")
     }
 
+    /// The step at which a run made a logged model.
+    pub fn input_steps(self) -> bool {
+        self.has("6953534de441")
+    }
+
     /// Workspaces.
     pub fn workspaces(self) -> bool {
         self.has("1b5f0d9ad7c1")

@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::database::Database;
-use super::found::{Experiment, Model, Page, Point, Run, Totals, Version};
+use super::found::{Experiment, LoggedModel, Model, Page, Point, Run, Totals, Version};
 use super::http::Http;
 use super::{Address, Result};
 
@@ -36,7 +36,8 @@ impl Source {
     pub async fn left_out(&self) -> Result<Vec<(&'static str, i64)>> {
         match self {
             Self::Database(database) => database.left_out().await,
-            Self::Http(http) => http.left_out().await,
+            // A server does not tell.
+            Self::Http(_) => Ok(Vec::new()),
         }
     }
 
@@ -60,6 +61,14 @@ impl Source {
         match self {
             Self::Database(database) => database.points(runs),
             Self::Http(http) => http.points(runs),
+        }
+    }
+
+    /// Logged models of all experiments; a server has to be told which there are.
+    pub async fn logged_models(&self, experiments: &[i64], after: Option<&str>) -> Result<Page<LoggedModel>> {
+        match self {
+            Self::Database(database) => database.logged_models(after).await,
+            Self::Http(http) => http.logged_models(experiments, after).await,
         }
     }
 

@@ -8,11 +8,11 @@ use futures::stream;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::artifacts::Artifacts;
-use super::found::{Experiment, Pairs, Point, Run};
+use super::artifacts::{Artifacts, Keeper};
+use super::found::{Experiment, Link, Pairs, Point, Run};
 use super::report::{Progress, Report};
 use super::source::Source;
-use super::{Error, Import, Result, fit};
+use super::{Error, Import, Result, actions, fit};
 use crate::access::Subject;
 use crate::contract::v1::RunStatus;
 use crate::domain::{ids, limits, metric_value};
@@ -106,7 +106,7 @@ async fn experiment(tx: &Tx, import: &Import, found: &Experiment) -> Result<Reco
     imports::remember(tx, &import.source, Kind::Experiment, &key, &imported).await?;
     let subject = Subject { kind: "experiment", id: &imported.here, name: &name, scope: &imported.here };
     let payload = json!({"there": {"experiment_id": key, "name": found.name}, "made": made, "active": found.active, "tags": object(&tags)});
-    Ok(import.record(tx, "CreateExperiment", &subject, payload).await?.map(|()| (id, name)))
+    Ok(import.record(tx, actions::CREATE_EXPERIMENT, &subject, payload).await?.map(|()| (id, name)))
 }
 
 /// Keys and values that can be stored.
@@ -143,16 +143,18 @@ struct Coming<'a> {
 }
 
 impl Runs<'_> {
-    /// Brings all runs with what they logged.
-    pub async fn bring(&self, report: &mut Report, progress: &Progress) -> Result<()> {
+    /// Brings all runs with what they logged. Gives what the source told of logged models with them.
+    pub async fn bring(&self, report: &mut Report, progress: &Progress) -> Result<Vec<Link>> {
         let totals = self.source.totals().await?;
         progress.begin("runs and metrics", totals.points.zip(totals.runs).map(|(points, runs)| points + runs));
         let mut experiments: Vec<i64> = self.experiments.keys().copied().collect();
         experiments.sort_unstable();
+        let mut links = Vec::new();
         let mut after = None;
         loop {
-            let page = self.source.runs(&experiments, after.as_deref()).await?;
+            let mut page = self.source.runs(&experiments, after.as_deref()).await?;
             self.page(&page.items, report, progress).await?;
+            links.extend(page.items.iter_mut().flat_map(|run| std::mem::take(&mut run.links)));
             after = page.next;
             if after.is_none() {
                 break;
@@ -161,7 +163,7 @@ impl Runs<'_> {
         if let Some(points) = totals.points {
             report.points.there = points;
         }
-        Ok(())
+        Ok(links)
     }
 
     async fn page(&self, page: &[Run], report: &mut Report, progress: &Progress) -> Result<()> {
@@ -202,7 +204,10 @@ impl Runs<'_> {
         self.points(&mut coming, report, progress).await?;
         if let Some(artifacts) = self.artifacts {
             let all = coming.iter().map(|one| (one.run, one.here)).chain(unchanged);
-            artifacts.bring(self.import, all, report).await?;
+            for (run, here) in all {
+                let keeper = Keeper::run(&run.run_id, here);
+                artifacts.bring(self.import, &keeper, &run.artifact_uri, report).await?;
+            }
         }
         report.points.there += coming.iter().map(|one| one.points).sum::<i64>();
         self.complete(&coming).await
@@ -340,7 +345,7 @@ async fn make_run(tx: &Tx, import: &Import, found: &Run, experiment: i64) -> Res
         "name": row.name, "user_id": row.user_id, "status": found.status, "start_time": row.start_time, "end_time": row.end_time,
         "active": found.active,
     });
-    Ok(import.record(tx, "CreateRun", &subject, payload).await?.map(|()| Some(id)))
+    Ok(import.record(tx, actions::CREATE_RUN, &subject, payload).await?.map(|()| Some(id)))
 }
 
 /// Adds what a run did not have when it was imported; one that was still running there may have ended.
@@ -356,7 +361,7 @@ async fn add_to_run(tx: &Tx, import: &Import, found: &Run) -> Result<Recorded<Op
     let scope = row.experiment.to_string();
     let subject = Subject { kind: "run", id: &row.run_id, name: &row.name, scope: &scope };
     let payload = json!({"after": {"status": found.status, "end_time": found.end_time}});
-    Ok(import.record(tx, "UpdateRun", &subject, payload).await?.map(|()| Some(row.id)))
+    Ok(import.record(tx, actions::UPDATE_RUN, &subject, payload).await?.map(|()| Some(row.id)))
 }
 
 /// Params, tags and inputs that the run does not have.

@@ -49,7 +49,7 @@ impl Kind {
 pub struct Imported {
     /// Its id, uid or, for an alias, the version's uid here.
     pub here: String,
-    /// The internal id here, for experiments and runs; the transition's for aliases.
+    /// The internal id here, for experiments, runs and logged models; the transition's for aliases.
     pub here_id: i64,
     /// Of what was there; empty until all of it is here.
     pub fingerprint: String,
@@ -170,6 +170,14 @@ pub struct Counts {
     pub tags: i64,
     /// Inputs of these runs.
     pub inputs: i64,
+    /// Also deleted ones.
+    pub logged_models: i64,
+    /// Params and tags of them.
+    pub logged_model_values: i64,
+    /// Metrics of them: the latest on each data set.
+    pub logged_model_metrics: i64,
+    /// That runs used or made them.
+    pub logged_model_links: i64,
     /// Registered models.
     pub models: i64,
     /// Tags of them.
@@ -198,6 +206,12 @@ pub async fn counts<C: ConnectionTrait>(on: &C, source: &str) -> Result<Counts> 
         params: of(Kind::Run, "params p ON p.run = i.here_id").await?,
         tags: of(Kind::Run, "run_tags t ON t.run = i.here_id").await?,
         inputs: of(Kind::Run, "run_inputs u ON u.run = i.here_id").await?,
+        logged_models: of(Kind::LoggedModel, "logged_models g ON g.id = i.here_id").await?,
+        logged_model_values: of(Kind::LoggedModel, "logged_model_params p ON p.model = i.here_id").await?
+            + of(Kind::LoggedModel, "logged_model_tags t ON t.model = i.here_id").await?,
+        logged_model_metrics: of(Kind::LoggedModel, "logged_model_metrics m ON m.model = i.here_id").await?,
+        logged_model_links: of(Kind::LoggedModel, "run_model_inputs u ON u.model = i.here_id").await?
+            + of(Kind::LoggedModel, "run_model_outputs o ON o.model = i.here_id").await?,
         models: of(Kind::Model, "registered_models m ON m.uid = i.here").await?,
         model_tags: of(Kind::Model, "registered_model_tags t ON t.model_uid = i.here").await?,
         versions: of(Kind::Version, "model_versions v ON v.uid = i.here").await?,

@@ -7,6 +7,7 @@ mod access_matrix;
 mod contract;
 mod faults;
 mod hostile;
+mod import_sql;
 mod logged_models;
 mod metric_samples;
 mod migrations;
