@@ -127,13 +127,14 @@ pub async fn run(access: &Arc<Access>, options: Options, progress: &Progress) ->
         Some(place) => Some(Artifacts::open(place).await?),
         None => None,
     };
-    let experiments = tracking::experiments(&import, &source, &mut report, progress).await?;
-    let runs = tracking::Runs { import: &import, source: &source, experiments: &experiments, artifacts: artifacts.as_ref() };
+    let totals = source.totals().await?;
+    let experiments = tracking::experiments(&import, &source, &totals, &mut report, progress).await?;
+    let runs = tracking::Runs { import: &import, source: &source, totals, experiments: &experiments, artifacts: artifacts.as_ref() };
     let links = runs.bring(&mut report, progress).await?;
     let logged_models =
         logged_models::LoggedModels { import: &import, source: &source, experiments: &experiments, artifacts: artifacts.as_ref() };
     logged_models.bring(links, &mut report, progress).await?;
-    registry::Registry::new(&import, &source).bring(&mut report, progress).await?;
+    registry::Registry::new(&import, &source).bring(totals.versions, &mut report, progress).await?;
     report.left_out_kinds(source.left_out().await?);
     report.here(&before, &imports::counts(import.store().reader(), &import.source).await?);
     progress.end();

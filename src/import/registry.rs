@@ -44,8 +44,8 @@ impl<'a> Registry<'a> {
         Self { import, source, models: HashMap::new() }
     }
 
-    /// Brings everything.
-    pub async fn bring(&mut self, report: &mut Report, progress: &Progress) -> Result<()> {
+    /// Brings everything; `versions` is how many there are, if that is known.
+    pub async fn bring(&mut self, versions: Option<i64>, report: &mut Report, progress: &Progress) -> Result<()> {
         progress.begin("registered models", None);
         let mut aliases = Vec::new();
         let mut after = None;
@@ -61,7 +61,7 @@ impl<'a> Registry<'a> {
                 break;
             }
         }
-        progress.begin("versions", self.source.totals().await?.versions);
+        progress.begin("versions", versions);
         let mut after = None;
         loop {
             let page = self.source.versions(after.as_deref()).await?;

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::artifacts::{Artifacts, Keeper};
-use super::found::{Experiment, Link, Pairs, Point, Run};
+use super::found::{Experiment, Link, Pairs, Point, Run, Totals};
 use super::report::{Progress, Report};
 use super::source::Source;
 use super::{Error, Import, Result, actions, fit};
@@ -32,8 +32,13 @@ const LARGEST_KEPT_ID: i64 = 1 << 53;
 pub type Experiments = HashMap<i64, i64>;
 
 /// Brings all experiments, and tells what they are here.
-pub async fn experiments(import: &Import, source: &Source, report: &mut Report, progress: &Progress) -> Result<Experiments> {
-    let totals = source.totals().await?;
+pub async fn experiments(
+    import: &Import,
+    source: &Source,
+    totals: &Totals,
+    report: &mut Report,
+    progress: &Progress,
+) -> Result<Experiments> {
     progress.begin("experiments", totals.experiments);
     let mut here = Experiments::new();
     let mut after = None;
@@ -128,6 +133,8 @@ pub(super) fn of_one(error: &Error) -> bool {
 pub struct Runs<'a> {
     pub import: &'a Import,
     pub source: &'a Source,
+    /// What there is, as far as it is known.
+    pub totals: Totals,
     pub experiments: &'a Experiments,
     pub artifacts: Option<&'a Artifacts>,
 }
@@ -145,7 +152,7 @@ struct Coming<'a> {
 impl Runs<'_> {
     /// Brings all runs with what they logged. Gives what the source told of logged models with them.
     pub async fn bring(&self, report: &mut Report, progress: &Progress) -> Result<Vec<Link>> {
-        let totals = self.source.totals().await?;
+        let totals = self.totals;
         progress.begin("runs and metrics", totals.points.zip(totals.runs).map(|(points, runs)| points + runs));
         let mut experiments: Vec<i64> = self.experiments.keys().copied().collect();
         experiments.sort_unstable();

@@ -5,12 +5,15 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+ENVIRONMENTS = {
+    3: (ROOT / "target" / "venv-mlflow-3", ROOT / "tests" / "mlflow" / "requirements-3.txt"),
+    2: (ROOT / "target" / "venv-mlflow-2-sql", ROOT / "tests" / "python" / "requirements-mlflow-2.txt"),
+}
 
 
 def python(major):
     """The interpreter of the environment with mlflow's major version; it is made when it is not there or outdated."""
-    venv = ROOT / "target" / f"venv-mlflow-{major}"
-    requirements = ROOT / "tests" / "mlflow" / f"requirements-{major}.txt"
+    venv, requirements = ENVIRONMENTS[major]
     kept = venv / "requirements.txt"
     if not kept.exists() or kept.read_text() != requirements.read_text():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)

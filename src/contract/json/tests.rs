@@ -57,7 +57,7 @@ fn answers_are_spelled_as_mlflow_spells_them() {
         lifecycle_stage: v1::LifecycleStage::Active.into(),
         ..v1::RunInfo::default()
     };
-    let metric = |value| v1::Metric { key: "m".to_owned(), value: Some(value), timestamp: Some(0), step: 0 };
+    let metric = |value| v1::Metric { key: "m".to_owned(), value: Some(value), timestamp: Some(0), ..v1::Metric::default() };
     let data = v1::RunData { metrics: [1.0, f64::NAN, f64::NEG_INFINITY].map(metric).into(), ..v1::RunData::default() };
     let run = v1::Run { info: Some(info), data: Some(data), ..v1::Run::default() };
     let text = String::from_utf8(write(&run).unwrap()).unwrap();
