@@ -46,8 +46,11 @@ impl Folder {
     }
 }
 
+/// Relative paths of files, and their sizes in bytes.
+pub type Files = Vec<(String, u64)>;
+
 /// All files below a folder by relative paths, with their sizes, and what was not followed: links.
-pub fn files(folder: &Path) -> io::Result<(Vec<(String, u64)>, Vec<String>)> {
+pub fn files(folder: &Path) -> io::Result<(Files, Vec<String>)> {
     let (mut files, mut links) = (Vec::new(), Vec::new());
     let mut folders = vec![(folder.to_owned(), String::new())];
     while let Some((folder, below)) = folders.pop() {

@@ -29,8 +29,8 @@ def lines(report):
 
 
 @pytest.fixture(scope="module", params=[3, 2], ids=["mlflow3", "mlflow2"])
-def source(request, tmp_path_factory):
-    """A database that the real client filled."""
+def source(request, server, tmp_path_factory):
+    """A database that the real client filled, one for each server: tests go on with it."""
     folder = tmp_path_factory.mktemp(f"mlflow{request.param}")
     uri = f"sqlite:///{folder}/mlflow.db"
     ids = mlflow_house.run(request.param, mlflow_house.FILL, uri, folder / "mlruns", folder / "files", folder=folder).split()
