@@ -334,6 +334,7 @@ impl Client for OurClient {
                     value: Some(value(step)),
                     timestamp: Some(step),
                     step,
+                    ..v1::Metric::default()
                 });
                 let message = v1::LogBatchRequest { run_id, metrics: metrics.collect(), ..Default::default() };
                 self.client.log_batch(signed(message, &self.token)).await?;

@@ -56,7 +56,13 @@ async fn log(platform: &mut Clients, experiment_id: &str, l1_ratio: f64, trained
     };
     let run = platform.tracking.create_run(request).await?.into_inner().run.and_then(|run| run.info).ok_or("a run has its info")?;
     let now = clock::now_ms();
-    let metric = |key: &str, value: f64, step: i64| v1::Metric { key: key.into(), value: Some(value), timestamp: Some(now), step };
+    let metric = |key: &str, value: f64, step: i64| v1::Metric {
+        key: key.into(),
+        value: Some(value),
+        timestamp: Some(now),
+        step,
+        ..v1::Metric::default()
+    };
     let mut metrics = vec![metric("rmse", trained.rmse, 0), metric("mae", trained.mae, 0), metric("r2", trained.r2, 0)];
     metrics.extend((0..).zip(&trained.path_rmse).map(|(step, rmse)| metric("path_rmse", *rmse, step)));
     let param = |key: &str, value: f64| v1::Param { key: key.into(), value: value.to_string() };
@@ -75,7 +81,7 @@ async fn log(platform: &mut Clients, experiment_id: &str, l1_ratio: f64, trained
         ..v1::Dataset::default()
     };
     let input = v1::DatasetInput { tags: vec![tag("mlflow.data.context", "training")], dataset: Some(dataset) };
-    platform.tracking.log_inputs(v1::LogInputsRequest { run_id: run.run_id.clone(), datasets: vec![input] }).await?;
+    platform.tracking.log_inputs(v1::LogInputsRequest { run_id: run.run_id.clone(), datasets: vec![input], models: Vec::new() }).await?;
     upload(platform, &run.run_id, "model/model.json", &trained.model).await?;
     upload(platform, &run.run_id, "path.png", &trained.picture).await?;
     let finished = v1::UpdateRunRequest {

@@ -37,16 +37,23 @@ pub(super) struct Expected {
     sha256: Option<String>,
     /// More bytes are refused.
     most: Option<u64>,
+    /// No bytes at all are refused.
+    some: bool,
     /// What stands in front of the names of fields.
     within: &'static str,
 }
 
 impl Expected {
-    /// Bytes of a size, if it is given, and at most so many, if that is.
-    pub(super) fn size(size: Option<i64>, most: Option<u64>) -> Result<Self> {
+    /// Bytes of a size, if it is given.
+    pub(super) fn size(size: Option<i64>) -> Result<Self> {
         let size = size.map(u64::try_from).transpose().map_err(|_| Error::invalid("size", "must not be negative"))?;
-        let expected = Self { size, most, ..Self::default() };
-        expected.bound(size.unwrap_or_default())?;
+        Ok(Self { size, ..Self::default() })
+    }
+
+    /// The same, and some bytes, but not more than so many.
+    pub(super) fn some_up_to(most: u64, size: Option<i64>) -> Result<Self> {
+        let expected = Self { most: Some(most), some: true, ..Self::size(size)? };
+        expected.bound(expected.size.unwrap_or_default())?;
         Ok(expected)
     }
 
@@ -111,7 +118,7 @@ fn announced(header: v1::UploadArtifactHeader) -> Result<(Landing, Expected)> {
     check.require(plain, "header.sha256", "is no SHA-256: must be 64 hexadecimal digits");
     check.finish()?;
     let landing = Landing { target: Target::run(&header.run_id), path: header.path };
-    Ok((landing, Expected { size, sha256, most: None, within: "header." }))
+    Ok((landing, Expected { size, sha256, within: "header.", ..Expected::default() }))
 }
 
 /// Hands the bytes to the store until the client has sent all, and compares them with what was announced. When it
@@ -139,6 +146,9 @@ async fn fill(upload: &mut Upload, expected: &Expected, first: Bytes, mut rest: 
         if !empty {
             idle_at = Instant::now() + IDLE;
         }
+    }
+    if expected.some && upload.size() == 0 {
+        return Err(expected.refused("chunk", "no bytes came".to_owned()));
     }
     if let Some(size) = expected.size.filter(|size| *size != upload.size()) {
         return Err(expected.refused("size", format!("is {size}, but {} bytes came", upload.size())));

@@ -4,6 +4,9 @@
 mod house;
 
 mod access_matrix;
+mod artifact_doors;
+mod artifact_files;
+mod artifact_parts;
 mod contract;
 mod faults;
 mod hostile;

@@ -26,7 +26,7 @@ pub async fn write_artifact(
     }
     let (target, path) = target::target_of("path", &first.path)?;
     artifact_path::file("path", &path)?;
-    let expected = Expected::size(first.size, None)?;
+    let expected = Expected::size(first.size)?;
     let rest = rest.map(|message| match message? {
         mlflow::WriteArtifactRequest { path, size: None, chunk } if path.is_empty() => Ok(chunk),
         _ => Err(only_bytes()),
@@ -42,10 +42,7 @@ pub async fn upload_run_artifact(
 ) -> Result<mlflow::WriteArtifactResponse> {
     ids::run_id("run_uuid", &first.run_uuid)?;
     artifact_path::file("path", &first.path)?;
-    let expected = Expected::size(first.size, Some(limits::BROWSER_UPLOAD_BYTES))?;
-    if first.size == Some(0) {
-        return Err(Error::invalid("chunk", "the request has no bytes"));
-    }
+    let expected = Expected::some_up_to(limits::BROWSER_UPLOAD_BYTES, first.size)?;
     let landing = Landing { target: target::Target::run(&first.run_uuid), path: first.path };
     let rest = rest.map(|message| match message? {
         mlflow::UploadRunArtifactRequest { run_uuid, path, size: None, chunk } if run_uuid.is_empty() && path.is_empty() => Ok(chunk),

@@ -96,7 +96,7 @@ pub async fn upload_part(
         return Err(Error::Denied { permission: None, reason: "UPLOAD_TOKEN", message });
     }
     going_on(rows::by_uid(call.store().reader(), &first.upload_id).await?, &first.upload_id, clock::now_ms())?;
-    let expected = Expected::size(first.size, None)?;
+    let expected = Expected::size(first.size)?;
     let rest = rest.map(|message| match message? {
         mlflow::UploadPartRequest { upload_id, part_number, token, size: None, chunk }
             if upload_id.is_empty() && part_number.is_empty() && token.is_empty() =>

@@ -8,6 +8,7 @@ mod request;
 mod response;
 
 use axum::Router;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
@@ -38,8 +39,10 @@ pub fn router(surface: &Surface) -> Router {
         for (verb, template) in route.operation.http {
             for path in spellings(&axum_path(template)) {
                 let (surface, handle) = (surface.clone(), route.handle);
-                let serve =
-                    async move |variables: RawPathParams, request: Request| handle(surface, Incoming::new(&variables, request)).await;
+                let serve = async move |variables: std::result::Result<RawPathParams, RawPathParamsRejection>, request: Request| {
+                    let Ok(variables) = variables else { return response::unreadable_path() };
+                    handle(surface, Incoming::new(&variables, request)).await
+                };
                 router = router.route(&path, on(method(verb), serve));
             }
         }

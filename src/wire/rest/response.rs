@@ -37,6 +37,11 @@ pub(super) async fn method_not_allowed() -> Response {
     coded(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", "this path does not have this method", "")
 }
 
+/// The answer to a path that names nothing, whoever asks.
+pub(super) fn unreadable_path() -> Response {
+    coded(StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE", "the path is no valid UTF-8 once its percent signs are decoded", "")
+}
+
 /// An answer that is an error of MLflow's.
 pub(super) fn coded(status: StatusCode, code: &str, message: &str, request_id: &str) -> Response {
     let body = json!({"error_code": code, "message": message}).to_string();

@@ -47,6 +47,11 @@ impl Http {
         Self { pool: Pool::builder(TokioExecutor::new()).build_http(), address: address.to_owned(), authorization }
     }
 
+    /// Where the server listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Sends JSON, or nothing when the text is empty.
     pub async fn json(&self, method: Method, path: &str, body: &str) -> Answer {
         let content: &[(header::HeaderName, &str)] = if body.is_empty() { &[] } else { &[(header::CONTENT_TYPE, "application/json")] };

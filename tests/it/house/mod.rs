@@ -1,11 +1,12 @@
 //! What the tests live in: the server as a process, clients with a persona's token, and SQL beside it.
 
 mod client;
+pub mod files;
 mod http;
 mod server;
 
 pub use client::{Client, grpc_message};
-pub use http::Http;
+pub use http::{Answer, Http};
 pub use server::{Db, Server, bare_command, fresh_url, run_to_its_end};
 
 /// Makes of each function `async fn(Server)` one test per engine, so that none is for one of them only.

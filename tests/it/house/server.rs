@@ -146,6 +146,13 @@ impl Server {
         self.folder.path()
     }
 
+    /// The most memory that it has had at a time, in KiB.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the server runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says so");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Ends the server as a power cut ends it.
     pub fn kill9(&mut self) {
         self.child.kill().expect("the server can be killed");

@@ -1,0 +1,142 @@
+//! Uploads in parts, as MLflow's client makes them.
+
+use http::header::HeaderName;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::house::files::{Owners, STORE, listed};
+use crate::house::{Answer, Http, Server};
+
+on_both_engines! {
+    parts_become_a_file,
+    a_part_needs_its_own_token,
+    an_upload_that_does_not_fit_is_refused,
+}
+
+const TOKEN: HeaderName = HeaderName::from_static("x-stagegate-upload-token");
+
+async fn mpu(http: &Http, step: &str, folder: &str, body: &Value) -> Answer {
+    http.json(Method::POST, &format!("/api/2.0/mlflow-artifacts/mpu/{step}/{folder}"), &body.to_string()).await
+}
+
+/// Path and token of each part.
+fn credentials(created: &Answer) -> Vec<(String, String)> {
+    let credential = |credential: &Value| {
+        let url: http::Uri = credential["url"].as_str().expect("a URL").parse().expect("a URL");
+        assert!(url.query().is_none(), "a token in a URL is in a log soon");
+        (url.path().to_owned(), credential["headers"][TOKEN.as_str()].as_str().expect("a token").to_owned())
+    };
+    created.json()["credentials"].as_array().expect("credentials").iter().map(credential).collect()
+}
+
+async fn send(nobody: &Http, (path, token): &(String, String), bytes: &[u8]) -> Answer {
+    nobody.send(Method::PUT, path, &[(TOKEN, token)], bytes).await
+}
+
+fn etag(answer: &Answer) -> String {
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    answer.headers["etag"].to_str().expect("plain").to_owned()
+}
+
+async fn parts_become_a_file(server: Server) {
+    let admin = server.admin().await;
+    let (http, nobody, owners) = (admin.http(), server.nobody().http(), Owners::of(&admin, "parts").await);
+    for root in [owners.run(), owners.model()] {
+        let folder = format!("{root}/deep");
+        let created = mpu(&http, "create", &folder, &json!({"path": "/home/user/big file.bin", "num_parts": 3})).await;
+        assert_eq!(created.status, 200, "{created:?}");
+        let upload_id = created.json()["upload_id"].as_str().expect("an id").to_owned();
+        let urls = credentials(&created);
+        assert_eq!(urls.len(), 3);
+        let bytes: Vec<Vec<u8>> = [1_u8, 2, 3].map(|byte| vec![byte; 1_500_000]).into();
+        let mut parts = Vec::new();
+        // Not in their order, and one of them twice.
+        send(&nobody, &urls[2], b"not the last word").await;
+        for number in [2, 0, 1] {
+            let etag = etag(&send(&nobody, &urls[number], &bytes[number]).await);
+            parts.push(json!({"part_number": number + 1, "etag": etag, "url": urls[number].0}));
+        }
+        let complete = |parts: &[Value]| json!({"path": "/home/user/big file.bin", "upload_id": upload_id, "parts": parts});
+        assert_eq!(mpu(&http, "complete", &folder, &complete(&parts[..2])).await.status, 400);
+        let mut wrong = parts.clone();
+        wrong[0]["etag"] = json!("\"0000\"");
+        assert_eq!(mpu(&http, "complete", &folder, &complete(&wrong)).await.status, 400);
+        let elsewhere = mpu(&http, "complete", &root, &complete(&parts)).await;
+        assert_eq!(elsewhere.status, 404, "an upload is completed where it began");
+        assert_eq!(listed(&http.json(Method::GET, &format!("{STORE}?path={root}"), "").await.json()).len(), 0);
+        for _ in 0..2 {
+            let done = mpu(&http, "complete", &folder, &complete(&parts)).await;
+            assert_eq!((done.status.as_u16(), done.json()), (200, json!({})), "{done:?}");
+        }
+        let whole = http.send(Method::GET, &format!("{STORE}/{folder}/big%20file.bin"), &[], b"").await;
+        assert!(whole.body[..] == bytes.concat()[..], "{} bytes", whole.body.len());
+        assert_eq!(send(&nobody, &urls[0], b"late").await.status, 404);
+        assert_eq!(mpu(&http, "abort", &folder, &json!({"path": "big file.bin", "upload_id": upload_id})).await.status, 200);
+        assert_eq!(http.send(Method::GET, &format!("{STORE}/{folder}/big%20file.bin"), &[], b"").await.status, 200);
+    }
+    let sql = server.sql().await;
+    let query = "SELECT (SELECT COUNT(*) FROM upload_parts) + (SELECT COUNT(*) FROM blobs)";
+    let rows = stagegate::store::sql::first(&sql, query, []).await.expect("SQL").expect("a row");
+    let left: i64 = rows.get(0).expect("a number");
+    assert_eq!(left, 2, "one blob for each file, and no part");
+    let in_the_store = walk(&server.folder().join("artifacts"));
+    assert_eq!(in_the_store.len(), 2, "{in_the_store:?}");
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+async fn a_part_needs_its_own_token(server: Server) {
+    let admin = server.admin().await;
+    let (http, nobody, owners) = (admin.http(), server.nobody().http(), Owners::of(&admin, "tokens").await);
+    let body = json!({"path": "f", "num_parts": 2});
+    let (one, other) = (mpu(&http, "create", &owners.run(), &body).await, mpu(&http, "create", &owners.run(), &body).await);
+    let (one, other) = (credentials(&one), credentials(&other));
+    for (path, token) in [
+        (&one[0].0, one[1].1.as_str()),
+        (&one[0].0, other[0].1.as_str()),
+        (&one[0].0, ""),
+        (&one[0].0, "AAAA"),
+        (&one[0].0.replace("/1", "/01"), &one[0].1),
+    ] {
+        let answer = send(&nobody, &(path.clone(), token.to_owned()), b"x").await;
+        assert!(matches!(answer.status.as_u16(), 400 | 403), "{path} {answer:?}");
+    }
+    // Who may do everything needs the token as well, and it counts in the header only.
+    assert_eq!(http.send(Method::PUT, &one[0].0, &[], b"x").await.status, 403);
+    assert_eq!(http.send(Method::PUT, &format!("{}?token={}", one[0].0, one[0].1), &[], b"x").await.status, 403);
+    assert_eq!(send(&nobody, &one[0], b"x").await.status, 200);
+    let stranger = server.as_("viewer").await.http();
+    assert_eq!(mpu(&stranger, "create", &owners.run(), &body).await.status, 403);
+    let upload = one[0].0.split('/').rev().nth(1).expect("an id").to_owned();
+    for step in ["complete", "abort"] {
+        let body = json!({"path": "f", "upload_id": upload, "parts": [{"part_number": 1, "etag": "x"}]});
+        assert_eq!(mpu(&stranger, step, &owners.run(), &body).await.status, 403, "{step}");
+    }
+    assert_eq!(send(&nobody, &one[1], b"still open").await.status, 200);
+    assert_eq!(mpu(&http, "abort", &owners.run(), &json!({"path": "f", "upload_id": upload})).await.status, 200);
+    assert_eq!(send(&nobody, &one[1], b"x").await.status, 404);
+}
+
+async fn an_upload_that_does_not_fit_is_refused(server: Server) {
+    let admin = server.admin().await;
+    let (http, owners) = (admin.http(), Owners::of(&admin, "misfits").await);
+    http.send(Method::PUT, &format!("{STORE}/{}/file", owners.run()), &[], b"x").await;
+    for (folder, path, parts, status) in [
+        (owners.run(), "f", json!(0), 400),
+        (owners.run(), "f", json!(-1), 400),
+        (owners.run(), "f", json!(10_001), 400),
+        (owners.run(), "", json!(1), 400),
+        (owners.run(), "a/..", json!(1), 400),
+        (owners.run(), "a\\..", json!(1), 400),
+        (format!("{}/file", owners.run()), "below", json!(1), 400),
+        (format!("{}/%2e%2e/x", owners.run()), "f", json!(1), 400),
+        ("nobody/s".to_owned(), "f", json!(1), 400),
+        (owners.run().replace(&owners.run_id, &"f".repeat(32)), "f", json!(1), 404),
+    ] {
+        let answer = mpu(&http, "create", &folder, &json!({"path": path, "num_parts": parts})).await;
+        assert_eq!(answer.status.as_u16(), status, "{folder} {path:?} {parts}: {answer:?}");
+    }
+}
