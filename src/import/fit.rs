@@ -58,7 +58,7 @@ fn mended(name: &str, judged: Result<(), FieldError>, limit: usize, plain: fn(ch
     // The digest is that of the name as it was.
     let digest = hex::encode(Sha256::digest(name.as_bytes()));
     let kept: String = plain.chars().take(limit - 9).collect();
-    Cow::Owned(format!("{}-{}", kept.trim_start(), &digest[..8]))
+    Cow::Owned(format!("{}-{}", kept.trim_start_matches('.'), &digest[..8]))
 }
 
 fn plain(c: char) -> bool {
