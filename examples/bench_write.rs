@@ -27,6 +27,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Sta
 use stagegate::access::{Access, MasterKey, token};
 use stagegate::contract::v1::{self, tracking_service_client::TrackingServiceClient};
 use stagegate::store::Store;
+use stagegate::wire::hosts::Hosts;
 use stagegate::wire::server::Server;
 use stagegate::{clock, domain::metric_value, service, store};
 use tokio::sync::watch;
@@ -180,7 +181,8 @@ impl Ours {
         let user = access.snapshot().await?.user_by_name("admin").ok_or("there is no admin")?.uid.clone();
         let claims = token::Claims::new(&user, &clock::new_uid(), clock::now_ms(), clock::now_ms() + 3_600_000);
         let token = format!("Bearer {}", token::sign(&access.keys(), &claims)?).parse()?;
-        let server = Server::bind("127.0.0.1:0".parse()?, None, &access).await?;
+        let listen: std::net::SocketAddr = "127.0.0.1:0".parse()?;
+        let server = Server::bind(listen, None, Hosts::new(listen.ip(), &[])?, &access).await?;
         let endpoint = Endpoint::from_shared(format!("http://{}", server.local_addr()?))?;
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(server.run(stopped));

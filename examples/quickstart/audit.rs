@@ -31,7 +31,12 @@ pub async fn tell(ada: &mut Clients, folder: &Path, scratch: &Path) -> Result<()
 }
 
 async fn verify(ada: &mut Clients) -> Result<v1::VerifyLedgerResponse> {
-    Ok(ada.ledger.verify_ledger(v1::VerifyLedgerRequest::default()).await?.into_inner())
+    let mut told = ada.ledger.verify_ledger(v1::VerifyLedgerRequest::default()).await?.into_inner();
+    let mut last = None;
+    while let Some(message) = told.message().await? {
+        last = Some(message);
+    }
+    last.filter(|last| last.done).ok_or_else(|| "the verification must end with a verdict".into())
 }
 
 /// Changes one byte in a copy of the database file, past its triggers, and has a server verify that.

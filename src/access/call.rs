@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Access;
+use super::refusal::Refused;
 use crate::clock;
 use crate::contract::{Operation, Permission};
 use crate::domain::access::{Decision, Object, ObjectClass, Snapshot, TokenLimits, UserKind, Visibility};
@@ -179,6 +180,32 @@ impl Call {
     pub fn decide(&self, snapshot: &Snapshot, permission: Permission, object: &Object) -> Decision {
         let caller = self.caller();
         snapshot.decide(&caller.user_uid, &caller.limits, permission, object)
+    }
+
+    /// The caller is still who they were: active, and the token neither revoked nor expired. For what outlasts its
+    /// check. Errors when not.
+    pub async fn still_known(&self) -> Result<Arc<Snapshot>, Refused> {
+        let snapshot = self.access().snapshot().await?;
+        let caller = self.caller();
+        let active = snapshot.users.get(&caller.user_uid).is_some_and(|user| user.active);
+        let revoked = caller.token_id.as_ref().is_some_and(|token| snapshot.revoked.contains(token));
+        let expired = caller.token_expires.is_some_and(|expires| expires <= clock::now_ms());
+        if active && !revoked && !expired { Ok(snapshot) } else { Err(Refused::Unauthenticated) }
+    }
+
+    /// The same for a stream whose rule is about the server as a whole: the permissions still hold, too.
+    pub async fn still_admitted(&self) -> Result<(), Refused> {
+        if matches!(self.caller().credential, Credential::CommandLine | Credential::System) {
+            return Ok(());
+        }
+        let snapshot = self.still_known().await?;
+        for clause in self.operation().rule.clauses {
+            if !self.decide(&snapshot, clause.permission, &Object::SERVER).allowed {
+                let on = self.subject().to_owned();
+                return Err(Refused::Denied { permission: clause.permission, on, hint: String::new() });
+            }
+        }
+        Ok(())
     }
 
     /// Which objects of a class the caller may do something to.

@@ -106,7 +106,7 @@ impl Access {
             self.refusals.count(call.caller(), operation.full_name, on);
             return Ok(());
         }
-        let (kind, name) = on.split_once(" \"").map_or((on, ""), |(kind, name)| (kind, name.trim_end_matches('"')));
+        let (kind, name) = on.split_once(" \"").map_or((on, ""), |(kind, name)| (kind, name.strip_suffix('"').unwrap_or(name)));
         let object = self.object_of_text(kind, name).await?;
         let id = object.uid.clone().unwrap_or_default();
         // Rows about one kind of object bear one word for it.

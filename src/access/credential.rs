@@ -20,6 +20,11 @@ use crate::store::access as rows;
 const HEADER_BYTES: usize = 8 * 1024;
 
 impl Access {
+    /// Refuses a request without good credentials, for paths where there is no operation to admit it to.
+    pub async fn known(&self, headers: &HeaderMap, source: &str) -> Result<(), Refused> {
+        self.authenticate(headers, source).await?.map(drop).ok_or(Refused::Unauthenticated)
+    }
+
     /// The caller of a request's headers; none when they carry no credentials. Errors when the
     /// credentials are not good, whatever is wrong with them.
     pub(super) async fn authenticate(&self, headers: &HeaderMap, source: &str) -> Result<Option<Caller>, Refused> {

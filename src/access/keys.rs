@@ -93,11 +93,8 @@ impl KeyRing {
                 signing = Some((key.key_id.clone(), EncodingKey::from_ed_der(&der)));
             }
         }
-        let ledger = stored.iter().find(|key| key.purpose == LEDGER).ok_or_else(missing)?;
-        let private = master.open(&ledger.sealed)?;
-        let malformed = || KeyError::Malformed(ledger.key_id.clone());
-        let private = std::str::from_utf8(&private).map_err(|_| malformed())?;
-        let signer = CheckpointSigner::new(&ledger.key_id, private).map_err(|_| malformed())?;
+        let ledger = stored.iter().find(|key| key.purpose == LEDGER && !key.retired).ok_or_else(missing)?;
+        let signer = checkpoint_signer(master, ledger)?;
         let page = stored.iter().find(|key| key.purpose == PAGE_TOKEN).ok_or_else(missing)?;
         let page_token = master.open(&page.sealed)?.as_slice().try_into().map_err(|_| KeyError::Malformed(page.key_id.clone()))?;
         Ok(Self {
@@ -141,13 +138,27 @@ pub fn token_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {
 }
 
 fn ledger_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {
-    let origin = format!("stagegate.{}", clock::new_uid());
     let key = SigningKey::from_bytes(&clock::random_bytes::<32>());
+    ledger_key_of(master, format!("stagegate.{}", clock::new_uid()), &key)
+}
+
+/// The key that signs checkpoints, under another origin.
+pub fn ledger_key_under(master: &MasterKey, origin: String, present: &rows::KeyRow) -> Result<rows::KeyRow, KeyError> {
+    let malformed = || KeyError::Malformed(present.key_id.clone());
+    let text = master.open(&present.sealed)?;
+    let encoded = std::str::from_utf8(&text).ok().and_then(|text| text.splitn(5, '+').nth(4)).ok_or_else(malformed)?;
+    let bytes = zeroize::Zeroizing::new(STANDARD.decode(encoded).map_err(|_| malformed())?);
+    let seed: &[u8; 32] = bytes.get(1..).and_then(|seed| seed.try_into().ok()).ok_or_else(malformed)?;
+    Ok(ledger_key_of(master, origin, &SigningKey::from_bytes(seed))?)
+}
+
+fn ledger_key_of(master: &MasterKey, origin: String, key: &SigningKey) -> Result<rows::KeyRow, MasterKeyError> {
     let public = signed_note::new_ed25519_verifier_key(&origin, &key.verifying_key());
     let id = public.split('+').nth(1).unwrap_or_default();
     // Algorithm 1 is Ed25519 in the private key form of signed notes.
-    let private = STANDARD.encode([&[1], key.as_bytes().as_slice()].concat());
-    let private = zeroize::Zeroizing::new(format!("PRIVATE+KEY+{origin}+{id}+{private}"));
+    let bytes = zeroize::Zeroizing::new([&[1], key.as_bytes().as_slice()].concat());
+    let private = zeroize::Zeroizing::new(STANDARD.encode(&*bytes));
+    let private = zeroize::Zeroizing::new(format!("PRIVATE+KEY+{origin}+{id}+{}", *private));
     Ok(rows::KeyRow {
         key_id: origin,
         purpose: LEDGER.to_owned(),
@@ -155,6 +166,14 @@ fn ledger_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {
         sealed: master.seal(private.as_bytes())?,
         retired: false,
     })
+}
+
+/// What signs the checkpoints of a stored key.
+pub fn checkpoint_signer(master: &MasterKey, ledger: &rows::KeyRow) -> Result<CheckpointSigner, KeyError> {
+    let malformed = || KeyError::Malformed(ledger.key_id.clone());
+    let private = master.open(&ledger.sealed)?;
+    let private = std::str::from_utf8(&private).map_err(|_| malformed())?;
+    CheckpointSigner::new(&ledger.key_id, private).map_err(|_| malformed())
 }
 
 fn secret_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {

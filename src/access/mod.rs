@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use call::{Call, Caller, Credential, Subject, entry};
 pub use check::Arrival;
-pub use keys::{KeyError, KeyRing, token_key};
+pub use keys::{KeyError, KeyRing, checkpoint_signer, ledger_key_under, token_key};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use password::{Passwords, Throttled};
 pub use refusal::Refused;

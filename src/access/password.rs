@@ -17,8 +17,10 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 const FREE_FAILURES: u32 = 5;
 /// The longest delay after failures.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// Failures are forgotten after this long.
-const FORGOTTEN: Duration = Duration::from_secs(900);
+/// More failures in a row than these are not taken.
+const MOST_FAILURES: u32 = 100;
+/// Failures are forgotten after this long; so long it takes until anything is taken again after the most of them.
+const FORGOTTEN: Duration = Duration::from_secs(3_600);
 
 /// Too many failures: try again after this long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +90,14 @@ impl Passwords {
         if let Some(wait) = waiting(&failures) {
             return Err(Throttled(wait));
         }
+        let Ok(_permit) = self.hashing.acquire().await else { return Ok(false) };
+        // Of guesses that came all at once, those before this one have failed or been good by now.
+        if self.verified.contains_key(&memory) {
+            return Ok(true);
+        }
+        if let Some(wait) = waiting(&failures) {
+            return Err(Throttled(wait));
+        }
         let good = self.compare(password, stored).await;
         if good {
             self.verified.insert(memory, ());
@@ -103,8 +113,8 @@ impl Passwords {
         self.verified.invalidate_all();
     }
 
+    /// Called by who holds a permit to hash.
     async fn compare(&self, password: &str, stored: Option<&str>) -> bool {
-        let Ok(_permit) = self.hashing.acquire().await else { return false };
         let password = zeroize::Zeroizing::new(password.to_owned());
         let hash = stored.unwrap_or(&self.decoy).to_owned();
         let known = stored.is_some();
@@ -141,7 +151,11 @@ fn waiting(failures: &Mutex<Failures>) -> Option<Duration> {
 
 fn note_failure(failures: &Mutex<Failures>) {
     let mut failures = failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    failures.count += 1;
+    failures.count = failures.count.saturating_add(1);
+    if failures.count >= MOST_FAILURES {
+        failures.until = Instant::now() + FORGOTTEN;
+        return;
+    }
     let over = failures.count.saturating_sub(FREE_FAILURES);
     if over > 0 {
         let delay = Duration::from_secs(1 << over.min(5)).min(LONGEST_DELAY);
@@ -165,5 +179,34 @@ mod tests {
         }
         assert!(passwords.verify("BOB", "a", "correct horse battery", Some(&hash)).await.is_err());
         assert_eq!(passwords.verify("bob", "b", "correct horse battery", Some(&hash)).await, Ok(true), "from elsewhere");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn guesses_that_come_at_once_are_slowed_like_others() {
+        let passwords = std::sync::Arc::new(Passwords::default());
+        let hash = passwords.hash("correct horse battery").await.unwrap();
+        let guess = |text: String| {
+            let (passwords, hash) = (passwords.clone(), hash.clone());
+            tokio::spawn(async move { passwords.verify("bob", "a", &text, Some(&hash)).await })
+        };
+        let guesses: Vec<_> = (0..40).map(|n| guess(format!("wrong {n}"))).collect();
+        let outcomes: Vec<_> = futures::future::join_all(guesses).await.into_iter().map(Result::unwrap).collect();
+        let taken = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        assert!(taken <= 6 + cores, "{taken} guesses were taken");
+        // Those who know the password and come at once are all let in.
+        let right: Vec<_> = (0..40).map(|_| passwords.verify("ann", "a", "correct horse battery", Some(&hash))).collect();
+        assert!(futures::future::join_all(right).await.iter().all(|outcome| *outcome == Ok(true)));
+    }
+
+    #[test]
+    fn after_a_hundred_failures_nothing_is_taken_for_an_hour() {
+        let failures = Mutex::new(Failures { count: 0, until: Instant::now() });
+        for _ in 0..99 {
+            note_failure(&failures);
+        }
+        assert!(waiting(&failures).unwrap() <= LONGEST_DELAY);
+        note_failure(&failures);
+        assert!(waiting(&failures).unwrap() > FORGOTTEN - Duration::from_secs(60));
     }
 }

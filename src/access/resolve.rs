@@ -16,7 +16,8 @@ const REMEMBERED: u64 = 200_000;
 
 /// The memory of resolved objects.
 pub struct Resolver {
-    found: Cache<(i32, String), Object>,
+    /// By the epoch, too: what was read just before a change and comes in just behind it is of the old one.
+    found: Cache<(i64, i32, String), Object>,
     epoch: AtomicI64,
 }
 
@@ -52,17 +53,14 @@ impl Resolver {
             _ => {}
         }
         // A name may hold any character but NUL.
-        let key = (kind as i32, names.join("\0"));
+        let key = (self.epoch.load(Ordering::Acquire), kind as i32, names.join("\0"));
         if let Some(object) = self.found.get(&key) {
             return Ok(object);
         }
-        let epoch = self.epoch.load(Ordering::Acquire);
         let found = look_up(store, kind, names).await?;
         // A version that is not there yet shows as its model without an owner, and may be made any time.
         let lasting = |object: &&Object| kind != ObjectKind::ModelVersion || object.owner.is_some();
-        if let Some(object) = found.as_ref().filter(lasting)
-            && epoch == self.epoch.load(Ordering::Acquire)
-        {
+        if let Some(object) = found.as_ref().filter(lasting) {
             self.found.insert(key, object.clone());
         }
         Ok(found.unwrap_or_else(|| absent(kind, first)))

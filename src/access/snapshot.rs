@@ -16,6 +16,9 @@ pub const POLL: Duration = Duration::from_millis(250);
 /// How long a snapshot is good.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
+/// A database that does not answer for this long is away: checks are refused then, not held up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The newest snapshot.
 pub struct SnapshotCache {
     store: Store,
@@ -28,7 +31,7 @@ impl SnapshotCache {
     /// With a first snapshot.
     pub async fn open(store: Store) -> Result<Self, StoreError> {
         let started = Instant::now();
-        let snapshot = rows::snapshot(store.reader(), clock::now_ms()).await?;
+        let snapshot = whole(&store).await?;
         Ok(Self { store, current: RwLock::new((Arc::new(snapshot), started)), refreshing: Mutex::new(()) })
     }
 
@@ -49,14 +52,103 @@ impl SnapshotCache {
             return Ok(snapshot);
         }
         let started = Instant::now();
-        let epoch = rows::epoch(self.store.reader()).await?;
-        let snapshot =
-            if epoch == snapshot.epoch { snapshot } else { Arc::new(rows::snapshot(self.store.reader(), clock::now_ms()).await?) };
+        let read = tokio::time::timeout(PATIENCE, self.read(snapshot)).await;
+        let snapshot = read.map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))??;
         *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = (snapshot.clone(), started);
         Ok(snapshot)
     }
 
+    /// A new snapshot, or the same when nothing has changed.
+    async fn read(&self, known: Arc<Snapshot>) -> Result<Arc<Snapshot>, StoreError> {
+        let epoch = rows::epoch(self.store.reader()).await?;
+        if epoch == known.epoch {
+            return Ok(known);
+        }
+        Ok(Arc::new(whole(&self.store).await?))
+    }
+
     fn current(&self) -> (Arc<Snapshot>, Instant) {
         self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// A snapshot of one state. Members of before a change and grants of behind it would give what nobody ever gave.
+async fn whole(store: &Store) -> Result<Snapshot, StoreError> {
+    let view = store.view().await?;
+    let snapshot = rows::snapshot(&view, clock::now_ms()).await?;
+    view.rollback().await?;
+    Ok(snapshot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::access::{Effect, Grant, Principal, Scope, UserKind};
+    use crate::store::testing::stores;
+    use crate::store::{Recorded, Tx};
+
+    /// One change of access after the other: `ann` leaves the group before it gets its grant, and comes back when
+    /// that is gone.
+    async fn change(tx: &Tx, step: &u32) -> Result<Recorded<()>, StoreError> {
+        rows::raise_epoch(tx).await?;
+        match step % 4 {
+            0 => rows::remove_member(tx, "g", "ann").await.map(|_| ())?,
+            1 => {
+                let grant = Grant {
+                    uid: "grant".to_owned(),
+                    principal: Principal::Group("g".to_owned()),
+                    persona: "admin".to_owned(),
+                    scope: Scope::Server,
+                    targets: Vec::new(),
+                    effect: Effect::Allow,
+                    created: 0,
+                    created_by: String::new(),
+                };
+                rows::insert_grant(tx, &grant).await?;
+            }
+            2 => rows::delete_grant(tx, "grant").await.map(|_| ())?,
+            _ => rows::add_member(tx, "g", "ann").await.map(|_| ())?,
+        }
+        Ok(Recorded::outside_ledger(()))
+    }
+
+    async fn people(tx: &Tx, _: &()) -> Result<Recorded<()>, StoreError> {
+        rows::insert_person(tx, "p").await?;
+        let ann = rows::UserRow {
+            uid: "ann".to_owned(),
+            name: "ann".to_owned(),
+            display_name: String::new(),
+            kind: UserKind::Person,
+            person_uid: "p".to_owned(),
+            password_hash: None,
+            active: true,
+            created: 0,
+        };
+        rows::insert_user(tx, &ann).await?;
+        rows::insert_group(tx, "g", "g").await?;
+        rows::add_member(tx, "g", "ann").await?;
+        Ok(Recorded::outside_ledger(()))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_snapshot_is_of_one_state() {
+        for test in stores().await {
+            let store = test.store.clone();
+            store.write((), |tx, input| Box::pin(people(tx, input))).await.unwrap();
+            let writer = store.clone();
+            let changing = tokio::spawn(async move {
+                for step in 0..400 {
+                    writer.write(step, |tx, step| Box::pin(change(tx, step))).await.unwrap();
+                }
+            });
+            let mut seen = std::collections::HashSet::new();
+            while !changing.is_finished() {
+                let snapshot = whole(&store).await.unwrap();
+                assert_eq!(snapshot.grants_of("ann").count(), 0, "ann never held the grant");
+                seen.insert(snapshot.epoch);
+            }
+            changing.await.unwrap();
+            assert!(seen.len() > 4, "there were changes meanwhile");
+        }
     }
 }

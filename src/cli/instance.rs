@@ -7,8 +7,9 @@ use tokio::task::JoinHandle;
 
 use super::{Failure, setup};
 use crate::access::Access;
-use crate::config::{DataOptions, ServeOptions};
+use crate::config::{ConfigError, DataOptions, ServeOptions};
 use crate::service;
+use crate::wire::hosts::Hosts;
 use crate::wire::server::{self, Server};
 
 /// A server that accepts calls until it is stopped.
@@ -21,6 +22,7 @@ pub struct Instance {
     no_more_rows: watch::Sender<bool>,
     running: JoinHandle<()>,
     ledger: JoinHandle<()>,
+    requests: JoinHandle<()>,
     uploads: JoinHandle<()>,
     tending: JoinHandle<()>,
 }
@@ -30,8 +32,10 @@ impl Instance {
     /// `admin` of a first start; none has one generated. Errors say in one line what to do.
     pub async fn start(data: &DataOptions, options: &ServeOptions, admin_password: Option<String>) -> Result<Self, Failure> {
         options.check()?;
+        let hosts = Hosts::new(options.address().ip(), &options.allowed_hosts).map_err(ConfigError::NoHost)?;
         let store = setup::store(data).await?.with_blobs(setup::blobs(data).await?);
         let access = setup::access(data, &store).await?;
+        service::check_tail(&store, &access.keys().ledger_verifier).await?;
         service::ensure_default_experiment(&store).await?;
         let generated_password = service::ensure_admin(&access, admin_password).await?;
         let tls = match (&options.tls_cert, &options.tls_key) {
@@ -39,7 +43,7 @@ impl Instance {
             _ => None,
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let server = Server::bind(options.address(), tls, &access).await?;
+        let server = Server::bind(options.address(), tls, hosts, &access).await?;
         let address = server.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let (no_more_rows, last_row) = watch::channel(false);
@@ -51,6 +55,7 @@ impl Instance {
             no_more_rows,
             tending: tokio::spawn(access.clone().tend()),
             ledger: tokio::spawn(service::tend_ledger(access.clone(), last_row)),
+            requests: tokio::spawn(service::expire_requests(access.clone(), stopped.clone())),
             uploads: tokio::spawn(service::mlflow::tend_uploads(access.clone())),
             running: tokio::spawn(server.run(stopped)),
             access,
@@ -73,6 +78,7 @@ impl Instance {
         self.access.store.ledger_feed().end();
         self.stop.send_replace(true);
         self.running.await?;
+        self.requests.await?;
         self.tending.abort();
         self.uploads.abort();
         self.access.flush().await;

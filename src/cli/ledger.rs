@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::Failure;
+use super::{Failure, beside};
 use crate::config::DataOptions;
-use crate::domain::ledger::{ExportError, Line, Report, Verifier, read_export};
+use crate::domain::ledger::{ExportError, LedgerKey, Line, Report, Verifier, read_export};
 use crate::service::{self, Export};
 use crate::store::{Store, ledger};
 
@@ -37,6 +37,20 @@ pub enum LedgerCommand {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Go on under a new origin, after the database was restored from a backup and before it is served again. The
+    /// rows behind the backup are lost, and the ledger says so instead of contradicting the checkpoints that cover
+    /// them. Prints the first checkpoint of the new origin, to be kept elsewhere.
+    #[command(
+        after_help = "Example:\n  stagegate ledger new-origin --against kept-checkpoint --reason 'disk of db-1 lost; backup of 3 May' > kept-checkpoint-2"
+    )]
+    NewOrigin {
+        /// What happened, for auditors.
+        #[arg(long)]
+        reason: String,
+        /// The newest checkpoint that was kept elsewhere: the new origin names it.
+        #[arg(long, value_name = "CHECKPOINT_FILE")]
+        against: Option<PathBuf>,
+    },
     /// Print the newest signed checkpoint, to be kept elsewhere.
     #[command(after_help = "Example:\n  stagegate ledger checkpoint > kept-checkpoint")]
     Checkpoint,
@@ -55,6 +69,13 @@ pub async fn run(data: &DataOptions, command: LedgerCommand) -> Result<ExitCode,
             Ok(if report.sound() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
         LedgerCommand::Export { output } => export(data, output.as_deref()).await,
+        LedgerCommand::NewOrigin { reason, against } => {
+            let kept = against.as_deref().map(read).transpose()?;
+            let access = beside::open(data).await?;
+            service::check_tail(&access.store, &access.keys().ledger_verifier).await?;
+            print!("{}", service::start_new_origin(&access, &reason, kept.as_deref()).await.map_err(beside::failure)?);
+            Ok(ExitCode::SUCCESS)
+        }
         LedgerCommand::Checkpoint => {
             let store = open(data).await?;
             let newest = ledger::newest_checkpoint(store.reader()).await?;
@@ -122,7 +143,7 @@ impl Reading {
         let key = self.key.clone().unwrap_or_else(|| verifier_key.clone());
         match service::verifier(&key, self.against.as_deref()) {
             Ok(mut verifier) => {
-                if key != verifier_key {
+                if !same_key(&key, &verifier_key) {
                     verifier.bad(None, "", "the export names another key than the one given".to_owned());
                 }
                 self.verifier = Some(verifier);
@@ -131,6 +152,14 @@ impl Reading {
                 self.fault.get_or_insert(error);
             }
         }
+    }
+}
+
+/// Whether two verifier keys are one key, be it under different origins of the ledger.
+fn same_key(one: &str, other: &str) -> bool {
+    match (LedgerKey::parse(one), LedgerKey::parse(other)) {
+        (Ok(one), Ok(other)) => one.of_origin(one.first_origin()) == other.of_origin(other.first_origin()),
+        _ => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, Instance};
@@ -11,24 +11,40 @@ use crate::config::{DataOptions, ServeOptions};
 /// Runs the server until it is told to stop.
 pub async fn serve(data: &DataOptions, options: &ServeOptions) -> Result<(), Failure> {
     log();
-    let instance = Instance::start(data, options, std::env::var("STAGEGATE_ADMIN_PASSWORD").ok()).await?;
+    // Before anything is answered: who was answered may stop the server at once.
+    let mut stop = StopSignals::listen()?;
+    let instance = tokio::select! {
+        started = Instance::start(data, options, std::env::var("STAGEGATE_ADMIN_PASSWORD").ok()) => started?,
+        () = stop.wait() => return Ok(()),
+    };
     println!("Stagegate {} listens on {}", env!("CARGO_PKG_VERSION"), instance.url());
     if let Some(password) = instance.generated_password() {
         println!("The user `admin` was made. Its password is shown this once: {password}");
     }
-    wait_for_signal().await?;
+    stop.wait().await;
     tracing::info!("stopping");
     instance.stop().await
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that ask for a clean stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// From now on they no longer end the process by themselves.
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    /// Waits for one of them; one that came before counts.
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Logs to standard error: text on a terminal, JSON elsewhere.

@@ -45,6 +45,11 @@ pub struct ServeOptions {
     #[arg(long, env = "STAGEGATE_INSECURE_HTTP")]
     #[serde(default)]
     pub insecure_http: bool,
+    /// Names under which the server is reached, by comma: `track.example.com`, `*.example.com`, each with
+    /// `:PORT` or without; `*` for all. Names of this machine, private addresses and the address it listens
+    /// on need not be listed. Requests that name another host are refused.
+    #[arg(long, env = "STAGEGATE_ALLOWED_HOSTS", value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
 }
 
 /// The TOML file.
@@ -67,6 +72,9 @@ pub enum ConfigError {
     /// Passwords and tokens would travel readable.
     #[error("{0} is not a loopback address: give --tls-cert and --tls-key, or --insecure-http if something in front does TLS")]
     Exposed(SocketAddr),
+    /// An entry that is no host.
+    #[error("--allowed-hosts: `{0}` is no host; give names such as track.example.com, *.example.com or track.example.com:5000")]
+    NoHost(String),
     /// Half of TLS.
     #[error("--tls-cert and --tls-key go together")]
     HalfTls,
@@ -127,6 +135,9 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
         serve.tls_cert = serve.tls_cert.take().or(from.serve.tls_cert);
         serve.tls_key = serve.tls_key.take().or(from.serve.tls_key);
         serve.insecure_http |= from.serve.insecure_http;
+        if serve.allowed_hosts.is_empty() {
+            serve.allowed_hosts = from.serve.allowed_hosts;
+        }
     }
     Ok(())
 }

@@ -112,6 +112,9 @@ pub enum Refusal {
     /// Joined or filed before.
     #[error("this person is a requester already")]
     AlreadyRequester,
+    /// Asking again must not hide who asked before, and through whom.
+    #[error("this person asked before and withdrew, and can ask again only as before: not through a token that someone else made")]
+    AskedOtherwise,
     /// Approvers stay approvers.
     #[error("this person has approved the request and cannot join it")]
     HasApproved,
@@ -143,6 +146,10 @@ impl Request {
         self.open_at(now)?;
         if self.requesters.iter().any(|requester| requester.person == by.person) {
             return Err(Refusal::AlreadyRequester);
+        }
+        // Of each person the first way to ask is kept; four eyes must see all who ever stood behind it.
+        if by.issuer.is_some() && self.ever_requested.iter().any(|asked| asked.person == by.person && asked.issuer != by.issuer) {
+            return Err(Refusal::AskedOtherwise);
         }
         if self.approvals.iter().any(|approval| approval.by.shares_person(&by)) {
             return Err(Refusal::HasApproved);
@@ -181,10 +188,11 @@ impl Request {
         Ok(Outcome::StillOpen)
     }
 
-    /// Someone who may decide says no. Requesters withdraw instead.
+    /// Someone who may decide says no, and takes back an approval of their own. Requesters withdraw instead.
     pub fn reject(&mut self, by: &Actor, now: i64) -> Result<(), Refusal> {
         self.open_at(now)?;
         self.four_eyes(by)?;
+        self.approvals.retain(|approval| approval.by.person != by.person);
         self.state = State::Rejected;
         Ok(())
     }

@@ -14,14 +14,20 @@ pub(super) async fn begin(tx: &Tx, call: &Call, object: &Object) -> Result<Snaps
     current(tx, call, object).await
 }
 
-/// The state of access inside a transaction, in which the caller still may do what the rule asks for.
-pub(super) async fn current(tx: &Tx, call: &Call, object: &Object) -> Result<Snapshot> {
+/// The state of access inside a transaction. Errors when the caller's token has been revoked.
+pub(super) async fn fresh(tx: &Tx, call: &Call) -> Result<Snapshot> {
     let snapshot = rows::snapshot(&**tx, tx.now()).await?;
-    if unbound(call) {
-        return Ok(snapshot);
-    }
     if call.caller().token_id.as_ref().is_some_and(|token| snapshot.revoked.contains(token)) {
         return Err(Error::Unauthenticated);
+    }
+    Ok(snapshot)
+}
+
+/// The state of access inside a transaction, in which the caller still may do what the rule asks for.
+pub(super) async fn current(tx: &Tx, call: &Call, object: &Object) -> Result<Snapshot> {
+    let snapshot = fresh(tx, call).await?;
+    if unbound(call) {
+        return Ok(snapshot);
     }
     for clause in call.operation().rule.clauses {
         if !call.decide(&snapshot, clause.permission, object).allowed {

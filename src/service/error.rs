@@ -196,6 +196,7 @@ impl From<Refusal> for Error {
             Refusal::NotOpen(_) => Self::precondition("REQUEST_NOT_OPEN", message),
             Refusal::Expired => Self::precondition("REQUEST_EXPIRED", message),
             Refusal::StaleEvidence { .. } => Self::precondition("EVIDENCE_CHANGED", message),
+            Refusal::AskedOtherwise => Self::precondition("ASKED_OTHERWISE", message),
             Refusal::HasApproved => Self::precondition("HAS_APPROVED", message),
             Refusal::NotRequester => Self::precondition("NOT_A_REQUESTER", message),
         }

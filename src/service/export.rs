@@ -21,9 +21,11 @@ const CHUNK: usize = 1024 * 1024;
 pub async fn export_ledger(call: &Call, _: v1::ExportLedgerRequest) -> Result<ResponseStream<v1::ExportLedgerResponse>> {
     let keys = call.access().keys();
     let export = Export::new(call.store().clone(), &keys.ledger_origin, &keys.ledger_verifier).await?;
-    let parts = stream::try_unfold(export, async |mut export| {
+    let parts = stream::try_unfold((call.clone(), export), async |(call, mut export)| {
+        // A long export must not outlive the right to it.
+        call.still_admitted().await?;
         let part = export.next().await?;
-        Ok::<_, Error>(part.map(|part| (part, export)))
+        Ok::<_, Error>(part.map(|part| (part, (call, export))))
     });
     let chunks = parts.map_ok(|part: String| {
         let part = Bytes::from(part);

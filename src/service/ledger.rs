@@ -6,20 +6,16 @@ use super::{Error, Result, paging};
 use crate::access::Call;
 use crate::contract::v1;
 use crate::domain::field::Check;
-use crate::domain::ledger::{self, CheckpointError, Hash, Hashes, Outcome, Report, Verifier};
+use crate::domain::ledger::{self, Hash, Hashes, Outcome};
 use crate::domain::{limits, text};
 use crate::store::ledger::{self as rows, Positioned};
 use crate::store::ledger_filter::{self, Filter};
-use crate::store::{Engine, Store, StoreError, ledger_check};
+use crate::store::{Engine, Store, StoreError};
 
 /// Bytes of rows in one message, so that clients with gRPC's usual limit of 4 MiB can read it.
 pub(super) const MESSAGE_BYTES: usize = 2 * 1024 * 1024;
 /// Models that a name may have belonged to, one after another.
 const MODELS_OF_A_NAME: u64 = 1_000;
-/// No signed note is longer.
-const NOTE_BYTES: usize = 64 * 1024;
-/// Verifications at a time; more of them wait.
-static VERIFYING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
 
 /// See the proto.
 pub async fn list_ledger_entries(call: &Call, request: v1::ListLedgerEntriesRequest) -> Result<v1::ListLedgerEntriesResponse> {
@@ -47,13 +43,13 @@ pub async fn get_checkpoint(call: &Call, request: v1::GetCheckpointRequest) -> R
     };
     let wanted = request.tree_size.map_or_else(|| "newest".to_owned(), |size| size.to_string());
     let note = note.ok_or_else(|| Error::not_found("checkpoint", wanted))?;
-    let verifier_key = call.access().keys().ledger_verifier.clone();
-    let checkpoint = ledger::verify_note(&note, &verifier_key).map_err(|error| Error::Internal(error.to_string()))?;
+    let key = ledger::LedgerKey::parse(&call.access().keys().ledger_verifier).map_err(fault)?;
+    let checkpoint = key.verify(&note).map_err(fault)?;
     Ok(v1::GetCheckpointResponse {
         note,
         tree_size: checkpoint.size.cast_signed(),
         root_hash: hex::encode(checkpoint.root.0),
-        verifier_key,
+        verifier_key: key.of_origin(&checkpoint.origin),
     })
 }
 
@@ -95,50 +91,6 @@ pub async fn get_consistency_proof(call: &Call, request: v1::GetConsistencyProof
         to_tree_size: to.cast_signed(),
         hashes: in_hex(&proof.run(&stored).map_err(fault)?),
     })
-}
-
-/// See the proto.
-pub async fn verify_ledger(call: &Call, request: v1::VerifyLedgerRequest) -> Result<v1::VerifyLedgerResponse> {
-    text::value("against_note", &request.against_note, NOTE_BYTES)?;
-    let _turn = VERIFYING.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
-    let key = call.access().keys().ledger_verifier.clone();
-    let note = Some(request.against_note.as_str()).filter(|note| !note.is_empty());
-    let report = verify(call.store(), &key, note).await?;
-    let bad = report.first_bad.as_ref();
-    Ok(v1::VerifyLedgerResponse {
-        sound: report.sound(),
-        report: report.to_string(),
-        first_bad_position: bad.and_then(|bad| bad.position).map(u64::cast_signed),
-        first_bad_entry_id: bad.map(|bad| bad.entry_id.clone()).unwrap_or_default(),
-        entries: report.entries.cast_signed(),
-        checkpointed_entries: report.checkpointed.cast_signed(),
-    })
-}
-
-/// Verifies the ledger of a database with the key of its checkpoints, and against a checkpoint that was
-/// kept elsewhere. Errors when that is no checkpoint, or the database cannot be read.
-pub async fn verify(store: &Store, verifier_key: &str, against: Option<&str>) -> Result<Report> {
-    let verifier = verifier(verifier_key, against)?;
-    Ok(ledger_check::verify(store, verifier).await?)
-}
-
-/// A verifier that knows the kept checkpoint. One that another key signed is a finding: the ledger, or
-/// its key, is not the one that the checkpoint was kept of.
-pub fn verifier(verifier_key: &str, against: Option<&str>) -> Result<Verifier> {
-    let mut verifier = Verifier::new(verifier_key);
-    match against.map(|note| verifier.keep_against(note)) {
-        None | Some(Ok(())) => {}
-        Some(Err(CheckpointError::Signature)) => {
-            verifier.bad(
-                None,
-                "",
-                "the kept checkpoint is not signed by this ledger's key: it is another ledger, or its key was replaced".to_owned(),
-            );
-        }
-        Some(Err(CheckpointError::Malformed)) => return Err(Error::invalid("against_note", "is not a signed checkpoint")),
-        Some(Err(CheckpointError::Key)) => return Err(Error::precondition("VERIFIER_KEY_MALFORMED", "the verifier key is malformed")),
-    }
-    Ok(verifier)
 }
 
 /// The filter of a request. Errors name the field.

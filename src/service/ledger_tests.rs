@@ -6,11 +6,12 @@ use futures::TryStreamExt;
 use sea_orm::ConnectionTrait;
 use tlog_tiles::{check_record, check_tree};
 
+use super::super::verify::{verifier, verify};
 use super::*;
 use crate::access::{Access, Caller, Credential, MasterKey, Subject, entry};
 use crate::clock;
 use crate::contract::operation_by_path;
-use crate::domain::ledger::{Entry, Line, read_export};
+use crate::domain::ledger::{Entry, Line, Report, read_export};
 use crate::store::sqlite_url;
 
 /// A database with its keys, and nobody in it.
@@ -54,7 +55,7 @@ impl House {
         self.access.own_call(operation, caller)
     }
 
-    fn own_call(&self, method: &str) -> Call {
+    pub fn own_call(&self, method: &str) -> Call {
         self.call(method, Caller::without_user(Credential::System, ""))
     }
 
@@ -63,7 +64,7 @@ impl House {
         self.store().write(row, |tx, row| Box::pin(async move { tx.record(row).await })).await.unwrap();
     }
 
-    async fn grow(&self, rows: u64) {
+    pub async fn grow(&self, rows: u64) {
         for number in 0..rows {
             self.record(row("CreateRun", "run", &number.to_string(), "0")).await;
         }
@@ -74,21 +75,21 @@ impl House {
         while self.store().tend_ledger(&self.access.keys().ledger, true).await.unwrap() {}
     }
 
-    async fn report(&self, against: Option<&str>) -> Report {
+    pub async fn report(&self, against: Option<&str>) -> Report {
         verify(self.store(), &self.access.keys().ledger_verifier, against).await.unwrap()
     }
 
-    async fn newest_note(&self) -> String {
+    pub async fn newest_note(&self) -> String {
         rows::newest_checkpoint(self.store().reader()).await.unwrap().unwrap().1
     }
 
     /// Changes the database past its triggers and constraints, as one does who holds the file.
-    async fn tamper(&self, change: &str) {
+    pub async fn tamper(&self, change: &str) {
         let sqlite = self.store().engine() == Engine::Sqlite;
         let mut text = if sqlite { "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON;".to_owned() } else { String::new() };
         for table in ["entries", "positions", "hashes", "checkpoints"] {
             text += &if sqlite {
-                format!("DROP TRIGGER ledger_{table}_no_update; DROP TRIGGER ledger_{table}_no_delete;")
+                format!("DROP TRIGGER IF EXISTS ledger_{table}_no_update; DROP TRIGGER IF EXISTS ledger_{table}_no_delete;")
             } else {
                 format!("ALTER TABLE ledger_{table} DISABLE TRIGGER ALL;")
             };
@@ -224,6 +225,42 @@ async fn an_export_verifies_without_the_server(house: House) {
     let report = checked.finish();
     assert!(report.sound(), "{report}");
     assert_eq!((end, report.entries, report.checkpointed, report.checkpoints), (Some(1_209), 1_209, 1_208, 2));
+}
+
+on_both_engines!(a_verification_holds_nothing_back);
+async fn a_verification_holds_nothing_back(house: House) {
+    house.grow(1_200).await;
+    let kept = house.newest_note().await;
+    let verifier = verifier(&house.access.keys().ledger_verifier, Some(&kept)).unwrap();
+    let mut check = crate::store::ledger_check::Check::begin(house.store().clone(), verifier).await.unwrap();
+    assert!(check.next().await.unwrap());
+    assert_eq!(check.progress(), (500, 1_200));
+    house.grow(30).await;
+    if house.store().engine() == Engine::Sqlite {
+        // A reader that held a transaction would keep the log from being emptied.
+        let on = house.store().migration_connection();
+        let busy: i64 = crate::store::sql::one(on, "PRAGMA wal_checkpoint(TRUNCATE)", []).await.unwrap().get(0).unwrap();
+        assert_eq!(busy, 0);
+    } else {
+        let on = house.store().reader();
+        let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+        let open: i64 = crate::store::sql::one(on, open, []).await.unwrap().get(0).unwrap();
+        assert_eq!(open, 0);
+    }
+    while check.next().await.unwrap() {}
+    let report = check.finish();
+    assert!(report.sound() && report.entries == 1_200, "{report}");
+}
+
+on_both_engines!(a_verification_tells_its_verdict_last);
+async fn a_verification_tells_its_verdict_last(house: House) {
+    house.grow(20).await;
+    let request = v1::VerifyLedgerRequest { against_note: house.newest_note().await };
+    let told = crate::service::verify_ledger(&house.own_call("VerifyLedger"), request).await.unwrap();
+    let told: Vec<_> = told.try_collect().await.unwrap();
+    let (last, progress) = told.split_last().unwrap();
+    assert!(last.done && last.sound && last.entries == 20 && last.total_entries == 20, "{last:?}");
+    assert!(progress.iter().all(|told| !told.done && !told.sound));
 }
 
 /// A change of the database, the row that it must be named by, and words of the finding.

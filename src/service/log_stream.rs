@@ -2,6 +2,7 @@
 //! so a fast client costs few commits, and a slow one waits for nobody.
 
 use futures::{FutureExt, StreamExt, stream};
+use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Batch};
 use super::{Error, RequestStream, ResponseStream, Result};
@@ -29,6 +30,7 @@ pub async fn log_stream(
         run_id: first.run_id.clone(),
         sequence: 0,
         epoch: None,
+        stop: call.store().ledger_feed().ended(),
         rest: stream::once(async { Ok(first) }).chain(rest).boxed(),
         end: None,
     };
@@ -43,6 +45,8 @@ struct Log {
     sequence: i64,
     /// The epoch of access at which the caller was last found to be allowed.
     epoch: Option<i64>,
+    /// The server stops.
+    stop: CancellationToken,
     rest: RequestStream<v1::LogStreamRequest>,
     /// How the stream ends, once that is known.
     end: Option<Result<()>>,
@@ -79,7 +83,13 @@ impl Log {
     async fn arrived(&mut self) -> Vec<Numbered> {
         let mut group = Vec::new();
         let mut items = 0;
-        let mut next = self.rest.next().await;
+        let mut next = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {
+                Some(Err(Error::Unavailable("the server stops; send again what was not acknowledged".to_owned())))
+            }
+            next = self.rest.next() => next,
+        };
         while self.end.is_none() {
             match next.map(|message| message.and_then(|message| self.numbered(message))) {
                 None => self.end = Some(Ok(())),
@@ -139,18 +149,12 @@ impl Log {
         stored
     }
 
-    /// Asks again whether the caller may log, whenever anything about access has changed: a stream may be
-    /// open for days.
+    /// Asks again whether the caller may log, whenever anything about access has changed or the token's time is
+    /// over: a stream may be open for days.
     async fn still_allowed(&mut self) -> Result<()> {
-        let snapshot = self.call.access().snapshot().await?;
+        let snapshot = self.call.still_known().await?;
         if self.epoch == Some(snapshot.epoch) {
             return Ok(());
-        }
-        let caller = self.call.caller();
-        let active = snapshot.users.get(&caller.user_uid).is_some_and(|user| user.active);
-        let revoked = caller.token_id.as_ref().is_some_and(|token| snapshot.revoked.contains(token));
-        if !active || revoked {
-            return Err(Error::Unauthenticated);
         }
         let object = objects::run(self.call.store().reader(), &self.run_id).await?.unwrap_or(Object::SERVER);
         for clause in self.call.operation().rule.clauses {

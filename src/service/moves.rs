@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use super::access_change::fresh;
 use super::{Error, Result, models, paging, versions, write};
 use crate::access::{Call, Subject};
-use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass};
 use crate::domain::gate::{self, Gate};
@@ -171,7 +171,7 @@ pub(super) fn archiving(target: &str, asked: Option<bool>) -> Result<bool> {
 
 /// Asks again inside the transaction, on grants as they are in it.
 pub(super) async fn require(tx: &Tx, call: &Call, permission: Permission, object: &Object, on: &str) -> Result<()> {
-    let snapshot = store::access::snapshot(&**tx, clock::now_ms()).await?;
+    let snapshot = fresh(tx, call).await?;
     if call.decide(&snapshot, permission, object).allowed { Ok(()) } else { Err(Error::denied(permission, on, "")) }
 }
 
@@ -187,7 +187,7 @@ impl Direct<'_> {
     async fn allowed(&self, tx: &Tx, version: &VersionRow, target: &Target, from: &str) -> Result<Option<Gate>> {
         let written = target.to_string();
         let gates = rows::gates(&**tx).await?;
-        let snapshot = store::access::snapshot(&**tx, clock::now_ms()).await?;
+        let snapshot = fresh(tx, self.call).await?;
         let on = format!("registered model {:?}", self.model.name);
         let ask = |permission, target: &str, hint: &str| {
             let object = Object { target: Some(target.to_owned()), ..Object::named(ObjectClass::Model, &self.model.uid, &self.model.name) };
@@ -210,11 +210,9 @@ impl Direct<'_> {
             }
         }
         if let Some(open) = requests::open_of(&**tx, &version.uid, &written).await? {
-            let person = &self.call.caller().person_uid;
-            let own = requests::requesters(&**tx, &open.uid)
-                .await?
-                .iter()
-                .any(|requester| requester.withdrawn.is_none() && requester.actor.person == *person);
+            let mover = self.call.caller().actor();
+            let requesters = requests::requesters(&**tx, &open.uid).await?;
+            let own = requesters.iter().any(|requester| requester.withdrawn.is_none() && requester.actor.shares_person(&mover));
             if own {
                 return Err(Error::precondition(
                     "OWN_REQUEST_OPEN",
@@ -293,6 +291,9 @@ impl Step<'_> {
             }
             let transition = self.transition(tx, &other.uid, ARCHIVED, stage, Authority::Consequence(cause)).await?;
             rows::set_stage(tx, &other.uid, ARCHIVED, transition).await?;
+            if let Some(moot) = requests::open_of(&**tx, &other.uid, ARCHIVED).await? {
+                end_request(tx, self.call, &moot, State::Superseded).await?;
+            }
             let payload = json!({"before": stage, "after": ARCHIVED, "because_of": self.version.version});
             // The move itself is recorded last; these rows go with it.
             let _ = versions::record(tx, self.call, &other, &payload).await?;
@@ -339,7 +340,7 @@ async fn leave(tx: &Tx, version: &VersionRow, from: &str, transition: i64) -> Re
 }
 
 /// Ends a request as a consequence of something else, with a row of its own.
-async fn end_request(tx: &Tx, call: &Call, request: &requests::RequestRow, state: State) -> Result<()> {
+pub(super) async fn end_request(tx: &Tx, call: &Call, request: &requests::RequestRow, state: State) -> Result<()> {
     requests::end(tx, &request.uid, state).await?;
     let name = format!("{}/{} -> {}", request.model_name, request.version, request.target);
     let subject = Subject { kind: "transition_request", id: &request.uid, name: &name, scope: &request.model_uid };

@@ -1,23 +1,20 @@
-//! Promotion requests: filed, joined, withdrawn, approved, rejected.
+//! Promotion requests: filed, joined, withdrawn, and what all that is done with them has in common.
 
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 
-use super::experiments::unknown_enum;
-use super::moves::{self, Step, archiving, require};
-use super::{Error, Result, evidence, idempotency, paging, versions, write};
-use crate::access::{Call, Credential, Subject};
+use super::moves::{self, require};
+use super::{Error, Result, evidence, idempotency, versions, write};
+use crate::access::{Call, Subject};
 use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass};
 use crate::domain::field::Check;
 use crate::domain::gate::{self, Gate};
-use crate::domain::request::{self, Approval, Outcome, State};
+use crate::domain::request::{self, Approval, State};
 use crate::domain::stage::Target;
 use crate::domain::{ids, limits, text};
-use crate::store::moves::Authority;
 use crate::store::requests::{self as rows, DecisionRow, RequestRow};
-use crate::store::search::Query;
 use crate::store::versions::VersionRow;
 use crate::store::{self, Recorded, Tx};
 
@@ -47,7 +44,7 @@ pub async fn create_transition_request(
             let (model, version) = versions::lock(tx, &request.name, *number).await?;
             let object = target_object(&model.uid, &model.name, target);
             require(tx, call, Permission::RequestsCreate, &object, &format!("registered model {:?}", model.name)).await?;
-            let answer = match rows::open_of(&**tx, &version.uid, &target.to_string()).await? {
+            let answer = match open_now(tx, call, &version.uid, &target.to_string()).await? {
                 Some(open) => {
                     let recorded = join(tx, call, &open, &request.comment).await?;
                     let shown = reread(tx, &open.uid).await?;
@@ -63,6 +60,16 @@ pub async fn create_transition_request(
         })
     })
     .await
+}
+
+/// The open request of a version for a target. One whose time is up ends here and does not stand in the way.
+async fn open_now(tx: &Tx, call: &Call, version_uid: &str, target: &str) -> Result<Option<RequestRow>> {
+    let Some(open) = rows::open_of(&**tx, version_uid, target).await? else { return Ok(None) };
+    if machine(tx, &open).await?.expire(tx.now()) {
+        moves::end_request(tx, call, &open, State::Expired).await?;
+        return Ok(None);
+    }
+    Ok(Some(open))
 }
 
 async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comment: &str) -> Result<(String, Recorded<()>)> {
@@ -82,6 +89,7 @@ async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comme
         model_name: version.model_name.clone(),
         version_uid: version.uid.clone(),
         version: version.version,
+        current_stage: version.current_stage.clone(),
         target: written,
         state: State::Open,
         gate_id: gate.gate_id.clone(),
@@ -101,7 +109,8 @@ async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comme
     Ok((filed.uid, recorded))
 }
 
-async fn gate_of(tx: &Tx, model: &str, target: &str) -> Result<Gate> {
+/// The gate in force under which requests of a model for a target are decided.
+pub(super) async fn gate_of(tx: &Tx, model: &str, target: &str) -> Result<Gate> {
     let gates = store::moves::gates(&**tx).await?;
     if let Some(gate) = gate::applicable(&gates, model, target) {
         return Ok(gate.clone());
@@ -160,234 +169,8 @@ pub async fn withdraw_transition_request(
     Ok(v1::WithdrawTransitionRequestResponse { request: Some(shown) })
 }
 
-/// What came of an approval, once it was committed.
-enum Approved {
-    Counted(Box<v1::TransitionRequest>),
-    /// The evidence was renewed, and nothing was approved.
-    Changed(Vec<String>),
-}
-
-/// See the proto.
-pub async fn approve_transition_request(
-    call: &Call,
-    request: v1::ApproveTransitionRequestRequest,
-) -> Result<v1::ApproveTransitionRequestResponse> {
-    let mut check = Check::new();
-    check.take(ids::uid("request_id", &request.request_id));
-    check.take(text::required("evidence_digest", &request.evidence_digest, 64));
-    check.take(text::value("comment", &request.comment, limits::COMMENT));
-    check.finish()?;
-    let outcome = write(call.store(), (call.clone(), request), |tx, (call, request)| Box::pin(approve(tx, call, request))).await?;
-    match outcome {
-        Approved::Counted(shown) => Ok(v1::ApproveTransitionRequestResponse { request: Some(*shown) }),
-        Approved::Changed(differences) => Err(Error::precondition(
-            "EVIDENCE_CHANGED",
-            format!(
-                "what the request rests on has changed since it was filed, and earlier approvals no longer count: {}",
-                differences.join("; ")
-            ),
-        )),
-    }
-}
-
-async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestRequest) -> Result<Recorded<Approved>> {
-    let open = lock(tx, call, &request.request_id, Permission::RequestsApprove).await?;
-    let mut machine = machine(tx, &open).await?;
-    let actor = call.caller().actor();
-    // Asked before the evidence is looked at: who may not decide changes nothing.
-    machine.clone().approve(actor.clone(), &open.evidence_digest, tx.now())?;
-    let version = store::versions::by_uid(&**tx, &open.version_uid).await?;
-    let version = version.ok_or_else(|| Error::precondition("REQUEST_NOT_OPEN", "the version was deleted"))?;
-    let (differences, digest, record_text) = evidence::compare(&**tx, &open, &version).await?;
-    if !differences.is_empty() {
-        rows::insert_evidence(tx, &open.uid, &digest, &record_text).await?;
-        rows::renew_evidence(tx, &open.uid, &digest).await?;
-        let recorded = record(tx, call, &open, &json!({"evidence_changed": differences, "evidence_digest": digest})).await?;
-        return Ok(recorded.map(|()| Approved::Changed(differences)));
-    }
-    let outcome = machine.approve(actor, &request.evidence_digest, tx.now())?;
-    insert_decision(tx, call, &open, true, &request.comment).await?;
-    let mut payload = json!({"comment": request.comment, "evidence_digest": open.evidence_digest, "gate": open.gate_id, "gate_version": open.gate_version});
-    if outcome == Outcome::Promote {
-        rows::end(tx, &open.uid, State::Approved).await?;
-        promote(tx, call, &open, &version, request).await?;
-        payload["after"] = State::Approved.as_str().into();
-    }
-    let recorded = record(tx, call, &open, &payload).await?;
-    let shown = reread(tx, &open.uid).await?;
-    Ok(recorded.map(|()| Approved::Counted(Box::new(shown))))
-}
-
-async fn promote(
-    tx: &Tx,
-    call: &Call,
-    open: &RequestRow,
-    version: &VersionRow,
-    request: &v1::ApproveTransitionRequestRequest,
-) -> Result<()> {
-    let target = Target::parse("target", &open.target)?;
-    let archive = match target {
-        Target::Stage(stage) => archiving(stage, request.archive_existing_versions)?,
-        Target::Alias(_) => false,
-    };
-    let gate = store::moves::gate(&**tx, &open.gate_id, i32::try_from(open.gate_version).unwrap_or(i32::MAX)).await?;
-    let authority = Authority::Request(&open.uid);
-    let step = Step { call, version, target: &target, archive, authority, gate: gate.as_ref(), comment: &request.comment };
-    // The approval is recorded behind it, in the same transaction.
-    let _ = step.take(tx).await?;
-    Ok(())
-}
-
-/// See the proto.
-pub async fn reject_transition_request(
-    call: &Call,
-    request: v1::RejectTransitionRequestRequest,
-) -> Result<v1::RejectTransitionRequestResponse> {
-    let mut check = Check::new();
-    check.take(ids::uid("request_id", &request.request_id));
-    check.take(text::required("comment", &request.comment, limits::COMMENT));
-    check.finish()?;
-    let shown = write(call.store(), (call.clone(), request), |tx, (call, request)| {
-        Box::pin(async move {
-            let open = lock(tx, call, &request.request_id, Permission::RequestsReject).await?;
-            machine(tx, &open).await?.reject(&call.caller().actor(), tx.now())?;
-            insert_decision(tx, call, &open, false, &request.comment).await?;
-            rows::end(tx, &open.uid, State::Rejected).await?;
-            let payload = json!({"comment": request.comment, "evidence_digest": open.evidence_digest, "after": State::Rejected.as_str()});
-            let recorded = record(tx, call, &open, &payload).await?;
-            let shown = reread(tx, &open.uid).await?;
-            Ok(recorded.map(|()| shown))
-        })
-    })
-    .await?;
-    Ok(v1::RejectTransitionRequestResponse { request: Some(shown) })
-}
-
-async fn insert_decision(tx: &Tx, call: &Call, open: &RequestRow, approved: bool, comment: &str) -> Result<()> {
-    let caller = call.caller();
-    let decision = DecisionRow {
-        actor: caller.actor(),
-        user: caller.user_uid.clone(),
-        approved,
-        comment: comment.to_owned(),
-        evidence_digest: open.evidence_digest.clone(),
-        gate_version: open.gate_version,
-        command_line: caller.credential == Credential::CommandLineToken,
-        created: tx.now(),
-        voided: None,
-    };
-    rows::insert_decision(tx, &open.uid, &decision).await.map_err(Error::on_duplicate("decision", "of the same person"))
-}
-
-/// See the proto.
-pub async fn get_transition_request(call: &Call, request: v1::GetTransitionRequestRequest) -> Result<v1::GetTransitionRequestResponse> {
-    ids::uid("request_id", &request.request_id)?;
-    let on = call.store().reader();
-    let row = rows::by_uid(on, &request.request_id).await?.ok_or_else(|| absent(&request.request_id))?;
-    let evidence = evidence::stored(on, &row).await?;
-    let mut differences = Vec::new();
-    if row.state == State::Open
-        && let Some(version) = store::versions::by_uid(on, &row.version_uid).await?
-    {
-        differences = evidence::compare(on, &row, &version).await?.0;
-    }
-    let evidence = evidence::message(&row.evidence_digest, evidence);
-    Ok(v1::GetTransitionRequestResponse { request: Some(shown(on, row).await?), evidence: Some(evidence), differences })
-}
-
-/// See the proto.
-pub async fn list_transition_requests(
-    call: &Call,
-    request: v1::ListTransitionRequestsRequest,
-) -> Result<v1::ListTransitionRequestsResponse> {
-    let size = text::page_size("max_results", request.max_results.into(), limits::PAGE_DEFAULT, limits::PAGE)?;
-    text::value("name", &request.name, limits::MODEL_NAME)?;
-    let states = states(&request)?;
-    let number = if request.version.is_empty() { None } else { Some(ids::version_number("version", &request.version)?) };
-    let parts: [&[u8]; 4] = [request.name.as_bytes(), request.version.as_bytes(), states.as_bytes(), &[request.approvable_by_me.into()]];
-    let page = paging::query(call, &parts);
-    let mut before: (i64, String) = paging::cursor(call, &page, &request.page_token)?.unwrap_or((i64::MAX, String::new()));
-    let mut found: Vec<RequestRow> = Vec::new();
-    // What one may decide depends on four eyes and on targets, too; pages are filled all the same.
-    loop {
-        let batch = search(call, &request, number, &states, &before, size + 1).await?;
-        let last = batch.len() <= usize::try_from(size).unwrap_or(usize::MAX);
-        if let Some(row) = batch.last() {
-            before = (row.created, row.uid.clone());
-        }
-        for row in batch {
-            if !request.approvable_by_me || approvable(call, &row).await? {
-                found.push(row);
-            }
-        }
-        if last || found.len() > usize::try_from(size).unwrap_or(usize::MAX) {
-            break;
-        }
-    }
-    let next_page_token = paging::cut(call, &page, &mut found, size, |row| (row.created, row.uid.clone()))?;
-    let mut requests = Vec::with_capacity(found.len());
-    for row in found {
-        requests.push(shown(call.store().reader(), row).await?);
-    }
-    Ok(v1::ListTransitionRequestsResponse { requests, next_page_token })
-}
-
-fn states(request: &v1::ListTransitionRequestsRequest) -> Result<String> {
-    text::count("states", request.states.len(), limits::GRANT_ITEMS)?;
-    let mut names = Vec::new();
-    for (index, number) in request.states.iter().enumerate() {
-        let field = format!("states[{index}]");
-        let known = v1::TransitionRequestState::try_from(*number).map_err(|_| unknown_enum(&field, *number))?;
-        if known == v1::TransitionRequestState::Unspecified {
-            return Err(Error::invalid(&field, "must be a state"));
-        }
-        names.push(known.as_str_name().trim_start_matches("TRANSITION_REQUEST_STATE_"));
-    }
-    Ok(names.join(","))
-}
-
-async fn search(
-    call: &Call,
-    request: &v1::ListTransitionRequestsRequest,
-    number: Option<i32>,
-    states: &str,
-    before: &(i64, String),
-    limit: u64,
-) -> Result<Vec<RequestRow>> {
-    let snapshot = call.access().snapshot().await?;
-    let visible = call.visibility(&snapshot, Permission::ModelsRead, ObjectClass::Model);
-    let mut query = Query::new(call.store().engine());
-    query.visible(&visible, "m.uid", "m.name", ("m.created_by", &call.caller().user_uid));
-    if !request.name.is_empty() {
-        let name = query.bind(text::canonical_name(&request.name));
-        query.and(format!("m.canonical_name = {name} AND m.deleted IS NULL"));
-    }
-    if let Some(number) = number {
-        let number = query.bind(i64::from(number));
-        query.and(format!("v.version = {number}"));
-    }
-    let states = if request.approvable_by_me { "OPEN" } else { states };
-    if !states.is_empty() {
-        let list: Vec<String> = states.split(',').map(|state| query.bind(state)).collect();
-        query.and(format!("q.state IN ({})", list.join(", ")));
-    }
-    let (time, uid) = (query.bind(before.0), query.bind(before.1.as_str()));
-    query.and(format!("(q.created < {time} OR q.created = {time} AND q.uid < {uid})"));
-    Ok(rows::search(call.store().reader(), query, limit).await?)
-}
-
-async fn approvable(call: &Call, row: &RequestRow) -> Result<bool> {
-    let snapshot = call.access().snapshot().await?;
-    let object = Object { target: Some(row.target.clone()), ..Object::named(ObjectClass::Model, &row.model_uid, &row.model_name) };
-    if !call.decide(&snapshot, Permission::RequestsApprove, &object).allowed {
-        return Ok(false);
-    }
-    let mut machine = machine_of(call.store().reader(), row).await?;
-    Ok(machine.approve(call.caller().actor(), &row.evidence_digest, clock::now_ms()).is_ok())
-}
-
 /// A request for writing: its model is locked, and the caller may do this to it now.
-async fn lock(tx: &Tx, call: &Call, uid: &str, permission: Permission) -> Result<RequestRow> {
+pub(super) async fn lock(tx: &Tx, call: &Call, uid: &str, permission: Permission) -> Result<RequestRow> {
     let found = rows::by_uid(&**tx, uid).await?.ok_or_else(|| absent(uid))?;
     // A deleted model has no open requests; a model that is renamed meanwhile is found again.
     let locked = store::models::lock_by_name(tx, &found.model_name).await?;
@@ -404,12 +187,27 @@ fn target_object(uid: &str, name: &str, target: &Target) -> Object {
     Object { target: Some(target.to_string()), ..Object::named(ObjectClass::Model, uid, name) }
 }
 
-async fn machine(tx: &Tx, row: &RequestRow) -> Result<request::Request> {
+pub(super) async fn machine(tx: &Tx, row: &RequestRow) -> Result<request::Request> {
     machine_of(&**tx, row).await
 }
 
+/// The gate of a stage that the version of an open request would leave by it. What it demands is demanded
+/// as well: else a target with an easier gate would be the way out.
+pub(super) async fn gate_left<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<Option<Gate>> {
+    if row.state != State::Open || row.target.starts_with('@') || row.target == row.current_stage {
+        return Ok(None);
+    }
+    let gates = store::moves::gates(on).await?;
+    Ok(gate::applicable(&gates, &row.model_name, &row.current_stage).cloned())
+}
+
+async fn approvals_required<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<i64> {
+    let left = gate_left(on, row).await?.map_or(0, |gate| gate.approvals_required.into());
+    Ok(row.approvals_required.max(left))
+}
+
 /// The state machine of a stored request.
-async fn machine_of<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<request::Request> {
+pub(super) async fn machine_of<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<request::Request> {
     let requesters = rows::requesters(on, &row.uid).await?;
     let decisions = rows::decisions(on, &row.uid).await?;
     let counted = |decision: &DecisionRow| decision.approved && decision.voided.is_none();
@@ -423,23 +221,24 @@ async fn machine_of<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<requ
             .map(|decision| Approval { by: decision.actor, evidence_digest: decision.evidence_digest })
             .collect(),
         evidence_digest: row.evidence_digest.clone(),
-        approvals_required: usize::try_from(row.approvals_required).unwrap_or(usize::MAX),
+        approvals_required: usize::try_from(approvals_required(on, row).await?).unwrap_or(usize::MAX),
         expires_at: row.expires,
     })
 }
 
-async fn record(tx: &Tx, call: &Call, row: &RequestRow, payload: &serde_json::Value) -> Result<Recorded<()>> {
+pub(super) async fn record(tx: &Tx, call: &Call, row: &RequestRow, payload: &serde_json::Value) -> Result<Recorded<()>> {
     let name = format!("{}/{} -> {}", row.model_name, row.version, row.target);
     let subject = Subject { kind: "transition_request", id: &row.uid, name: &name, scope: &row.model_uid };
     Ok(tx.record(&call.entry(tx.now(), &subject, payload)).await?)
 }
 
-async fn reread(tx: &Tx, uid: &str) -> Result<v1::TransitionRequest> {
+pub(super) async fn reread(tx: &Tx, uid: &str) -> Result<v1::TransitionRequest> {
     let row = rows::by_uid(&**tx, uid).await?.ok_or_else(|| Error::Internal("a locked request is gone".to_owned()))?;
     shown(&**tx, row).await
 }
 
-async fn shown<C: ConnectionTrait>(on: &C, row: RequestRow) -> Result<v1::TransitionRequest> {
+pub(super) async fn shown<C: ConnectionTrait>(on: &C, row: RequestRow) -> Result<v1::TransitionRequest> {
+    let approvals_required = approvals_required(on, &row).await?;
     let requesters = rows::requesters(on, &row.uid).await?;
     let decisions = rows::decisions(on, &row.uid).await?;
     let given = decisions.iter().filter(|decision| decision.approved && decision.voided.is_none()).count();
@@ -473,7 +272,7 @@ async fn shown<C: ConnectionTrait>(on: &C, row: RequestRow) -> Result<v1::Transi
         evidence_digest: row.evidence_digest,
         gate_id: row.gate_id,
         gate_version: narrow(row.gate_version),
-        approvals_required: narrow(row.approvals_required),
+        approvals_required: narrow(approvals_required),
         approvals_given: i32::try_from(given).unwrap_or(i32::MAX),
         expiry_time: row.expires,
     })
@@ -490,6 +289,6 @@ fn state(state: State) -> v1::TransitionRequestState {
     }
 }
 
-fn absent(uid: &str) -> Error {
+pub(super) fn absent(uid: &str) -> Error {
     Error::not_found("promotion request", uid)
 }

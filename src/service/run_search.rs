@@ -10,7 +10,7 @@ use crate::domain::field::Check;
 use crate::domain::search::{Entity, parse_filter, parse_order_by};
 use crate::domain::{ids, limits, text};
 use crate::store::search::{Cursor, Order, Query};
-use crate::store::{run_values, runs as rows};
+use crate::store::{run_search as rows, run_values};
 
 /// The order behind the caller's own keys, and without any: the newest first, as in MLflow.
 const TIES: &[(&str, bool, bool)] = &[("r.start_time", false, true), ("r.run_id", true, false)];
@@ -28,7 +28,7 @@ pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<
     if experiments.is_empty() {
         return Ok(v1::SearchRunsResponse::default());
     }
-    let places: Vec<String> = experiments.into_iter().map(|id| query.bind(id)).collect();
+    let places: Vec<String> = experiments.iter().map(|id| query.bind(*id)).collect();
     query.and(format!("r.experiment IN ({})", places.join(", ")));
     let snapshot = call.access().snapshot().await?;
     let visible = call.visibility(&snapshot, Permission::ExperimentsRead, ObjectClass::Experiment);
@@ -37,11 +37,13 @@ pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<
     query.visible(&visible, "CAST(r.experiment AS TEXT)", name, ("r.created_by", &call.caller().user_uid));
     query.filter(Entity::Runs, &filter);
     let order = Order::new(&mut query, Entity::Runs, &orders, TIES);
-    if let Some(cursor) = cursor {
-        behind(&order, &mut query, &cursor)?;
+    if let Some(cursor) = &cursor {
+        behind(&order, &mut query, cursor)?;
     }
     let reader = call.store().reader();
-    let mut found = rows::search(reader, query, &order, size + 1).await?;
+    let experiment = if let [only] = experiments.as_slice() { Some(*only) } else { None };
+    let about = rows::About { experiment, filter: &filter, cursor: cursor.as_deref() };
+    let mut found = rows::search(reader, query, &order, about, size + 1).await?;
     let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
     let ids: Vec<i64> = found.iter().map(|(row, _)| row.id).collect();
     let mut values = run_values::of_runs(reader, &ids).await?;

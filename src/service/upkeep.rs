@@ -11,6 +11,8 @@ use crate::store::StoreError;
 
 /// A round that finds nothing to do is followed by the next after this.
 const IDLE: Duration = Duration::from_millis(20);
+/// A round that failed is followed by the next after this: a database that is away is not asked all the time.
+const FAILED: Duration = Duration::from_secs(1);
 /// Checkpoints are signed this often while rows come.
 const CHECKPOINT: Duration = Duration::from_millis(500);
 
@@ -20,6 +22,7 @@ pub async fn tend_ledger(access: Arc<Access>, mut stopped: watch::Receiver<bool>
     loop {
         let stop = *stopped.borrow();
         let due = stop || checkpointed.elapsed() >= CHECKPOINT;
+        let mut pause = IDLE;
         let worked = match round(&access, due).await {
             Ok(worked) => worked,
             Err(error) => {
@@ -27,6 +30,7 @@ pub async fn tend_ledger(access: Arc<Access>, mut stopped: watch::Receiver<bool>
                 if stop {
                     return;
                 }
+                pause = FAILED;
                 false
             }
         };
@@ -38,7 +42,7 @@ pub async fn tend_ledger(access: Arc<Access>, mut stopped: watch::Receiver<bool>
         }
         if !worked {
             // Either way the loop goes on; which of the two it was does not matter.
-            let _ = tokio::time::timeout(IDLE, stopped.changed()).await;
+            let _ = tokio::time::timeout(pause, stopped.changed()).await;
         }
     }
 }

@@ -11,7 +11,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::ledger::{filter, fitting, range, shown};
 use super::{Error, ResponseStream, Result};
 use crate::access::Call;
-use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass, Snapshot, Visibility};
 use crate::domain::ledger::{Entry, Outcome};
@@ -230,14 +229,7 @@ impl Sight {
 /// The snapshot that says that the caller may still watch something. Errors when the caller is no longer
 /// who they were, or holds `ledger.watch` nowhere.
 async fn admitted(call: &Call) -> Result<std::sync::Arc<Snapshot>> {
-    let snapshot = call.access().snapshot().await?;
-    let caller = call.caller();
-    let active = snapshot.users.get(&caller.user_uid).is_some_and(|user| user.active);
-    let revoked = caller.token_id.as_ref().is_some_and(|token| snapshot.revoked.contains(token));
-    let expired = caller.token_expires.is_some_and(|expires| expires <= clock::now_ms());
-    if !active || revoked || expired {
-        return Err(Error::Unauthenticated);
-    }
+    let snapshot = call.still_known().await?;
     let sees = |class| something(&call.visibility(&snapshot, Permission::LedgerWatch, class));
     if !sees(ObjectClass::Model) && !sees(ObjectClass::Experiment) {
         return Err(Error::denied(Permission::LedgerWatch, call.subject(), ""));

@@ -4,6 +4,7 @@ use futures::StreamExt;
 
 use super::*;
 use crate::access::Caller;
+use crate::clock;
 use crate::domain::access::{Effect, Grant, Principal, Scope, TokenLimits, UserKind};
 use crate::domain::request::Actor;
 use crate::service::ledger::tests::{House, on_both_engines, row};

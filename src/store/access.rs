@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, Value};
 
-use super::{StoreError, Tx, sql};
+use super::{StoreError, Tx, is_sqlite, sql};
 use crate::bind;
 use crate::contract::Permission;
 use crate::domain::access::{Effect, Grant, Group, Persona, Principal, Right, Scope, Snapshot, User, UserKind};
@@ -417,8 +417,13 @@ pub async fn retire_keys(tx: &Tx, purpose: &str, but: &str) -> Result<()> {
     Ok(())
 }
 
-/// The answer to an earlier call with the same idempotency key, with the digest of its request.
+/// The answer to an earlier call with the same idempotency key, with the digest of its request. A call at
+/// the same time is waited for, so that the two do not both make something.
 pub async fn idempotent_answer(tx: &Tx, user: &str, action: &str, key: &str, since: i64) -> Result<Option<(String, Vec<u8>)>> {
+    if !is_sqlite(&**tx) {
+        let whole = format!("{user} {action} {key}");
+        sql::execute(&**tx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", bind![whole]).await?;
+    }
     sql::execute(&**tx, "DELETE FROM idempotent_answers WHERE created < $1", bind![since]).await?;
     let query = "SELECT request_digest, answer FROM idempotent_answers WHERE user_uid = $1 AND action = $2 AND idempotency_key = $3";
     let row = sql::first(&**tx, query, bind![user, action, key]).await?;

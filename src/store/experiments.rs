@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::ConnectionTrait;
 
-use super::search::{Cursor, Order, Query};
+use super::search::{Cursor, Order, Query, statement};
 use super::{StoreError, Tx, WORKSPACE, sql};
 use crate::bind;
 use crate::domain::text::canonical_name;
@@ -103,13 +103,11 @@ pub async fn tags<C: ConnectionTrait>(on: &C, ids: &[i64]) -> Result<HashMap<i64
 }
 
 /// The experiments of a query, in its order, each with the cursor of a page that ends at it.
-pub async fn search<C: ConnectionTrait>(on: &C, mut query: Query, order: &Order, limit: u64) -> Result<Vec<(ExperimentRow, Vec<Cursor>)>> {
-    let limit = query.bind(limit.cast_signed());
-    let text = format!(
-        "SELECT {COLUMNS}, {} FROM experiments x WHERE {} ORDER BY {} LIMIT {limit}",
-        order.columns(),
-        query.condition(),
-        order.clause()
-    );
-    sql::all(on, &text, query.values).await?.iter().map(|row| Ok((read(row)?, order.cursor(row, COLUMN_COUNT)?))).collect()
+pub async fn search<C: ConnectionTrait>(on: &C, query: Query, order: &Order, limit: u64) -> Result<Vec<(ExperimentRow, Vec<Cursor>)>> {
+    let (text, values) = searching(query, order, limit);
+    sql::all(on, &text, values).await?.iter().map(|row| Ok((read(row)?, order.cursor(row, COLUMN_COUNT)?))).collect()
+}
+
+pub(super) fn searching(query: Query, order: &Order, limit: u64) -> (String, Vec<sea_orm::Value>) {
+    statement(COLUMNS, "experiments x", query, order, limit)
 }

@@ -20,7 +20,7 @@ const COLUMN_COUNT: usize = 20;
 /// Rows that one step of the sequencer takes.
 const STEP: u64 = 2_000;
 /// Rows that one checkpoint covers more than the one before it.
-const TREE_STEP: u64 = 5_000;
+pub const TREE_STEP: u64 = 5_000;
 /// The advisory lock of PostgreSQL that elects the sequencer.
 const SEQUENCER_LOCK: i64 = 0x5747_4154_4531;
 
@@ -38,6 +38,28 @@ pub struct Positioned {
 impl Tx {
     /// Writes the row of a change and gives the proof that a write must return.
     pub async fn record(&self, entry: &Entry) -> Result<Recorded<()>> {
+        let id = self.insert_entry(entry).await?;
+        if is_sqlite(&**self) {
+            // One writer at a time: the position can be given here.
+            give_next_position(self, id).await?;
+        } else {
+            sql::execute(&**self, "INSERT INTO ledger_pending (entry) VALUES ($1)", bind![id]).await?;
+        }
+        Ok(Recorded::in_ledger(()))
+    }
+
+    /// Writes a row that gets its position here, before those that wait for the sequencer.
+    pub async fn record_before_waiting(&self, entry: &Entry) -> Result<Recorded<()>> {
+        if !is_sqlite(&**self) {
+            sql::execute(&**self, "SELECT pg_advisory_xact_lock($1)", bind![SEQUENCER_LOCK]).await?;
+        }
+        let id = self.insert_entry(entry).await?;
+        give_next_position(self, id).await?;
+        Ok(Recorded::in_ledger(()))
+    }
+
+    /// Inserts a row and gives its internal id.
+    async fn insert_entry(&self, entry: &Entry) -> Result<i64> {
         let mut values: Vec<Value> = bind![
             entry.entry_id.as_str(),
             entry.workspace_id.as_str(),
@@ -67,20 +89,14 @@ impl Tx {
             COLUMNS.replace("e.", ""),
             sql::rows_of(1, 1, COLUMN_COUNT + 1)
         );
-        let id: i64 = sql::one(&**self, &insert, values).await?.get(0)?;
-        if is_sqlite(&**self) {
-            // One writer at a time: the position can be given here.
-            sql::execute(
-                &**self,
-                "INSERT INTO ledger_positions (position, entry) SELECT COALESCE(MAX(position), -1) + 1, $1 FROM ledger_positions",
-                bind![id],
-            )
-            .await?;
-        } else {
-            sql::execute(&**self, "INSERT INTO ledger_pending (entry) VALUES ($1)", bind![id]).await?;
-        }
-        Ok(Recorded::in_ledger(()))
+        sql::one(&**self, &insert, values).await?.get(0)
     }
+}
+
+async fn give_next_position(tx: &Tx, entry: i64) -> Result<()> {
+    let insert = "INSERT INTO ledger_positions (position, entry) SELECT COALESCE(MAX(position), -1) + 1, $1 FROM ledger_positions";
+    sql::execute(&**tx, insert, bind![entry]).await?;
+    Ok(())
 }
 
 /// Gives positions to rows that have none, in the order of their ids. PostgreSQL only: the advisory lock
@@ -100,20 +116,23 @@ pub async fn sequence(tx: &Tx) -> Result<u64> {
     .await
 }
 
-/// Hashes the next rows into the tree and signs a checkpoint over them. Returns the tree's size, and
-/// whether it grew.
-pub async fn grow_tree(tx: &Tx, signer: &CheckpointSigner) -> Result<(u64, bool)> {
+/// Hashes the next rows, at most `step`, into the tree and signs a checkpoint over them. Returns the tree's size,
+/// and whether it grew. A signer of an earlier origin signs no more.
+pub async fn grow_tree(tx: &Tx, signer: &CheckpointSigner, step: u64) -> Result<(u64, bool)> {
     if !is_sqlite(&**tx) {
         let locked: bool = sql::one(&**tx, "SELECT pg_try_advisory_xact_lock($1)", bind![SEQUENCER_LOCK]).await?.get(0)?;
         if !locked {
             return Ok((0, false));
         }
     }
+    if verifier_key(&**tx).await?.is_some_and(|(origin, _)| origin != signer.origin()) {
+        return Ok((0, false));
+    }
     let size = newest_checkpoint(&**tx).await?.map_or(0, |(size, _)| size);
     let rows = sql::all(
         &**tx,
         "SELECT e.leaf_hash FROM ledger_positions p JOIN ledger_entries e ON e.id = p.entry WHERE p.position >= $1 ORDER BY p.position LIMIT $2",
-        bind![size.cast_signed(), TREE_STEP.cast_signed()],
+        bind![size.cast_signed(), step.cast_signed()],
     )
     .await?;
     if rows.is_empty() {
@@ -213,9 +232,9 @@ pub async fn page<C: ConnectionTrait>(on: &C, condition: &str, mut values: Vec<V
     sql::all(on, &query, values).await?.iter().map(positioned).collect()
 }
 
-/// With which the checkpoints are verified; none before the first start of a server.
+/// The origin that signs now, and with which its checkpoints are verified; none before the first start of a server.
 pub async fn verifier_key<C: ConnectionTrait>(on: &C) -> Result<Option<(String, String)>> {
-    let row = sql::first(on, "SELECT key_id, public_key FROM secret_keys WHERE purpose = 'ledger'", []).await?;
+    let row = sql::first(on, "SELECT key_id, public_key FROM secret_keys WHERE purpose = 'ledger' AND retired IS NULL", []).await?;
     row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
 }
 
@@ -280,7 +299,7 @@ impl Store {
         if checkpoint && is_behind(self.reader()).await? {
             worked |= self
                 .write(signer.clone(), |tx, signer| {
-                    Box::pin(async move { Ok::<_, StoreError>(Recorded::outside_ledger(grow_tree(tx, signer).await?.1)) })
+                    Box::pin(async move { Ok::<_, StoreError>(Recorded::outside_ledger(grow_tree(tx, signer, TREE_STEP).await?.1)) })
                 })
                 .await?;
         }

@@ -1,93 +1,133 @@
 //! Verification of the ledger as it lies in its tables: rows, positions, the tree's hashes and the
-//! checkpoints are read in one consistent view, page by page, and recomputed.
+//! checkpoints are read page by page and recomputed. What is recomputed only grows, so the pages need no
+//! transaction around them: one that lasted as long as a large ledger takes would hold back the database's
+//! own upkeep.
 
 use std::collections::HashMap;
 
-use sea_orm::{AccessMode, DatabaseTransaction, IsolationLevel, TransactionOptions, TransactionTrait};
-
 use super::ledger::{self as rows, Positioned};
-use super::{Engine, Store, StoreError, sql};
+use super::{Store, StoreError, sql};
 use crate::bind;
-use crate::domain::ledger::{self, Hash, Hashes, Report, Verifier};
+use crate::domain::ledger::{self, Hash, Hashes, LedgerKey, Report, Verifier};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// Rows that are read at a time.
 const PAGE: u64 = 500;
 
-/// Verifies the tables. The verifier knows the key and the checkpoints that were kept elsewhere. Ends at
-/// the first thing that is wrong. Errors when the database cannot be read.
-pub async fn verify(store: &Store, verifier: Verifier) -> Result<Report> {
-    let view = store.view().await?;
-    let mut check = Check { view, verifier, checkpoints: Vec::new(), tree_size: 0, frontier: Hashes::default(), sound: true };
-    check.run().await?;
-    check.view.rollback().await?;
-    Ok(check.verifier.finish())
-}
-
-impl Store {
-    /// A transaction that reads one state of the database however long it takes, and changes nothing.
-    pub async fn view(&self) -> Result<DatabaseTransaction> {
-        let options = match self.engine() {
-            // A transaction of SQLite reads one state by itself.
-            Engine::Sqlite => TransactionOptions::default(),
-            Engine::Postgres => TransactionOptions {
-                isolation_level: Some(IsolationLevel::RepeatableRead),
-                access_mode: Some(AccessMode::ReadOnly),
-                ..Default::default()
-            },
-        };
-        Ok(self.reader().begin_with_options(options).await?)
-    }
-}
-
-struct Check {
-    view: DatabaseTransaction,
+/// A verification in the making. It ends where the ledger ended when it began, or at the first thing that is wrong.
+pub struct Check {
+    store: Store,
     verifier: Verifier,
     /// Read and not fed yet, the largest first.
     checkpoints: Vec<(i64, String)>,
-    /// How many rows the largest checkpoint claims to cover; below it the tree's hashes must be stored.
+    /// How many rows the largest checkpoint claimed to cover at the beginning; below it the tree's hashes
+    /// must be stored.
     tree_size: u64,
+    /// The first position that was not given at the beginning.
+    end: u64,
     /// Recomputed hashes of the full subtrees that the next rows build on.
     frontier: Hashes,
     sound: bool,
+    done: bool,
+}
+
+/// Verifies the tables at one go. The verifier knows the key and the checkpoints that were kept elsewhere.
+/// Errors when the database cannot be read.
+pub async fn verify(store: &Store, verifier: Verifier) -> Result<Report> {
+    let mut check = Check::begin(store.clone(), verifier).await?;
+    while check.next().await? {}
+    Ok(check.finish())
+}
+
+/// What is wrong with the end of the log, as far as a few look-ups show it: rows that its newest checkpoint
+/// covers are missing, or the tree is not the signed one. None when nothing is.
+pub async fn tail_fault(store: &Store, key: &LedgerKey) -> Result<Option<String>> {
+    let Some((size, note)) = rows::newest_checkpoint(store.reader()).await? else { return Ok(None) };
+    let given = rows::next_position(store.reader()).await?.cast_unsigned();
+    if given < size {
+        return Ok(Some(format!("its newest checkpoint covers {size} rows, only {given} are there")));
+    }
+    let signed = match key.verify(&note) {
+        Ok(signed) if signed.size == size => signed,
+        Ok(signed) => return Ok(Some(format!("the checkpoint that stands as {size} rows is of {}", signed.size))),
+        Err(error) => return Ok(Some(format!("its newest checkpoint, of {size} rows: {error}"))),
+    };
+    let root = ledger::tree_root(size);
+    let leaf = ledger::leaf_index(size.saturating_sub(1));
+    let needs: Vec<u64> = root.needs.iter().copied().chain([leaf]).collect();
+    let stored = Hashes(rows::stored_hashes(store.reader(), &needs).await?);
+    if root.run(&stored).ok() != Some(signed.root) {
+        return Ok(Some(format!("its tree of {size} rows is not the one that was signed")));
+    }
+    let last = rows::at_position(store.reader(), size.saturating_sub(1).cast_signed()).await;
+    let is_leaf = matches!(&last, Ok(Some(last)) if stored.0.get(&leaf) == Some(&last.entry.leaf_hash()));
+    Ok((!is_leaf).then(|| format!("row {} is not the one that the newest checkpoint covers", size.saturating_sub(1))))
 }
 
 impl Check {
-    async fn run(&mut self) -> Result<()> {
-        self.tree_size = rows::newest_checkpoint(&self.view).await?.map_or(0, |(size, _)| size);
-        self.read_checkpoints(i64::MIN, 0).await?;
-        self.feed_checkpoints();
-        while self.sound {
-            let from = self.verifier.size();
-            let page = self.page(from.cast_signed()).await?;
-            let Some(last) = page.last() else { break };
-            // A page without gaps ends here; one with a gap ends the check before it matters.
-            let until = from + page.len() as u64;
-            self.read_checkpoints(from.cast_signed(), last.position.saturating_add(1)).await?;
-            let stored = self.tree_hashes(from, until).await?;
-            for row in &page {
-                self.row(row, &stored)?;
-                if !self.sound {
-                    break;
-                }
+    /// Begins to verify a database.
+    pub async fn begin(store: Store, verifier: Verifier) -> Result<Self> {
+        // In this order: rows that come in between are only more.
+        let tree_size = rows::newest_checkpoint(store.reader()).await?.map_or(0, |(size, _)| size);
+        let end = rows::next_position(store.reader()).await?.cast_unsigned();
+        let sound = verifier.sound();
+        let mut check = Self { store, verifier, checkpoints: Vec::new(), tree_size, end, frontier: Hashes::default(), sound, done: false };
+        check.read_checkpoints(i64::MIN, 0).await?;
+        check.feed_checkpoints();
+        Ok(check)
+    }
+
+    /// How many rows are verified, and how many there are to be.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.verifier.size(), self.end)
+    }
+
+    /// The result.
+    pub fn finish(self) -> Report {
+        self.verifier.finish()
+    }
+
+    /// Verifies the next page; false when nothing is left to do.
+    pub async fn next(&mut self) -> Result<bool> {
+        if self.done || !self.sound {
+            return Ok(false);
+        }
+        let from = self.verifier.size();
+        if from >= self.end {
+            self.done = true;
+            self.ends().await?;
+            return Ok(false);
+        }
+        let page = self.page(from.cast_signed()).await?;
+        let Some(last) = page.last() else {
+            self.bad(Some(from), "", format!("missing: positions up to {} were given, and the row is not there", self.end - 1));
+            return Ok(false);
+        };
+        // A page without gaps ends here; one with a gap ends the check before it matters.
+        let until = from + page.len() as u64;
+        self.read_checkpoints(from.cast_signed(), last.position.saturating_add(1)).await?;
+        let stored = self.tree_hashes(from, until).await?;
+        for row in &page {
+            self.row(row, &stored)?;
+            if !self.sound {
+                break;
             }
         }
-        if self.sound {
-            self.ends().await?;
-        }
-        Ok(())
+        Ok(self.sound)
     }
 
     /// The next rows. A row that cannot be read as one is named, and ends the check.
     async fn page(&mut self, from: i64) -> Result<Vec<Positioned>> {
-        let unreadable = match rows::page(&self.view, "p.position >= $1", bind![from].into(), PAGE).await {
+        let on = self.store.reader();
+        let range = bind![from, self.end.cast_signed()];
+        let unreadable = match rows::page(on, "p.position >= $1 AND p.position < $2", range.into(), PAGE).await {
             Err(StoreError::Internal(reason)) => reason,
             other => return other,
         };
         let mut readable = Vec::new();
-        for position in (from..).take(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
-            match rows::at_position(&self.view, position).await {
+        for position in (from..self.end.cast_signed()).take(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
+            match rows::at_position(on, position).await {
                 Ok(row) => readable.extend(row),
                 Err(_) if readable.is_empty() => {
                     self.bad(Some(position.cast_unsigned()), "", format!("the row was changed: it cannot be read ({unreadable})"));
@@ -133,7 +173,7 @@ impl Check {
 
     async fn read_checkpoints(&mut self, after: i64, until: i64) -> Result<()> {
         let query = "SELECT size, note FROM ledger_checkpoints WHERE size > $1 AND size <= $2 ORDER BY size DESC";
-        for row in sql::all(&self.view, query, bind![after, until]).await? {
+        for row in sql::all(self.store.reader(), query, bind![after, until]).await? {
             self.checkpoints.push((row.get(0)?, row.get(1)?));
         }
         Ok(())
@@ -150,7 +190,7 @@ impl Check {
         let (first, end) = (ledger::stored_count(from), ledger::stored_count(until));
         let query = "SELECT idx, hash FROM ledger_hashes WHERE idx >= $1 AND idx < $2";
         let mut found = HashMap::new();
-        for row in sql::all(&self.view, query, bind![first.cast_signed(), end.cast_signed()]).await? {
+        for row in sql::all(self.store.reader(), query, bind![first.cast_signed(), end.cast_signed()]).await? {
             let bytes: Vec<u8> = row.get(1)?;
             // One of another length matches nothing.
             found.insert(row.get::<i64>(0)?.cast_unsigned(), bytes.try_into().map_or(Hash([0; 32]), Hash));
@@ -158,34 +198,36 @@ impl Check {
         Ok(found)
     }
 
-    /// What only shows once all rows were read.
+    /// What only shows once all rows were read. What is counted is counted in one statement, which sees one state.
     async fn ends(&mut self) -> Result<()> {
         let size = self.verifier.size();
-        let given = rows::next_position(&self.view).await?.cast_unsigned();
-        if given > size {
-            self.bad(Some(size), "", format!("missing: positions up to {} were given, and the row is not there", given - 1));
-        }
         if self.tree_size > size {
             self.bad(Some(size), "", format!("missing: a checkpoint covers {} rows, only {size} are there", self.tree_size));
         }
-        let positions: i64 = sql::one(&self.view, "SELECT COUNT(*) FROM ledger_positions", []).await?.get(0)?;
-        if positions.cast_unsigned() != size {
+        let counts = "SELECT (SELECT COUNT(*) FROM ledger_positions WHERE position < $1), (SELECT COUNT(*) FROM ledger_hashes), \
+                      (SELECT COALESCE(MAX(size), 0) FROM ledger_checkpoints), (SELECT COALESCE(MAX(position), -1) + 1 FROM ledger_positions)";
+        let counted = sql::one(self.store.reader(), counts, bind![self.end.cast_signed()]).await?;
+        let [positions, hashes, tree_size, given] =
+            [counted.get::<i64>(0)?, counted.get(1)?, counted.get(2)?, counted.get(3)?].map(i64::cast_unsigned);
+        if positions != size {
             self.bad(None, "", format!("{positions} positions are in the table for {size} rows"));
         }
-        if let Some(entry_id) = rows::without_position(&self.view).await? {
+        if tree_size < self.tree_size || given < self.end {
+            self.bad(Some(size), "", "rows or checkpoints were removed while they were verified".to_owned());
+        }
+        if let Some(entry_id) = rows::without_position(self.store.reader()).await? {
             self.bad(
                 None,
                 &entry_id,
                 format!("the entry {entry_id} has no position: it was inserted past the log, or its position removed"),
             );
         }
-        let hashes: i64 = sql::one(&self.view, "SELECT COUNT(*) FROM ledger_hashes", []).await?.get(0)?;
-        let expected = ledger::stored_count(self.tree_size);
-        if hashes.cast_unsigned() != expected {
+        let expected = ledger::stored_count(tree_size);
+        if hashes != expected {
             let what = format!(
                 "the tree holds {hashes} hashes, the newest checkpoint stands on {expected}: checkpoints or hashes were removed or added"
             );
-            self.bad(Some(self.tree_size), "", what);
+            self.bad(Some(tree_size), "", what);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Store, StoreError, ledger};
 
@@ -15,13 +16,13 @@ pub struct Head {
     pub ended: bool,
 }
 
-/// Tells followers of the log that it grew.
+/// Tells followers of the log that it grew, and all streams that the server stops.
 #[derive(Clone)]
-pub struct LedgerFeed(Arc<watch::Sender<Head>>);
+pub struct LedgerFeed(Arc<watch::Sender<Head>>, CancellationToken);
 
 impl LedgerFeed {
     pub(super) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(Head::default())))
+        Self(Arc::new(watch::Sender::new(Head::default())), CancellationToken::new())
     }
 
     /// Follows the log. What is seen first may be old.
@@ -29,8 +30,14 @@ impl LedgerFeed {
         self.0.subscribe()
     }
 
+    /// Is cancelled when the server stops: for streams that do not follow the log.
+    pub fn ended(&self) -> CancellationToken {
+        self.1.clone()
+    }
+
     /// Ends all that follow, because the server stops.
     pub fn end(&self) {
+        self.1.cancel();
         self.0.send_modify(|head| head.ended = true);
     }
 

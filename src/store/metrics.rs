@@ -128,11 +128,13 @@ pub async fn name_id<C: ConnectionTrait>(on: &C, name: &str) -> Result<Option<i6
     row.map(|row| row.get(0)).transpose()
 }
 
+/// A page of a history.
+pub(super) const HISTORY: &str = "SELECT time, step, value FROM metrics WHERE run = $1 AND metric = $2 AND (time, step, value) > ($3, $4, $5) \
+    ORDER BY time, step, value LIMIT $6";
+
 /// Points of one metric of a run by time, step and value, behind `after` (time, step, stored value).
 pub async fn history<C: ConnectionTrait>(on: &C, run: i64, metric: i64, after: (i64, i64, i64), limit: u64) -> Result<Vec<Point>> {
-    let query = "SELECT time, step, value FROM metrics WHERE run = $1 AND metric = $2 AND (time, step, value) > ($3, $4, $5) \
-                 ORDER BY time, step, value LIMIT $6";
-    let rows = sql::all(on, query, bind![run, metric, after.0, after.1, after.2, limit.cast_signed()]).await?;
+    let rows = sql::all(on, HISTORY, bind![run, metric, after.0, after.1, after.2, limit.cast_signed()]).await?;
     rows.iter().map(|row| Ok(Point { metric, time: row.get(0)?, step: row.get(1)?, value: row.get(2)? })).collect()
 }
 

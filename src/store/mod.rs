@@ -27,10 +27,12 @@ pub mod moves;
 pub mod objects;
 pub mod protection;
 pub mod requests;
+pub mod run_search;
 pub mod run_values;
 pub mod runs;
 pub mod scope_names;
 pub mod search;
+mod search_order;
 pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -42,7 +44,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend};
+use sea_orm::{
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
+    TransactionOptions, TransactionTrait,
+};
 use sea_orm_migration::MigratorTrait;
 
 pub use error::{StoreError, WriteError};
@@ -146,6 +151,21 @@ impl Store {
     /// The connection for reads.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// A transaction that reads one state of the database, and changes nothing. For a few short queries that
+    /// must agree: what lasts longer would hold back the database's own upkeep.
+    pub async fn view(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = match self.engine {
+            // A transaction of SQLite reads one state by itself.
+            Engine::Sqlite => TransactionOptions::default(),
+            Engine::Postgres => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..Default::default()
+            },
+        };
+        Ok(self.reader.begin_with_options(options).await?)
     }
 
     /// A connection that may change the schema.

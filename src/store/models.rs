@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::ConnectionTrait;
 
-use super::search::{Cursor, Order, Query};
+use super::search::{Cursor, Order, Query, statement};
 use super::{StoreError, Tx, WORKSPACE, is_sqlite, sql};
 use crate::bind;
 use crate::domain::text::canonical_name;
@@ -62,6 +62,13 @@ pub async fn lock_by_name(tx: &Tx, name: &str) -> Result<Option<ModelRow>> {
         "SELECT {COLUMNS} FROM registered_models m WHERE m.workspace_id = $1 AND m.canonical_name = $2 AND m.deleted IS NULL{lock}"
     );
     sql::first(&**tx, &query, bind![WORKSPACE, canonical_name(name)]).await?.as_ref().map(read).transpose()
+}
+
+/// Locks a model by its id until the write ends, as `lock_by_name` does.
+pub async fn lock_by_uid(tx: &Tx, uid: &str) -> Result<()> {
+    let lock = if is_sqlite(&**tx) { "" } else { " FOR UPDATE" };
+    sql::first(&**tx, &format!("SELECT uid FROM registered_models WHERE uid = $1{lock}"), bind![uid]).await?;
+    Ok(())
 }
 
 /// Inserts a model. Errors with `Duplicate` when the name is taken.
@@ -158,13 +165,12 @@ pub(super) async fn pairs<C: ConnectionTrait>(
 }
 
 /// The models of a query, in its order, each with the cursor of a page that ends at it.
-pub async fn search<C: ConnectionTrait>(on: &C, mut query: Query, order: &Order, limit: u64) -> Result<Vec<(ModelRow, Vec<Cursor>)>> {
-    let limit = query.bind(limit.cast_signed());
-    let text = format!(
-        "SELECT {COLUMNS}, {} FROM registered_models m WHERE m.deleted IS NULL AND {} ORDER BY {} LIMIT {limit}",
-        order.columns(),
-        query.condition(),
-        order.clause()
-    );
-    sql::all(on, &text, query.values).await?.iter().map(|row| Ok((read(row)?, order.cursor(row, COLUMN_COUNT)?))).collect()
+pub async fn search<C: ConnectionTrait>(on: &C, query: Query, order: &Order, limit: u64) -> Result<Vec<(ModelRow, Vec<Cursor>)>> {
+    let (text, values) = searching(query, order, limit);
+    sql::all(on, &text, values).await?.iter().map(|row| Ok((read(row)?, order.cursor(row, COLUMN_COUNT)?))).collect()
+}
+
+pub(super) fn searching(mut query: Query, order: &Order, limit: u64) -> (String, Vec<sea_orm::Value>) {
+    query.and("m.deleted IS NULL");
+    statement(COLUMNS, "registered_models m", query, order, limit)
 }

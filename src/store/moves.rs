@@ -168,7 +168,7 @@ pub async fn holdings<C: ConnectionTrait>(on: &C, filter: &HoldingFilter<'_>, li
     let query = "SELECT h.id, h.target, v.version, h.from_time, h.until_time, t.authority, t.request_uid, t.actor_name \
                  FROM holdings h JOIN model_versions v ON v.uid = h.version_uid JOIN transitions t ON t.id = h.transition_id \
                  WHERE h.model_uid = $1 AND ($2 = '' OR h.target = $2) \
-                 AND ($3 < 0 OR h.from_time <= $3 AND COALESCE(h.until_time, $3 + 1) > $3) \
+                 AND ($3 < 0 OR h.from_time <= $3 AND (h.until_time IS NULL OR h.until_time > $3)) \
                  AND (h.from_time < $4 OR h.from_time = $4 AND h.id < $5) ORDER BY h.from_time DESC, h.id DESC LIMIT $6";
     let values = bind![filter.model_uid, filter.target, filter.at.unwrap_or(-1), filter.before.0, filter.before.1, limit.cast_signed()];
     let read = |row: &sql::Row| {

@@ -1,9 +1,10 @@
 //! Which versions hold targets that a gate protects.
 
-use sea_orm::{ConnectionTrait, Value};
+use sea_orm::Value;
 
-use super::{StoreError, is_sqlite, sql};
+use super::{StoreError, Tx, is_sqlite, moves, sql};
 use crate::bind;
+use crate::domain::gate;
 
 /// A version that holds a gated target.
 #[derive(Debug, Clone)]
@@ -18,42 +19,56 @@ pub struct Holder {
 
 type Found = Result<Option<Holder>, StoreError>;
 
-/// Stages that a version is in and aliases that point at it, where a gate in force protects them.
-async fn holder<C: ConnectionTrait>(on: &C, condition: &str, value: impl Into<Value>) -> Found {
-    let covers = if is_sqlite(on) { "m.name GLOB g.model_pattern" } else { "m.name LIKE g.model_like ESCAPE '\\'" };
+/// The first of some versions that is in a stage, or has an alias, that a gate in force protects. On
+/// PostgreSQL their models are locked first: what moves at the same time is waited for.
+async fn holder(tx: &Tx, condition: &str, value: impl Into<Value>) -> Found {
+    let value: Value = value.into();
+    if !is_sqlite(&**tx) {
+        let lock = format!(
+            "SELECT m.uid FROM registered_models m WHERE m.uid IN (SELECT v.model_uid FROM model_versions v WHERE {condition}) \
+             ORDER BY m.uid FOR UPDATE"
+        );
+        sql::all(&**tx, &lock, bind![value.clone()]).await?;
+    }
+    let live = format!("JOIN registered_models m ON m.uid = v.model_uid WHERE v.deleted IS NULL AND m.deleted IS NULL AND {condition}");
     let query = format!(
-        "SELECT m.name, v.version, g.target FROM model_versions v JOIN registered_models m ON m.uid = v.model_uid \
-         JOIN gates g ON g.active AND {covers} \
-         WHERE v.deleted IS NULL AND m.deleted IS NULL AND {condition} AND (v.current_stage = g.target OR EXISTS \
-         (SELECT 1 FROM model_aliases a WHERE a.version_uid = v.uid AND a.target = g.target)) LIMIT 1"
+        "SELECT h.name, h.version, h.target FROM (SELECT m.name, v.version, v.current_stage AS target FROM model_versions v {live} \
+         UNION ALL SELECT m.name, v.version, a.target FROM model_aliases a JOIN model_versions v ON v.uid = a.version_uid {live}) h \
+         WHERE h.target IN (SELECT g.target FROM gates g WHERE g.active) ORDER BY h.name, h.version, h.target"
     );
-    let row = sql::first(on, &query, bind![value.into()]).await?;
-    row.map(|row| Ok(Holder { model: row.get(0)?, version: row.get(1)?, target: row.get(2)? })).transpose()
+    let gates = moves::gates(&**tx).await?;
+    for row in sql::all(&**tx, &query, bind![value]).await? {
+        let found = Holder { model: row.get(0)?, version: row.get(1)?, target: row.get(2)? };
+        if gate::applicable(&gates, &found.model, &found.target).is_some() {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// Among the versions made by runs of an experiment, or of its logged models.
-pub async fn of_experiment<C: ConnectionTrait>(on: &C, experiment: i64) -> Found {
+pub async fn of_experiment(tx: &Tx, experiment: i64) -> Found {
     let made_there = "(v.run IN (SELECT r.id FROM runs r WHERE r.experiment = $1) \
                       OR v.logged_model IN (SELECT g.id FROM logged_models g WHERE g.experiment = $1))";
-    holder(on, made_there, experiment).await
+    holder(tx, made_there, experiment).await
 }
 
 /// Among the versions made by a run, by its internal id.
-pub async fn of_run<C: ConnectionTrait>(on: &C, run: i64) -> Found {
-    holder(on, "v.run = $1", run).await
+pub async fn of_run(tx: &Tx, run: i64) -> Found {
+    holder(tx, "v.run = $1", run).await
 }
 
 /// Among the versions made of a logged model, by its internal id.
-pub async fn of_logged_model<C: ConnectionTrait>(on: &C, model: i64) -> Found {
-    holder(on, "v.logged_model = $1", model).await
+pub async fn of_logged_model(tx: &Tx, model: i64) -> Found {
+    holder(tx, "v.logged_model = $1", model).await
 }
 
 /// Among the versions of a model.
-pub async fn of_model<C: ConnectionTrait>(on: &C, model_uid: &str) -> Found {
-    holder(on, "v.model_uid = $1", model_uid).await
+pub async fn of_model(tx: &Tx, model_uid: &str) -> Found {
+    holder(tx, "v.model_uid = $1", model_uid).await
 }
 
 /// A version itself.
-pub async fn of_version<C: ConnectionTrait>(on: &C, version_uid: &str) -> Found {
-    holder(on, "v.uid = $1", version_uid).await
+pub async fn of_version(tx: &Tx, version_uid: &str) -> Found {
+    holder(tx, "v.uid = $1", version_uid).await
 }

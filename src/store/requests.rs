@@ -22,6 +22,8 @@ pub struct RequestRow {
     pub version_uid: String,
     /// The version's number.
     pub version: i64,
+    /// The stage that the version is in.
+    pub current_stage: String,
     /// As written.
     pub target: String,
     /// Where it stands.
@@ -43,7 +45,7 @@ pub struct RequestRow {
 }
 
 const SELECT: &str = "SELECT q.uid, q.model_uid, m.name, q.version_uid, v.version, q.target, q.state, q.gate_id, q.gate_version, \
-    g.approvals_required, q.evidence_digest, q.created, q.updated, q.expires FROM transition_requests q \
+    g.approvals_required, q.evidence_digest, q.created, q.updated, q.expires, v.current_stage FROM transition_requests q \
     JOIN registered_models m ON m.uid = q.model_uid JOIN model_versions v ON v.uid = q.version_uid \
     JOIN gates g ON g.gate_id = q.gate_id AND g.version = q.gate_version";
 
@@ -55,6 +57,7 @@ fn read(row: &sql::Row) -> Result<RequestRow> {
         model_name: row.get(2)?,
         version_uid: row.get(3)?,
         version: row.get(4)?,
+        current_stage: row.get(14)?,
         target: row.get(5)?,
         state: State::parse(&state).ok_or_else(|| StoreError::Internal(format!("a request's state is {state:?}")))?,
         gate_id: row.get(7)?,
@@ -192,6 +195,19 @@ pub async fn withdraw(tx: &Tx, uid: &str, person: &str) -> Result<()> {
     let update = "UPDATE request_requesters SET withdrawn = $3 WHERE request_uid = $1 AND person_uid = $2";
     sql::execute(&**tx, update, bind![uid, person, tx.now()]).await?;
     Ok(())
+}
+
+/// Takes back the approval of a person.
+pub async fn void_approval(tx: &Tx, uid: &str, person: &str) -> Result<()> {
+    let void = "UPDATE request_decisions SET voided = $3 WHERE request_uid = $1 AND person_uid = $2 AND voided IS NULL";
+    sql::execute(&**tx, void, bind![uid, person, tx.now()]).await?;
+    Ok(())
+}
+
+/// Open requests whose time is up, the longest overdue first.
+pub async fn overdue<C: ConnectionTrait>(on: &C, now: i64, limit: u64) -> Result<Vec<String>> {
+    let query = "SELECT uid FROM transition_requests WHERE state = 'OPEN' AND expires <= $1 ORDER BY expires, uid LIMIT $2";
+    sql::all(on, query, bind![now, limit.cast_signed()]).await?.iter().map(|row| row.get(0)).collect()
 }
 
 /// A decision.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::ConnectionTrait;
 
-use super::search::{Cursor, Order, Query};
+use super::search::Query;
 use super::{StoreError, Tx, is_sqlite, sql};
 use crate::bind;
 
@@ -35,10 +35,11 @@ pub struct RunRow {
     pub created_by: String,
 }
 
-const COLUMNS: &str = "r.id, r.run_id, r.experiment, r.name, r.user_id, r.status, r.start_time, r.end_time, r.active, r.created_by";
-const COLUMN_COUNT: usize = 10;
+pub(super) const COLUMNS: &str =
+    "r.id, r.run_id, r.experiment, r.name, r.user_id, r.status, r.start_time, r.end_time, r.active, r.created_by";
+pub(super) const COLUMN_COUNT: usize = 10;
 
-fn read(row: &sql::Row) -> Result<RunRow> {
+pub(super) fn read(row: &sql::Row) -> Result<RunRow> {
     Ok(RunRow {
         id: row.get(0)?,
         run_id: row.get(1)?,
@@ -118,12 +119,4 @@ pub async fn set_active(tx: &Tx, run: i64, active: bool) -> Result<()> {
 pub async fn ids<C: ConnectionTrait>(on: &C, query: Query) -> Result<HashMap<String, i64>> {
     let text = format!("SELECT r.run_id, r.id FROM runs r WHERE {}", query.condition());
     sql::all(on, &text, query.values).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
-}
-
-/// The runs of a query, in its order, each with the cursor of a page that ends at it.
-pub async fn search<C: ConnectionTrait>(on: &C, mut query: Query, order: &Order, limit: u64) -> Result<Vec<(RunRow, Vec<Cursor>)>> {
-    let limit = query.bind(limit.cast_signed());
-    let text =
-        format!("SELECT {COLUMNS}, {} FROM runs r WHERE {} ORDER BY {} LIMIT {limit}", order.columns(), query.condition(), order.clause());
-    sql::all(on, &text, query.values).await?.iter().map(|row| Ok((read(row)?, order.cursor(row, COLUMN_COUNT)?))).collect()
 }

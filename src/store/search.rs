@@ -1,17 +1,20 @@
-//! Filters and orders compiled to SQL. Every text here is a constant; what callers wrote is bound.
+//! Filters compiled to SQL. Every text here is a constant; what callers wrote is bound.
 
 use sea_orm::Value;
-use serde::{Deserialize, Serialize};
 
-use super::Engine;
+pub(super) use super::search_order::statement;
+pub use super::search_order::{Cursor, Order};
+use super::{Engine, WORKSPACE};
 use crate::domain::access::Visibility;
 use crate::domain::glob;
 use crate::domain::metric_value;
 use crate::domain::search::{
-    Attribute, Comparison, DatasetField, Entity, Filter, Key, Number, NumberOp, OrderBy, Test, TextOp, like::escape_for_sql,
+    Attribute, Comparison, DatasetField, Entity, Filter, Key, Number, NumberOp, Test, TextOp, like::escape_for_sql,
 };
+use crate::domain::text::canonical_name;
 
 /// A condition in the making: texts with placeholders, and the values for them.
+#[derive(Clone)]
 pub struct Query {
     engine: Engine,
     conditions: Vec<String>,
@@ -22,16 +25,16 @@ pub struct Query {
 }
 
 /// Where an entity's properties lie.
-struct Layout {
+pub(super) struct Layout {
     /// The alias's integer or text id, to which satellites refer.
-    id: &'static str,
-    tags: (&'static str, &'static str),
+    pub(super) id: &'static str,
+    pub(super) tags: (&'static str, &'static str),
     /// Of those that have some.
-    params: (&'static str, &'static str),
+    pub(super) params: (&'static str, &'static str),
 }
 
 impl Layout {
-    fn of(entity: Entity) -> Self {
+    pub(super) fn of(entity: Entity) -> Self {
         let params = ("params", "run");
         match entity {
             Entity::Runs => Self { id: "r.id", tags: ("run_tags", "run"), params },
@@ -45,7 +48,7 @@ impl Layout {
 
 /// The column or expression of an attribute. Queries name their tables `r`, `x`, `m`, `v` and `g`, the source
 /// run of a logged model `s`.
-fn attribute(entity: Entity, attribute: Attribute) -> &'static str {
+pub(super) fn attribute(entity: Entity, attribute: Attribute) -> &'static str {
     match (entity, attribute) {
         (Entity::Runs, Attribute::RunId) => "r.run_id",
         (Entity::Runs, Attribute::RunName) => "r.name",
@@ -83,6 +86,11 @@ fn attribute(entity: Entity, attribute: Attribute) -> &'static str {
 }
 
 impl Query {
+    /// The engine that it is made for.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
     /// Without a condition.
     pub fn new(engine: Engine) -> Self {
         Self { engine, conditions: Vec::new(), datasets: None, values: Vec::new() }
@@ -157,6 +165,7 @@ impl Query {
     fn comparison(&mut self, entity: Entity, clause: &Comparison) -> String {
         let layout = Layout::of(entity);
         match &clause.key {
+            Key::Attribute(Attribute::Name) => self.name(entity, &clause.test),
             Key::Attribute(key) => self.test(attribute(entity, *key), &clause.test),
             Key::Tag(key) => self.satellite(layout.tags.0, layout.tags.1, "tag_key", layout.id, key, &clause.test),
             Key::Param(key) => self.satellite(layout.params.0, layout.params.1, "param_key", layout.id, key, &clause.test),
@@ -164,6 +173,15 @@ impl Query {
             Key::Metric(key) => self.metric(key, &clause.test),
             Key::Dataset(field) => self.dataset(*field, &clause.test),
         }
+    }
+
+    /// Of names the compared form has the index, and one name has one of it.
+    fn name(&mut self, entity: Entity, test: &Test) -> String {
+        let condition = self.test(attribute(entity, Attribute::Name), test);
+        let Test::Text { op: TextOp::Eq, value } = test else { return condition };
+        let table = if entity == Entity::Experiments { "x" } else { "m" };
+        let canonical = self.bind(canonical_name(value));
+        format!("{table}.workspace_id = '{WORKSPACE}' AND {table}.canonical_name = {canonical} AND {condition}")
     }
 
     fn satellite(&mut self, table: &str, owner: &str, key_column: &str, id: &str, key: &str, test: &Test) -> String {
@@ -177,21 +195,24 @@ impl Query {
     }
 
     fn metric(&mut self, key: &str, test: &Test) -> String {
+        let Some(test) = self.metric_test(key, test) else { return "FALSE".to_owned() };
+        format!("EXISTS (SELECT 1 FROM latest_metrics l WHERE l.run = r.id AND {test})")
+    }
+
+    /// The condition of a latest metric `l` that passes a test; none of a test that is not about numbers.
+    pub(super) fn metric_test(&mut self, key: &str, test: &Test) -> Option<String> {
         let key = self.bind(key);
-        let value = self.metric_value("l.value", test);
-        format!(
-            "EXISTS (SELECT 1 FROM latest_metrics l WHERE l.run = r.id AND l.metric = (SELECT k.id FROM metric_keys k WHERE k.name = {key}) \
-             AND {value})"
-        )
+        let value = self.metric_value("l.value", test)?;
+        Some(format!("l.metric = (SELECT k.id FROM metric_keys k WHERE k.name = {key}) AND {value}"))
     }
 
     fn model_metric(&mut self, key: &str, test: &Test) -> String {
         let latest = self.latest_of_model(key, None);
-        self.metric_value(&latest, test)
+        self.metric_value(&latest, test).unwrap_or_else(|| "FALSE".to_owned())
     }
 
     /// The latest value of a logged model's metric, on the data sets of the query and on `dataset`.
-    fn latest_of_model(&mut self, key: &str, dataset: Option<&Dataset>) -> String {
+    pub(super) fn latest_of_model(&mut self, key: &str, dataset: Option<&Dataset>) -> String {
         let key = self.bind(key);
         let mut on = self.datasets.as_ref().map_or_else(String::new, |datasets| format!(" AND {datasets}"));
         if let Some(dataset) = dataset {
@@ -228,9 +249,9 @@ impl Query {
         self.datasets = Some(condition);
     }
 
-    /// A comparison of a stored value.
-    fn metric_value(&mut self, stored: &str, test: &Test) -> String {
-        let Test::Number { op, value: number } = test else { return "FALSE".to_owned() };
+    /// A comparison of a stored value; none for a test that is not about numbers.
+    fn metric_value(&mut self, stored: &str, test: &Test) -> Option<String> {
+        let Test::Number { op, value: number } = test else { return None };
         let number = match *number {
             #[expect(clippy::cast_precision_loss, reason = "metrics are doubles; so is the comparison")]
             Number::Int(value) => value as f64,
@@ -239,10 +260,10 @@ impl Query {
         let value = self.bind(metric_value::encode(number));
         // NaN is stored above all numbers and is greater than none of them.
         let number_only = match op {
-            NumberOp::Gt | NumberOp::Ge => format!(" AND {stored} <> {}", metric_value::NAN),
+            NumberOp::Gt | NumberOp::Ge => format!(" AND {stored} < {}", metric_value::NAN),
             _ => String::new(),
         };
-        format!("({stored} {} {value}{number_only})", number_op(*op))
+        Some(format!("{stored} {} {value}{number_only}", number_op(*op)))
     }
 
     fn dataset(&mut self, field: DatasetField, test: &Test) -> String {
@@ -315,172 +336,5 @@ fn number_op(op: NumberOp) -> &'static str {
         NumberOp::Le => "<=",
         NumberOp::Gt => ">",
         NumberOp::Ge => ">=",
-    }
-}
-
-/// A value that a page ended at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Cursor {
-    /// Times, numbers, ranks, metric values.
-    Int(i64),
-    /// Names, params, tags.
-    Text(String),
-}
-
-impl From<Cursor> for Value {
-    fn from(cursor: Cursor) -> Self {
-        match cursor {
-            Cursor::Int(value) => value.into(),
-            Cursor::Text(value) => value.into(),
-        }
-    }
-}
-
-/// One expression of an order; never NULL, so that a page can start behind any of its values.
-struct Sort {
-    expression: String,
-    descending: bool,
-    text: bool,
-}
-
-/// An order as SQL.
-pub struct Order {
-    sorts: Vec<Sort>,
-}
-
-impl Order {
-    /// The order of a query: the caller's keys, then `ties`, each a column, whether it is a text, and
-    /// whether it descends. Missing values come last whichever way an order goes; NaN before them.
-    pub fn new(query: &mut Query, entity: Entity, keys: &[OrderBy], ties: &[(&str, bool, bool)]) -> Self {
-        let mut order = Self { sorts: Vec::new() };
-        let layout = Layout::of(entity);
-        for key in keys {
-            match &key.key {
-                Key::Attribute(attribute) => order.attribute(query, entity, *attribute, key.descending),
-                Key::Metric(name) => {
-                    let name = query.bind(name);
-                    let value = format!(
-                        "(SELECT l.value FROM latest_metrics l WHERE l.run = r.id \
-                         AND l.metric = (SELECT k.id FROM metric_keys k WHERE k.name = {name}))"
-                    );
-                    order.metric(query, &value, key.descending);
-                }
-                Key::Param(name) => {
-                    order.satellite(query, (layout.params.0, layout.params.1, "param_key"), layout.id, name, key.descending);
-                }
-                Key::Tag(name) => {
-                    order.satellite(query, (layout.tags.0, layout.tags.1, "tag_key"), layout.id, name, key.descending);
-                }
-                Key::Dataset(_) => {}
-            }
-        }
-        order.ties(query, ties)
-    }
-
-    /// The order of logged models: keys, each with whether it descends and a data set for a metric, then `ties`
-    /// as in [`new`](Self::new).
-    pub fn of_logged_models(query: &mut Query, keys: &[(Key, bool, Option<Dataset>)], ties: &[(&str, bool, bool)]) -> Self {
-        let mut order = Self { sorts: Vec::new() };
-        for (key, descending, dataset) in keys {
-            match key {
-                Key::Attribute(attribute) => order.attribute(query, Entity::LoggedModels, *attribute, *descending),
-                Key::Metric(name) => {
-                    let value = query.latest_of_model(name, dataset.as_ref());
-                    order.metric(query, &value, *descending);
-                }
-                Key::Param(_) | Key::Tag(_) | Key::Dataset(_) => {}
-            }
-        }
-        order.ties(query, ties)
-    }
-
-    fn ties(mut self, query: &Query, ties: &[(&str, bool, bool)]) -> Self {
-        for (column, text, descending) in ties {
-            self.push(query, (*column).to_owned(), *text, *descending);
-        }
-        self
-    }
-
-    fn attribute(&mut self, query: &Query, entity: Entity, key: Attribute, descending: bool) {
-        let text = !matches!(
-            key,
-            Attribute::StartTime
-                | Attribute::EndTime
-                | Attribute::ExperimentId
-                | Attribute::CreationTime
-                | Attribute::LastUpdateTime
-                | Attribute::CreationTimestamp
-                | Attribute::LastUpdatedTimestamp
-                | Attribute::VersionNumber
-        );
-        self.nullable(query, attribute(entity, key).to_owned(), text, descending);
-    }
-
-    fn push(&mut self, query: &Query, expression: String, text: bool, descending: bool) {
-        let expression = if text && query.engine == Engine::Postgres { format!("{expression} COLLATE \"C\"") } else { expression };
-        self.sorts.push(Sort { expression, descending, text });
-    }
-
-    fn nullable(&mut self, query: &Query, column: String, text: bool, descending: bool) {
-        self.push(query, format!("(CASE WHEN {column} IS NULL THEN 1 ELSE 0 END)"), false, false);
-        let missing = if text { "''" } else { "0" };
-        self.push(query, format!("COALESCE({column}, {missing})"), text, descending);
-    }
-
-    /// Orders by an expression of a stored value.
-    fn metric(&mut self, query: &Query, value: &str, descending: bool) {
-        let nan = metric_value::NAN;
-        self.push(query, format!("(CASE WHEN {value} IS NULL THEN 2 WHEN {value} = {nan} THEN 1 ELSE 0 END)"), false, false);
-        self.push(query, format!("COALESCE({value}, 0)"), false, descending);
-    }
-
-    fn satellite(&mut self, query: &mut Query, table: (&str, &str, &str), id: &str, name: &str, descending: bool) {
-        let key = query.bind(name);
-        let value = format!("(SELECT s.value FROM {} s WHERE s.{} = {id} AND s.{} = {key})", table.0, table.1, table.2);
-        self.nullable(query, value, true, descending);
-    }
-
-    /// For an ORDER BY clause.
-    pub fn clause(&self) -> String {
-        let direction = |sort: &Sort| if sort.descending { " DESC" } else { " ASC" };
-        self.sorts.iter().map(|sort| format!("{}{}", sort.expression, direction(sort))).collect::<Vec<_>>().join(", ")
-    }
-
-    /// The expressions, to be selected behind the `skip` columns of the object.
-    pub fn columns(&self) -> String {
-        self.sorts.iter().map(|sort| sort.expression.as_str()).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Reads the values of the expressions from a row.
-    pub fn cursor(&self, row: &super::sql::Row, skip: usize) -> Result<Vec<Cursor>, super::StoreError> {
-        let read = |(index, sort): (usize, &Sort)| {
-            if sort.text {
-                Ok(Cursor::Text(row.get(skip + index)?))
-            } else if let Ok(number) = row.get::<i64>(skip + index) {
-                Ok(Cursor::Int(number))
-            } else {
-                Ok(Cursor::Int(row.get::<i32>(skip + index)?.into()))
-            }
-        };
-        self.sorts.iter().enumerate().map(read).collect()
-    }
-
-    /// Leaves only what comes behind a page that ended at `cursor`; false when the cursor is of another order.
-    #[must_use]
-    pub fn behind(&self, query: &mut Query, cursor: &[Cursor]) -> bool {
-        if cursor.len() != self.sorts.len() {
-            return false;
-        }
-        let mut ways = Vec::new();
-        let mut equal = String::new();
-        for (sort, value) in self.sorts.iter().zip(cursor) {
-            let value = query.bind(value.clone());
-            let beyond = if sort.descending { "<" } else { ">" };
-            ways.push(format!("({equal}{} {beyond} {value})", sort.expression));
-            equal.push_str(&format!("{} = {value} AND ", sort.expression));
-        }
-        query.and(format!("({})", ways.join(" OR ")));
-        true
     }
 }

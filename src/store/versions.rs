@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, Value};
 
 use super::models::pairs;
-use super::search::{Cursor, Order, Query};
+use super::search::{Cursor, Order, Query, statement};
 use super::{StoreError, Tx, sql};
 use crate::bind;
 
@@ -193,15 +193,14 @@ pub async fn aliases<C: ConnectionTrait>(on: &C, uids: &[String]) -> Result<Hash
 }
 
 /// The versions of a query, in its order, each with the cursor of a page that ends at it.
-pub async fn search<C: ConnectionTrait>(on: &C, mut query: Query, order: &Order, limit: u64) -> Result<Vec<(VersionRow, Vec<Cursor>)>> {
-    let limit = query.bind(limit.cast_signed());
-    let text = format!(
-        "SELECT {COLUMNS}, {} {FROM} WHERE v.deleted IS NULL AND m.deleted IS NULL AND {} ORDER BY {} LIMIT {limit}",
-        order.columns(),
-        query.condition(),
-        order.clause()
-    );
-    sql::all(on, &text, query.values).await?.iter().map(|row| Ok((read(row)?, order.cursor(row, COLUMN_COUNT)?))).collect()
+pub async fn search<C: ConnectionTrait>(on: &C, query: Query, order: &Order, limit: u64) -> Result<Vec<(VersionRow, Vec<Cursor>)>> {
+    let (text, values) = searching(query, order, limit);
+    sql::all(on, &text, values).await?.iter().map(|row| Ok((read(row)?, order.cursor(row, COLUMN_COUNT)?))).collect()
+}
+
+pub(super) fn searching(mut query: Query, order: &Order, limit: u64) -> (String, Vec<sea_orm::Value>) {
+    query.and("v.deleted IS NULL AND m.deleted IS NULL");
+    statement(COLUMNS, FROM.trim_start_matches("FROM "), query, order, limit)
 }
 
 /// The internal id and the experiment of a live run.

@@ -144,6 +144,7 @@ fn with_status<O: Send + 'static>(answers: Answers<O>, request_id: String) -> Re
 fn broken(status: &Status) -> Error {
     match status.code() {
         tonic::Code::OutOfRange | tonic::Code::ResourceExhausted => Error::Exhausted(status.message().to_owned()),
+        tonic::Code::DeadlineExceeded => Error::Deadline(status.message().to_owned()),
         tonic::Code::Internal | tonic::Code::InvalidArgument => Error::invalid("stream", "a message cannot be read"),
         _ => Error::Cancelled("the client ended the stream".to_owned()),
     }

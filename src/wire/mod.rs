@@ -2,8 +2,14 @@
 //! an operation stands here.
 
 pub mod error;
+mod frames;
 pub mod grpc;
+mod guard;
+mod health;
+pub mod hosts;
+mod plain;
 pub mod request_body;
 pub mod rest;
 pub mod server;
+mod socket;
 pub mod surface;

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderValue, header};
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -19,14 +18,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
+use super::guard::guard;
+use super::health::Health;
+use super::hosts::Hosts;
+use super::plain;
 use super::request_body::RequestBody;
 use super::rest;
+use super::socket::{HEAD_TIME, Socket};
 use super::surface::Surface;
 use crate::access::Access;
-use crate::contract::{DESCRIPTOR_SET, OPERATIONS, add_services};
+use crate::contract::{DESCRIPTOR_SET, add_services};
 
 /// Connections at a time; more of them wait to be accepted.
 const CONNECTIONS: usize = 10_000;
@@ -36,12 +41,14 @@ const STREAMS: u32 = 200;
 const HEAD_BYTES: u32 = 16 * 1024;
 /// Headers of one HTTP/1 request.
 const HEADERS: usize = 100;
-/// A TLS handshake and the head of a request must be there within this time.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+/// What is kept of an HTTP/1 connection's bytes: a target of 64 KiB, the longest that `http` takes, and headers.
+const BUFFER: usize = 128 * 1024;
 /// HTTP/2 pings after this silence, and how long their answer may take.
 const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// Streams that the client has reset and that wait to be forgotten.
 const PENDING_RESETS: usize = 20;
+/// Streams that the server resets for the client's errors, in all of a connection's life. `Socket` counts by the minute.
+const ERROR_RESETS: usize = 400;
 /// How long running calls may take to end when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
@@ -50,9 +57,15 @@ const STOP_TIME: Duration = Duration::from_secs(10);
 pub struct Peer(IpAddr);
 
 impl Peer {
-    /// The address as text.
+    /// The address as text. Of IPv6 the first half: who has one address there has all of its network.
     pub fn host(&self) -> String {
-        self.0.to_string()
+        match self.0.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let network = address.to_bits() & !u128::from(u64::MAX);
+                format!("{}/64", std::net::Ipv6Addr::from_bits(network))
+            }
+        }
     }
 }
 
@@ -61,15 +74,17 @@ pub struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     routes: Router,
+    health: Health,
 }
 
 impl Server {
     /// Binds the address. Errors name it.
-    pub async fn bind(listen: SocketAddr, tls: Option<TlsAcceptor>, access: &Arc<Access>) -> io::Result<Self> {
+    pub async fn bind(listen: SocketAddr, tls: Option<TlsAcceptor>, hosts: Hosts, access: &Arc<Access>) -> io::Result<Self> {
         let listener =
             TcpListener::bind(listen).await.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
-        let routes = routes(access).await.map_err(io::Error::other)?;
-        Ok(Self { listener, tls, routes })
+        let (routes, health) = routes(access).await.map_err(io::Error::other)?;
+        let routes = routes.layer(from_fn_with_state(Arc::new(hosts), guard));
+        Ok(Self { listener, tls, routes, health })
     }
 
     /// Where it listens.
@@ -77,10 +92,11 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` changes, then lets running calls end.
+    /// Serves until `stop` changes, then lets running calls end; those that take too long are cut off.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
-        let graceful = Arc::new(GracefulShutdown::new());
+        let graceful = GracefulShutdown::new();
+        let cut = CancellationToken::new();
         loop {
             let accepted = tokio::select! {
                 _ = stop.changed() => break,
@@ -90,7 +106,7 @@ impl Server {
             let routes = self.routes.clone();
             let tls = self.tls.clone();
             let watcher = graceful.watcher();
-            tokio::spawn(async move {
+            let served = async move {
                 let _permit = permit;
                 match tls {
                     None => serve(stream, peer, "http", routes, watcher).await,
@@ -100,12 +116,15 @@ impl Server {
                         }
                     }
                 }
-            });
+            };
+            tokio::spawn(cut.clone().run_until_cancelled_owned(served));
         }
         drop(self.listener);
-        if let Ok(graceful) = Arc::try_unwrap(graceful) {
-            let _ = tokio::time::timeout(STOP_TIME, graceful.shutdown()).await;
+        self.health.end().await;
+        if tokio::time::timeout(STOP_TIME, graceful.shutdown()).await.is_err() {
+            tracing::warn!("calls that had not ended after {} seconds were cut off", STOP_TIME.as_secs());
         }
+        cut.cancel();
     }
 }
 
@@ -135,7 +154,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_headers(HEADERS).max_buf_size(128 * 1024);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_headers(HEADERS).max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -144,15 +163,17 @@ where
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
         .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(ERROR_RESETS)
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024);
     let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
         note_origin(&mut request, scheme);
-        let version = request.version();
-        request.map(|body| axum::body::Body::new(RequestBody::new(body, version)))
+        let (parts, body) = request.into_parts();
+        let body = axum::body::Body::new(RequestBody::new(&parts, body));
+        http::Request::from_parts(parts, body)
     });
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection = builder.serve_connection(TokioIo::new(Socket::new(stream)), TowerToHyperService::new(service));
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!(%error, "a connection ended with an error");
     }
@@ -168,26 +189,19 @@ fn note_origin(request: &mut http::Request<hyper::body::Incoming>, scheme: &'sta
     headers.entry("x-forwarded-proto").or_insert(HeaderValue::from_static(scheme));
 }
 
-async fn routes(access: &Arc<Access>) -> Result<Router, tonic_reflection::server::Error> {
+async fn routes(access: &Arc<Access>) -> Result<(Router, Health), tonic_reflection::server::Error> {
     let reflection = tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTOR_SET).build_v1()?;
-    let (reporter, health) = tonic_health::server::health_reporter();
-    let mut services: Vec<&str> = OPERATIONS.iter().map(|operation| operation.service).collect();
-    services.dedup();
-    for service in services {
-        reporter.set_service_status(service, tonic_health::ServingStatus::Serving).await;
-    }
+    let (health, health_service) = Health::serving().await;
     let surface = Surface::new(access.clone());
-    let grpc = add_services(Routes::default(), surface.clone()).add_service(reflection).add_service(health);
+    let grpc = add_services(Routes::default(), surface.clone()).add_service(reflection).add_service(health_service);
     let plain = Router::new()
-        .route("/health", get(async || "OK"))
-        .route("/version", get(async || env!("CARGO_PKG_VERSION")))
-        .route("/.well-known/jwks.json", get(jwks))
-        .with_state(access.clone());
-    Ok(grpc.into_axum_router().merge(plain).merge(rest::router(&surface)))
-}
-
-async fn jwks(State(access): State<Arc<Access>>) -> impl IntoResponse {
-    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], access.keys().jwks())
+        .route("/health", get(plain::health))
+        .route("/version", get(plain::version))
+        .route("/.well-known/jwks.json", get(plain::jwks));
+    let routes: Router<Arc<Access>> = grpc.into_axum_router().reset_fallback().with_state(());
+    let routes = routes.merge(plain).merge(rest::router(&surface).with_state(()));
+    let routes = routes.fallback(plain::unknown_path).method_not_allowed_fallback(plain::unknown_method);
+    Ok((routes.with_state(access.clone()), health))
 }
 
 /// TLS from a certificate chain and a key, both PEM files. Errors name the file.
@@ -205,4 +219,18 @@ pub fn tls(certificates: &Path, key: &Path) -> io::Result<TlsAcceptor> {
         .map_err(|error| bad(certificates, error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_told_apart_by_the_networks_that_they_are_given() {
+        let host = |text: &str| Peer(text.parse().unwrap()).host();
+        assert_eq!(host("192.0.2.7"), "192.0.2.7");
+        assert_eq!(host("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(host("2001:db8:1:2:3:4:5:6"), host("2001:db8:1:2::1"));
+        assert_ne!(host("2001:db8:1:2::1"), host("2001:db8:1:3::1"));
+    }
 }

@@ -8,10 +8,13 @@ use sea_orm_migration::MigratorTrait;
 use stagegate::store::migration::Migrator;
 
 use crate::house::{Db, Server, bare_command, fresh_url, run_to_its_end};
+use crate::promotion_sql::WORLD;
 
 on_both_engines! {
     a_second_start_migrates_nothing,
     step_by_step_is_the_same_schema,
+    the_comparison_sees_every_kind_of_change,
+    an_older_database_keeps_its_rows,
     another_master_key_stops_the_start,
 }
 
@@ -20,11 +23,11 @@ async fn catalog(sql: &DatabaseConnection) -> BTreeSet<String> {
     let query = if sql.get_database_backend() == DbBackend::Sqlite {
         "SELECT type || ' ' || name || ' ' || COALESCE(sql, '') AS line FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
     } else {
-        "SELECT 'column ' || table_name || ' ' || column_name || ' ' || ordinal_position || ' ' || data_type || ' ' || is_nullable || ' ' || COALESCE(column_default, '') AS line \
+        "SELECT 'column ' || table_name || ' ' || column_name || ' ' || ordinal_position || ' ' || data_type || ' ' || is_nullable || ' ' || COALESCE(column_default, '') || ' ' || COALESCE(collation_name, '') || ' ' || is_identity AS line \
            FROM information_schema.columns WHERE table_schema = 'public' \
          UNION ALL SELECT 'index ' || indexname || ' ' || indexdef FROM pg_indexes WHERE schemaname = 'public' \
          UNION ALL SELECT 'constraint ' || conrelid::regclass::text || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace \
-         UNION ALL SELECT 'trigger ' || tgrelid::regclass::text || ' ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal \
+         UNION ALL SELECT 'trigger ' || tgrelid::regclass::text || ' ' || tgenabled::text || ' ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal \
          UNION ALL SELECT 'function ' || proname || ' ' || prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
     };
     lines(sql, query).await.into_iter().collect()
@@ -62,6 +65,66 @@ async fn step_by_step_is_the_same_schema(server: Server) {
     let (stepwise, fresh) = (catalog(&stepwise).await, catalog(&server.sql().await).await);
     let differences: Vec<_> = stepwise.symmetric_difference(&fresh).collect();
     assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// Were it blind to one kind, the comparison above would be one that cannot fail.
+async fn the_comparison_sees_every_kind_of_change(server: Server) {
+    let sql = server.sql().await;
+    let mut changes = vec![
+        "DROP INDEX transitions_once",
+        "CREATE UNIQUE INDEX transitions_once ON transitions (request_uid)",
+        "ALTER TABLE comments ADD COLUMN mood TEXT",
+        "ALTER TABLE comments RENAME COLUMN mood TO temper",
+        "CREATE TABLE extra (id BIGINT PRIMARY KEY)",
+        "ALTER TABLE extra RENAME TO more",
+    ];
+    if server.db == Db::Sqlite {
+        changes.extend([
+            "DROP TRIGGER holdings_kept",
+            "CREATE TRIGGER holdings_kept BEFORE DELETE ON holdings BEGIN SELECT 1; END",
+            "DROP TABLE more",
+            "CREATE TABLE more (id BIGINT PRIMARY KEY CHECK (id > 0))",
+        ]);
+    } else {
+        changes.extend([
+            "DROP TRIGGER holdings_kept ON holdings",
+            "CREATE TRIGGER holdings_kept BEFORE UPDATE ON holdings FOR EACH ROW EXECUTE FUNCTION holdings_kept()",
+            "ALTER TABLE holdings DISABLE TRIGGER holdings_kept",
+            "CREATE OR REPLACE FUNCTION holdings_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN OLD; END $$",
+            "ALTER TABLE comments ALTER COLUMN text DROP NOT NULL",
+            "ALTER TABLE comments ALTER COLUMN text SET DEFAULT 'none'",
+            "ALTER TABLE comments ALTER COLUMN created TYPE NUMERIC",
+            "ALTER TABLE holdings DROP CONSTRAINT holdings_check",
+            "ALTER TABLE version_artifacts ALTER COLUMN path TYPE TEXT COLLATE \"default\"",
+        ]);
+    }
+    let mut before = catalog(&sql).await;
+    for change in changes {
+        sql.execute_unprepared(change).await.unwrap_or_else(|error| panic!("{error}: {change}"));
+        let after = catalog(&sql).await;
+        assert!(before != after, "not seen: {change}");
+        before = after;
+    }
+}
+
+/// A database of the last release but one step: its rows are there after the start of this one, and under
+/// the new rules.
+async fn an_older_database_keeps_its_rows(server: Server) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = fresh_url(server.db, &folder).await.expect("the engine is there");
+    let url = if server.db == Db::Sqlite { format!("{url}?mode=rwc") } else { url };
+    let older = Database::connect(&url).await.expect("the database answers");
+    let all = u32::try_from(Migrator::migrations().len()).expect("few steps");
+    Migrator::up(&older, Some(all - 1)).await.expect("all steps but the last");
+    older.execute_unprepared(WORLD).await.expect("the rows are lawful there");
+    let counts = "SELECT 'versions ' || COUNT(*) FROM model_versions UNION ALL SELECT 'requests ' || COUNT(*) FROM transition_requests \
+                  UNION ALL SELECT 'requesters ' || COUNT(*) FROM request_requesters UNION ALL SELECT 'gates ' || COUNT(*) FROM gates";
+    let before = lines(&older, counts).await;
+    Migrator::up(&older, None).await.expect("the last step");
+    assert_eq!(lines(&older, counts).await, before);
+    let forged = "UPDATE transition_requests SET state = 'EXPIRED' WHERE uid = 'r'";
+    let error = older.execute_unprepared(forged).await.expect_err("a rule of the last step").to_string();
+    assert!(error.contains("transition_requests_in_time"), "{error}");
 }
 
 async fn another_master_key_stops_the_start(mut server: Server) {

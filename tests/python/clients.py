@@ -54,6 +54,15 @@ def make(server, name, persona):
     return sign_in(server, name, password)
 
 
+def verdict(auditor):
+    """The last message of a verification of the ledger."""
+    from stagegate.v1 import ledger_messages_pb2 as ledger
+
+    *_, last = auditor.VerifyLedger(ledger.VerifyLedgerRequest())
+    assert last.done
+    return last
+
+
 def refused(code, call, *arguments):
     """The call fails with this code; gives its message."""
     with pytest.raises(grpc.RpcError) as failure:

@@ -21,14 +21,17 @@ POSTGRES = os.environ.get("STAGEGATE_TEST_POSTGRES_URL")
 class Server:
     """A running `stagegate serve`."""
 
-    def __init__(self, folder, engine):
+    def __init__(self, folder, engine, options=(), prefix=()):
+        """`options` go to `serve`; `prefix` is the command that runs it."""
         self.folder = folder
+        self.options = list(options)
+        self.prefix = list(prefix)
         self.data = ["--data-dir", str(folder)]
         self.engine = engine
         if engine == "postgres":
-            name = "py_" + uuid.uuid4().hex
-            subprocess.run(["psql", "-q", POSTGRES, "-c", f"CREATE DATABASE {name}"], check=True)
-            self.data += ["--database-url", POSTGRES.rsplit("/", 1)[0] + "/" + name]
+            self.database = "py_" + uuid.uuid4().hex
+            subprocess.run(["psql", "-q", POSTGRES, "-c", f"CREATE DATABASE {self.database}"], check=True)
+            self.data += ["--database-url", POSTGRES.rsplit("/", 1)[0] + "/" + self.database]
         self.process = None
         self.start()
 
@@ -36,11 +39,11 @@ class Server:
         environment = dict(os.environ, STAGEGATE_ADMIN_PASSWORD=ADMIN_PASSWORD)
         self.log = open(self.folder / "server.log", "ab")
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--listen", "127.0.0.1:0", *self.data],
+            [*self.prefix, BINARY, "serve", "--listen", "127.0.0.1:0", *self.data, *self.options],
             env=environment, stdout=subprocess.PIPE, stderr=self.log, text=True,
         )
         line = self.process.stdout.readline()
-        found = re.search(r"http://(127\.0\.0\.1:\d+)", line)
+        found = re.search(r"https?://(127\.0\.0\.1:\d+)", line)
         assert found, f"the server did not start: {line}"
         self.address = found.group(1)
         self.channel = grpc.insecure_channel(self.address)
@@ -63,6 +66,15 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def one_server(tmp_path_factory):
+    """For what has nothing to do with the engine."""
+    running = Server(tmp_path_factory.mktemp("wire"), "sqlite")
+    yield running
+    running.stop()
+    shutil.rmtree(running.folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from clients import Clients, admin, basic, make
+from clients import Clients, admin, basic, make, verdict
 
 MANY = 32
 
@@ -83,7 +83,7 @@ def test_a_watcher_misses_nothing(server):
     from stagegate.v1 import experiment_pb2 as experiment, ledger_messages_pb2 as ledger
 
     root = admin(server)
-    start = root.VerifyLedger(ledger.VerifyLedgerRequest()).entries
+    start = verdict(root).entries
     seen, done = [], threading.Event()
 
     def watch():
@@ -159,4 +159,4 @@ def test_kill_loses_nothing_that_was_acknowledged(server):
           f"{len(found & set(acknowledged))} and {len(steps & set(points))} found")
     assert acknowledged and points
     assert found >= set(acknowledged) and steps >= set(points)
-    assert root.VerifyLedger(ledger.VerifyLedgerRequest()).sound
+    assert verdict(root).sound

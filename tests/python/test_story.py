@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from clients import admin, make, refused
+from clients import admin, make, refused, verdict
 
 MODEL = "my_enet_model"
 
@@ -123,7 +123,7 @@ def test_story(server, tmp_path):
 
     rows = ada.ListLedgerEntries(ledger.ListLedgerEntriesRequest(filter=ledger.LedgerFilter(registered_model=MODEL), max_results=1000)).entries
     assert sum(row.outcome == ledger.LEDGER_OUTCOME_DENIED for row in rows) == 2
-    assert ada.VerifyLedger(ledger.VerifyLedgerRequest()).sound
+    assert verdict(ada).sound
     verify_exports(server, tmp_path)
 
 
@@ -155,8 +155,35 @@ def verify_exports(server, tmp_path):
             if code:
                 named = [word for word in theirs.stdout.split() if word.isdigit()][0]
                 assert f"row {named}" in ours.stdout + ours.stderr
+    a_new_origin_is_followed(server, tmp_path, script)
     if server.engine == "sqlite":
         tamper_with_the_database(server)
+
+
+def a_new_origin_is_followed(server, tmp_path, script):
+    """Both verifiers follow the ledger into a new origin, with checkpoint and key of the old one."""
+    kept, export = tmp_path / "checkpoint", tmp_path / "restored.jsonl"
+    lost = server.command("ledger", "new-origin", "--reason", "nothing is lost", "--against", str(kept))
+    assert lost.returncode == 2 and "nothing is lost" in lost.stderr, lost
+    begun = server.command("ledger", "new-origin", "--reason", "as after a restore")
+    assert begun.returncode == 0 and "/2-" in begun.stdout, begun
+    (tmp_path / "second").write_text(begun.stdout)
+    admin(server)
+    make(server, "after-" + server.engine, "viewer")
+    time.sleep(1.5)  # a checkpoint of the new origin
+    assert server.command("ledger", "export", "--output", str(export)).returncode == 0
+    assert export.read_text().count("/2-") > 3
+    for against in (kept, tmp_path / "second"):
+        ours = server.command("ledger", "verify", "--export", str(export), "--against", str(against))
+        theirs = subprocess.run([sys.executable, script, export, "--against", against], capture_output=True, text=True)
+        assert (ours.returncode, theirs.returncode) == (0, 0), (ours.stdout, ours.stderr, theirs.stdout, theirs.stderr)
+        assert "as after a restore" in ours.stdout and "as after a restore" in theirs.stdout
+    # One who forges the row cannot sign behind it; one who leaves it out breaks the tree.
+    lines = [line for line in export.read_text().splitlines(True) if "stagegate.ledger.NewOrigin" not in line]
+    export.write_text("".join(lines))
+    ours = server.command("ledger", "verify", "--export", str(export))
+    theirs = subprocess.run([sys.executable, script, export], capture_output=True, text=True)
+    assert (ours.returncode, theirs.returncode) == (1, 1), (ours.stdout, theirs.stdout)
 
 
 def tamper_with_the_database(server):

@@ -69,31 +69,32 @@ class Tree:
 
 class Key:
     def __init__(self, verifier_key):
-        self.origin, key_id, encoded = verifier_key.split("+", 2)
+        origin, key_id, encoded = verifier_key.split("+", 2)
         raw = base64.b64decode(encoded, validate=True)
         if raw[0] != 1 or len(raw) != 33:
             raise ValueError("not an Ed25519 key")
-        expected = hashlib.sha256(self.origin.encode() + b"\n" + raw).digest()[:4]
-        if expected.hex() != key_id:
+        if hashlib.sha256(origin.encode() + b"\n" + raw).digest()[:4].hex() != key_id:
             raise ValueError("the key's id does not belong to it")
-        self.key_id = expected
+        self.ledger = origin.split("/")[0]
+        self.raw = raw
         self.public = Ed25519PublicKey.from_public_bytes(raw[1:])
 
     def checkpoint(self, note):
-        """The size and root of a checkpoint that this key signed."""
+        """The origin, size and root of a checkpoint that this key signed, under any origin of the ledger."""
         signed, _, signatures = note.partition("\n\n")
         signed += "\n"
+        origin, size, root = (signed.splitlines() + ["", "", ""])[:3]
+        if origin.split("/")[0] != self.ledger:
+            raise InvalidSignature
+        key_id = hashlib.sha256(origin.encode() + b"\n" + self.raw).digest()[:4]
         for line in signatures.splitlines():
             dash, name, encoded = (line.split(" ") + ["", ""])[:3]
-            if dash != "\u2014" or name != self.origin:
+            if dash != "\u2014" or name != origin:
                 continue
             raw = base64.b64decode(encoded, validate=True)
-            if raw[:4] == self.key_id:
+            if raw[:4] == key_id:
                 self.public.verify(raw[4:], signed.encode())
-                origin, size, root = signed.splitlines()[:3]
-                if origin != self.origin:
-                    break
-                return int(size), base64.b64decode(root, validate=True)
+                return origin, int(size), base64.b64decode(root, validate=True)
         raise InvalidSignature
 
 
@@ -106,9 +107,37 @@ def check_row(position, entry, tree):
     tree.append(leaf_hash(entry))
 
 
+class Origins:
+    """Where the ledger went on under a new origin: (first position, origin, reason, lost origin)."""
+
+    def __init__(self, key):
+        self.key = key
+        self.now = key.ledger
+        self.begun = []
+
+    def follow(self, position, entry):
+        if entry["action"] != "stagegate.ledger.NewOrigin":
+            return
+        origin = entry["object_id"]
+        if origin.split("/")[0] != self.key.ledger or origin in [self.key.ledger] + [begun[1] for begun in self.begun]:
+            raise NotSound(f"row {position}: starts the origin {origin}, which is not a new one")
+        said = json.loads(entry["payload"] or "{}")
+        lost = said.get("lost_checkpoint")
+        self.begun.append((position, origin, said.get("reason", ""), self.key.checkpoint(lost)[0] if lost else None))
+        self.now = origin
+
+    def lost(self, kept):
+        """The restart in which rows of a kept checkpoint were lost."""
+        names = [self.key.ledger] + [begun[1] for begun in self.begun]
+        if kept[0] not in names:
+            return next((begun for begun in self.begun if begun[3] == kept[0]), None)
+        behind = self.begun[names.index(kept[0]):][:1]
+        return behind[0] if behind and behind[0][0] < kept[1] else None
+
+
 def verify(path, key_text, kept_note):
     tree, vouched, ended = Tree(), 0, None
-    key = kept = None
+    key = kept = origins = None
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             record = json.loads(line)
@@ -116,18 +145,22 @@ def verify(path, key_text, kept_note):
             if kind == "begin":
                 if record["format"] != 1:
                     raise ValueError(f"format {record['format']} is not known")
-                if key_text and record["verifier_key"] != key_text:
-                    raise NotSound("the export is not of the ledger with that key")
                 key = Key(key_text or record["verifier_key"])
+                if Key(record["verifier_key"]).raw != key.raw:
+                    raise NotSound("the export is not of the ledger with that key")
+                origins = Origins(key)
                 kept = signed_by(key, kept_note, "the kept checkpoint") if kept_note else None
             elif kind == "entry":
                 check_row(record["position"], record["entry"], tree)
-                if kept and kept[0] == tree.size and kept[1] != tree.root():
+                origins.follow(record["position"], record["entry"])
+                if kept and kept[1] == tree.size and kept[2] != tree.root() and not origins.lost(kept):
                     raise NotSound(f"the first {tree.size} rows are not those of the kept checkpoint")
             elif kind == "checkpoint":
-                size, root = signed_by(key, record["note"], f"the checkpoint behind row {tree.size - 1}")
+                origin, size, root = signed_by(key, record["note"], f"the checkpoint behind row {tree.size - 1}")
                 if size != tree.size:
                     raise NotSound(f"a checkpoint covers {size} rows, but {tree.size} are there before it")
+                if origin != origins.now:
+                    raise NotSound(f"the checkpoint of {size} rows is of the origin {origin}; here {origins.now} signs")
                 if root != tree.root():
                     raise NotSound(f"rows {vouched} to {size - 1} do not add up to their checkpoint")
                 vouched = size
@@ -135,9 +168,13 @@ def verify(path, key_text, kept_note):
                 ended = record["entries"]
     if ended != tree.size:
         raise NotSound(f"row {tree.size}: the export ends early")
-    if kept and kept[0] > tree.size:
-        raise NotSound(f"row {tree.size}: missing: the kept checkpoint covers {kept[0]} rows")
-    return tree.size, vouched
+    if kept and (lost := origins.lost(kept)):
+        raise NotSound(f"row {lost[0]}: rows of the kept checkpoint were lost; the ledger admits it: {lost[2]!r}")
+    if kept and kept[1] > tree.size:
+        raise NotSound(f"row {tree.size}: missing: the kept checkpoint covers {kept[1]} rows")
+    if kept and kept[0] not in [key.ledger] + [begun[1] for begun in origins.begun]:
+        raise NotSound(f"the kept checkpoint is of the origin {kept[0]}, which this ledger never had")
+    return tree.size, vouched, origins.begun
 
 
 def signed_by(key, note, what):
@@ -155,7 +192,7 @@ def main():
     options = parser.parse_args()
     try:
         kept = open(options.against, encoding="utf-8").read() if options.against else None
-        rows, vouched = verify(options.export, options.key, kept)
+        rows, vouched, restarts = verify(options.export, options.key, kept)
     except NotSound as finding:
         print(f"NOT sound: {finding}")
         return 1
@@ -163,6 +200,8 @@ def main():
         print(f"cannot verify: {error!r}", file=sys.stderr)
         return 2
     print(f"sound: {rows} rows, the newest checkpoint covers {vouched}")
+    for position, origin, reason, _ in restarts:
+        print(f"row {position} starts the origin {origin}, because the ledger was restored: {reason!r}")
     return 0
 
 

@@ -10,6 +10,23 @@ pub const FORMAT_VERSION: u8 = 1;
 const ENTRY_TAG: &str = "stagegate.ledger.entry";
 const PAYLOAD_TAG: &str = "stagegate.ledger.payload";
 
+/// The action of the row that starts a new origin, after the ledger was restored from a backup. Its object's id is
+/// the new origin.
+pub const NEW_ORIGIN: &str = "stagegate.ledger.NewOrigin";
+
+/// What the payload of such a row says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewOrigin {
+    /// The origin until here.
+    pub previous_origin: String,
+    /// The newest checkpoint that the restored ledger holds; empty when it holds none.
+    pub previous_checkpoint: String,
+    /// A checkpoint of the lost part that was kept elsewhere; empty when there is none.
+    pub lost_checkpoint: String,
+    /// Why, by the one who did it.
+    pub reason: String,
+}
+
 /// How a recorded call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

@@ -6,16 +6,18 @@ mod checkpoint;
 mod entry;
 mod export;
 mod proof;
+mod report;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use checkpoint::{CheckpointError, CheckpointSigner, VerifiedCheckpoint, verify_note};
-pub use entry::{Entry, FORMAT_VERSION, Outcome, payload_digest};
+pub use checkpoint::{CheckpointError, CheckpointSigner, LedgerKey, VerifiedCheckpoint, origin_behind, origin_number, verify_note};
+pub use entry::{Entry, FORMAT_VERSION, NEW_ORIGIN, NewOrigin, Outcome, payload_digest};
 pub use export::{ExportError, Line, read_export};
 pub use proof::{Hashes, appended, consistency, inclusion, tree_root};
+pub use report::{Finding, Report, Restart};
 pub use tlog_tiles::Hash;
-pub use verify::{Finding, Report, Verifier};
+pub use verify::Verifier;
 
 /// Where in the stored hashes a leaf stands.
 pub fn leaf_index(position: u64) -> u64 {

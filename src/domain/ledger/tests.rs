@@ -70,7 +70,7 @@ fn note(entries: &[Entry]) -> String {
 }
 
 fn verify(entries: &[(u64, Entry)], checkpoints: &[String], against: Option<&str>) -> Report {
-    let mut verifier = Verifier::new(&key().1);
+    let mut verifier = Verifier::new(&key().1).unwrap();
     if let Some(kept) = against {
         verifier.keep_against(kept).unwrap();
     }
@@ -128,7 +128,7 @@ proptest! {
         let mut read = Vec::new();
         let outcome = read_export(bytes.as_slice(), |line| read.push(line));
         let sound = outcome.is_ok() && read.len() == lines.len() && {
-            let mut verifier = Verifier::new(&key().1);
+            let mut verifier = Verifier::new(&key().1).unwrap();
             let mut ended = false;
             for line in &read {
                 match line {

@@ -1,74 +1,14 @@
 //! Verification: rows are fed in the order of their positions, and everything is recomputed.
 
-use std::fmt;
-
 use tlog_tiles::{EMPTY_HASH, Hash, node_hash};
 
-use super::{CheckpointError, Entry, VerifiedCheckpoint, verify_note};
-
-/// The first thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The row, when one can be named.
-    pub position: Option<u64>,
-    /// The row's id, when one can be named.
-    pub entry_id: String,
-    /// What is wrong, in words.
-    pub what: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(position) = self.position {
-            write!(f, "row {position}")?;
-            if !self.entry_id.is_empty() {
-                write!(f, " (entry {})", self.entry_id)?;
-            }
-            f.write_str(": ")?;
-        }
-        f.write_str(&self.what)
-    }
-}
-
-/// The result of a verification.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// Rows read.
-    pub entries: u64,
-    /// Rows whose payload was erased; their headers were checked all the same.
-    pub erased: u64,
-    /// Checkpoints whose signature and root are good.
-    pub checkpoints: u64,
-    /// How many rows the newest good checkpoint covers.
-    pub checkpointed: u64,
-    /// The first bad row or checkpoint.
-    pub first_bad: Option<Finding>,
-}
-
-impl Report {
-    /// Whether nothing is wrong.
-    pub fn sound(&self) -> bool {
-        self.first_bad.is_none()
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.first_bad {
-            None => write!(f, "the ledger is sound: ")?,
-            Some(finding) => write!(f, "the ledger is NOT sound: {finding}; ")?,
-        }
-        write!(
-            f,
-            "{} rows read ({} with erased payload), {} checkpoints verified, the newest covers {} rows",
-            self.entries, self.erased, self.checkpoints, self.checkpointed
-        )
-    }
-}
+use super::{CheckpointError, Entry, Finding, LedgerKey, NEW_ORIGIN, NewOrigin, Report, Restart, VerifiedCheckpoint};
 
 /// Recomputes the tree from rows and compares it with checkpoints.
 pub struct Verifier {
-    verifier_key: String,
+    key: LedgerKey,
+    /// The origin whose checkpoints are due now.
+    origin: String,
     against: Vec<VerifiedCheckpoint>,
     /// The roots of the full subtrees so far, the largest first.
     frontier: Vec<Hash>,
@@ -79,28 +19,35 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier for the ledger of a key.
-    pub fn new(verifier_key: &str) -> Self {
-        Self {
-            verifier_key: verifier_key.to_owned(),
+    /// A verifier for the ledger of a key, in the form of any of its origins. Errors when it is no key.
+    pub fn new(verifier_key: &str) -> Result<Self, CheckpointError> {
+        let key = LedgerKey::parse(verifier_key)?;
+        Ok(Self {
+            origin: key.first_origin().to_owned(),
+            key,
             against: Vec::new(),
             frontier: Vec::new(),
             vouched: 0,
             last_entry_id: String::new(),
-            report: Report { entries: 0, erased: 0, checkpoints: 0, checkpointed: 0, first_bad: None },
-        }
+            report: Report { entries: 0, erased: 0, checkpoints: 0, checkpointed: 0, restarts: Vec::new(), first_bad: None },
+        })
     }
 
     /// Compares also with a checkpoint that was kept elsewhere. Errors when it is not of this ledger.
     /// To be called before any row is fed.
     pub fn keep_against(&mut self, note: &str) -> Result<(), CheckpointError> {
-        self.against.push(verify_note(note, &self.verifier_key)?);
+        self.against.push(self.key.verify(note)?);
         Ok(())
     }
 
     /// How many rows were fed.
     pub fn size(&self) -> u64 {
         self.report.entries
+    }
+
+    /// The origin of the rows that were fed last.
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// Whether nothing is wrong so far.
@@ -129,23 +76,78 @@ impl Verifier {
         self.report.erased += u64::from(entry.payload.is_none());
         self.push(leaf);
         entry.entry_id.clone_into(&mut self.last_entry_id);
+        if entry.action == NEW_ORIGIN {
+            self.restart(position, entry);
+        }
         let size = self.report.entries;
         let root = self.root();
-        let contradicted = self.against.iter().any(|kept| kept.size == size && kept.root != root);
+        let contradicted = self.against.iter().any(|kept| kept.size == size && kept.root != root && self.lost_by(kept).is_none());
         if contradicted {
             let what = format!("the first {size} rows are not those that the kept checkpoint covers");
             self.bad_since_vouched(what);
         }
     }
 
+    /// From this row on, another origin signs.
+    fn restart(&mut self, position: u64, entry: &Entry) {
+        let origin = &entry.object_id;
+        let used = self.key.first_origin() == origin || self.report.restarts.iter().any(|earlier| earlier.origin == *origin);
+        if used || !self.key.has_origin(origin) {
+            let what = format!("the row starts the origin {origin}, which is not a new one of {}", self.key.first_origin());
+            self.bad(Some(position), &entry.entry_id, what);
+            return;
+        }
+        let said: NewOrigin = entry.payload.as_ref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let lost = self.key.verify(&said.lost_checkpoint).ok().map(|lost| (lost.origin, lost.size));
+        self.report.restarts.push(Restart { position, origin: origin.clone(), reason: said.reason, lost });
+        origin.clone_into(&mut self.origin);
+    }
+
+    /// The restart in which the rows behind a kept checkpoint were lost; none when they should be there.
+    fn lost_by(&self, kept: &VerifiedCheckpoint) -> Option<&Restart> {
+        let restarts = &self.report.restarts;
+        let begun = restarts.iter().position(|restart| restart.origin == kept.origin);
+        let behind = match begun {
+            Some(index) => restarts.get(index + 1),
+            None if kept.origin == self.key.first_origin() => restarts.first(),
+            // An origin of which no row is left; a later restart may admit it.
+            None => return restarts.iter().find(|restart| restart.lost.as_ref().is_some_and(|(origin, _)| *origin == kept.origin)),
+        };
+        behind.filter(|restart| restart.position < kept.size)
+    }
+
+    /// What the kept checkpoints show once all rows were read.
+    fn compare_kept(&mut self) {
+        let size = self.report.entries;
+        for kept in std::mem::take(&mut self.against) {
+            if let Some(restart) = self.lost_by(&kept) {
+                let begin = restart.position;
+                let what = format!(
+                    "rows that the kept checkpoint covers ({} of {}) were lost, and the ledger admits it: {restart}",
+                    kept.size, kept.origin
+                );
+                self.bad(Some(begin), "", what);
+            } else if kept.size > size {
+                self.bad(Some(size), "", format!("missing: the kept checkpoint covers {} rows, only {size} are there", kept.size));
+            } else if kept.origin != self.key.first_origin() && !self.report.restarts.iter().any(|restart| restart.origin == kept.origin) {
+                self.bad(None, "", format!("the kept checkpoint is of the origin {}, which this ledger never had", kept.origin));
+            }
+        }
+    }
+
     /// A checkpoint of the ledger, fed behind the last row that it covers.
     pub fn checkpoint(&mut self, note: &str) {
         let size = self.report.entries;
-        match verify_note(note, &self.verifier_key) {
+        match self.key.verify(note) {
             Err(error) => self.bad(None, "", format!("a checkpoint near row {size}: {error}")),
             Ok(checkpoint) if checkpoint.size != size => {
                 self.bad(None, "", format!("a checkpoint covers {} rows, but only {size} rows are there before it", checkpoint.size))
             }
+            Ok(checkpoint) if checkpoint.origin != self.origin => self.bad(
+                None,
+                "",
+                format!("the checkpoint of {size} rows is of the origin {}; here {} signs", checkpoint.origin, self.origin),
+            ),
             Ok(checkpoint) if checkpoint.root != self.root() => {
                 self.bad_since_vouched(format!("the rows do not add up to the checkpoint of {size} rows"))
             }
@@ -161,10 +163,7 @@ impl Verifier {
 
     /// The result, once all was fed.
     pub fn finish(mut self) -> Report {
-        let size = self.report.entries;
-        if let Some(kept) = self.against.iter().map(|kept| kept.size).filter(|kept| *kept > size).max() {
-            self.bad(Some(size), "", format!("missing: the kept checkpoint covers {kept} rows, only {size} are there"));
-        }
+        self.compare_kept();
         self.report
     }
 

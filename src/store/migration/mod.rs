@@ -49,6 +49,18 @@ impl MigratorTrait for Migrator {
                 postgres_triggers: "",
             }),
             Box::new(Step {
+                name: "m20261125_000005_promotion",
+                tables: include_str!("m20261125_000005_promotion.sql"),
+                sqlite_triggers: include_str!("m20261125_000005_promotion_sqlite.sql"),
+                postgres_triggers: include_str!("m20261125_000005_promotion_postgres.sql"),
+            }),
+            Box::new(Step {
+                name: "m20261125_000006_search_order",
+                tables: include_str!("m20261125_000006_search_order.sql"),
+                sqlite_triggers: "",
+                postgres_triggers: "",
+            }),
+            Box::new(Step {
                 name: "m20261125_000010_import",
                 tables: include_str!("m20261125_000010_import.sql"),
                 sqlite_triggers: include_str!("m20261125_000010_import_sqlite.sql"),

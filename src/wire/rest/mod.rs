@@ -5,7 +5,7 @@
 mod file_head;
 pub mod files;
 mod request;
-mod response;
+pub(super) mod response;
 
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
@@ -47,7 +47,7 @@ pub fn router(surface: &Surface) -> Router {
             }
         }
     }
-    router.method_not_allowed_fallback(response::method_not_allowed)
+    router
 }
 
 /// A template of `google.api.http` as axum writes it.

@@ -7,15 +7,11 @@ use http::request::Parts;
 use http::{HeaderMap, Method, header};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
-use tokio::time::{Duration, timeout};
 
 use super::super::server::Peer;
 use crate::contract::json;
 use crate::domain::field::{FieldError, Invalid};
 use crate::service::{Error, Result};
-
-/// The body of a JSON request must be there within this time.
-const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// So much of what is too large is read and dropped, for the sake of an answer that arrives.
 const DROPPED_BYTES: usize = 64 * 1024 * 1024;
@@ -60,7 +56,7 @@ impl Incoming {
         let from_body = head.method != Method::GET && head.method != Method::HEAD;
         let body = if from_body { whole(body, most).await? } else { Bytes::new() };
         if !body.is_empty() {
-            plain_json(&head.headers)?;
+            declared_json(&head.headers)?;
         }
         // A DELETE says in its body or in its query what it is about.
         let from_body = from_body && (head.method != Method::DELETE || !body.is_empty());
@@ -104,14 +100,9 @@ impl Given {
     }
 }
 
-async fn whole(body: Body, most: usize) -> Result<Bytes> {
-    let late = |_| Error::Cancelled(format!("the body did not come within {} seconds", BODY_TIME.as_secs()));
-    timeout(BODY_TIME, collect(body, most)).await.map_err(late)?
-}
-
 /// The body, when it has no more bytes than `most`. Of a larger one the rest is read and dropped, up to a
 /// limit, because a client that still sends does not see the answer.
-async fn collect(mut body: Body, most: usize) -> Result<Bytes> {
+async fn whole(mut body: Body, most: usize) -> Result<Bytes> {
     let mut kept = BytesMut::new();
     let mut size = 0;
     while let Some(frame) = body.frame().await {
@@ -130,18 +121,14 @@ async fn collect(mut body: Body, most: usize) -> Result<Bytes> {
     Ok(kept.freeze())
 }
 
-/// JSON that is declared as such, and as it is: a page of another site can send neither without asking.
-fn plain_json(headers: &HeaderMap) -> std::result::Result<(), Invalid> {
-    let given = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media = given(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case("application/json") {
-        return Err(Invalid::field("Content-Type", "must be `application/json`"));
+/// JSON that is declared as such: a page of another site cannot send it without asking.
+fn declared_json(headers: &HeaderMap) -> std::result::Result<(), Invalid> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = given.split(';').next().unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case("application/json") {
+        return Ok(());
     }
-    let encoding = given(header::CONTENT_ENCODING);
-    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
-        return Err(Invalid::field("Content-Encoding", "is not supported; send the body as it is"));
-    }
-    Ok(())
+    Err(Invalid::field("Content-Type", "must be `application/json`"))
 }
 
 /// Sets the field that a path variable names.

@@ -13,7 +13,6 @@ pub(super) fn json(body: Vec<u8>, request_id: &str) -> Response {
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);
@@ -22,7 +21,7 @@ pub(super) fn json(body: Vec<u8>, request_id: &str) -> Response {
 }
 
 /// The answer to a call that failed.
-pub(super) fn failed(error: &Error, request_id: &str) -> Response {
+pub(in crate::wire) fn failed(error: &Error, request_id: &str) -> Response {
     let (status, code, message) = error::mlflow(error, request_id);
     let mut response = coded(status, code, &message, request_id);
     if status == StatusCode::UNAUTHORIZED {
@@ -32,18 +31,13 @@ pub(super) fn failed(error: &Error, request_id: &str) -> Response {
     response
 }
 
-/// The answer where a path has no such method.
-pub(super) async fn method_not_allowed() -> Response {
-    coded(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", "this path does not have this method", "")
-}
-
 /// The answer to a path that names nothing, whoever asks.
 pub(super) fn unreadable_path() -> Response {
     coded(StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE", "the path is no valid UTF-8 once its percent signs are decoded", "")
 }
 
-/// An answer that is an error of MLflow's.
-pub(super) fn coded(status: StatusCode, code: &str, message: &str, request_id: &str) -> Response {
+/// A status with MLflow's code and a message.
+pub(in crate::wire) fn coded(status: StatusCode, code: &str, message: &str, request_id: &str) -> Response {
     let body = json!({"error_code": code, "message": message}).to_string();
     let mut response = json(body.into_bytes(), request_id);
     *response.status_mut() = status;

@@ -38,10 +38,21 @@ impl Client {
 
     /// Calls an operation of `stagegate.v1` by its method's name.
     pub async fn call<Q: Message, A: Message + Default>(&self, operation: &str, request: Q) -> Result<A, Status> {
-        let operation = contract::OPERATIONS.iter().find(|known| known.name == operation && known.service.starts_with("stagegate.v1."));
-        let operation = operation.expect("the operation is declared");
+        let operation = declared(operation);
         let answer = self.bytes(operation.path, request.encode_to_vec()).await?;
         Ok(A::decode(answer.into_inner()).expect("the answer is of its type"))
+    }
+
+    /// Calls an operation that streams its answers; gives the last of them.
+    pub async fn last<Q: Message, A: Message + Default>(&self, operation: &str, request: Q) -> Result<A, Status> {
+        let operation = declared(operation);
+        let mut answers = self.open(operation.path, request.encode_to_vec()).await?.into_inner();
+        let mut last = None;
+        while let Some(answer) = answers.message().await? {
+            last = Some(answer);
+        }
+        let last = last.ok_or_else(|| Status::unknown("there is no answer"))?;
+        Ok(A::decode(last).expect("the answer is of its type"))
     }
 
     /// Calls a path with the bytes of one message; gives the bytes of the answer.
@@ -70,6 +81,12 @@ impl Client {
             metadata.append("authorization", AsciiMetadataValue::try_from(value.as_str()).expect("tokens are ASCII"));
         }
     }
+}
+
+/// An operation of `stagegate.v1` by its method's name.
+pub fn declared(name: &str) -> &'static contract::Operation {
+    let known = contract::OPERATIONS.iter().find(|known| known.name == name && known.service.starts_with("stagegate.v1."));
+    known.expect("the operation is declared")
 }
 
 /// The bytes of a message with one string field, which need not be UTF-8.

@@ -5,7 +5,7 @@ pub mod files;
 mod http;
 mod server;
 
-pub use client::{Client, grpc_message};
+pub use client::{Client, declared, grpc_message};
 pub use http::{Answer, Http};
 pub use server::{Db, Server, bare_command, fresh_url, run_to_its_end};
 

@@ -89,8 +89,33 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let url = fresh_url(db, &folder).await?;
         let log = Arc::new(Mutex::new(String::new()));
-        let (child, address) = start(&folder, &url, &log);
+        let (child, address) = start(&folder, &url, &folder.path().join("master.key"), &log);
         Some(Self { db, url, folder, child, address, log, secrets: Mutex::new(vec![PASSWORD.to_owned()]) })
+    }
+
+    /// Another server on the same database, under the same master key.
+    pub fn replica(&self) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let log = Arc::new(Mutex::new(String::new()));
+        let master_key = self.folder().join("master.key");
+        let (child, address) = start(&folder, &self.url, &master_key, &log);
+        Self { db: self.db, url: self.url.clone(), folder, child, address, log, secrets: Mutex::new(self.secrets()) }
+    }
+
+    /// The same caller, who calls this server.
+    pub fn moved(&self, client: &Client) -> Client {
+        let mut moved = Client::new(&self.address, client.authorization.first().cloned());
+        moved.user_name.clone_from(&client.user_name);
+        moved
+    }
+
+    /// Runs a command beside the server; gives whether it went well, and what it wrote to both outputs.
+    pub fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = bare_command();
+        command.args(arguments).args(["--database-url", &self.url, "--data-dir"]).arg(self.folder());
+        let output = command.output().expect("the binary runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).expect("commands write UTF-8"))
     }
 
     /// SQL on the server's database, beside the server.
@@ -121,6 +146,18 @@ impl Server {
         let request = v1::CreateTokenRequest { user_name: user_name.clone(), ..Default::default() };
         let answer: v1::CreateTokenResponse = admin.call("CreateToken", request).await.expect("a token can be made");
         self.with_token(&user_name, answer.token_text)
+    }
+
+    /// A new user with a persona on the whole server, who signs in: no other person stands behind the token.
+    pub async fn signed_in(&self, persona: &str) -> Client {
+        let user_name = format!("{persona}-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
+        let password = format!("the long password of {user_name}");
+        let persona = persona.to_owned();
+        let request = v1::CreateUserRequest { user_name: user_name.clone(), password: password.clone(), persona, ..Default::default() };
+        let _: v1::CreateUserResponse = self.admin().await.call("CreateUser", request).await.expect("a user can be made");
+        let request = v1::SignInRequest { user_name: user_name.clone(), password };
+        let answer: v1::SignInResponse = self.nobody().call("SignIn", request).await.expect("a user signs in");
+        self.with_token(&user_name, answer.token)
     }
 
     /// A client that bears a token, which from now on must not be in the log.
@@ -175,7 +212,7 @@ impl Server {
 
     /// Starts it again on the same data, at another port.
     pub fn restart(&mut self) {
-        (self.child, self.address) = start(&self.folder, &self.url, &self.log);
+        (self.child, self.address) = start(&self.folder, &self.url, &self.folder.path().join("master.key"), &self.log);
     }
 }
 
@@ -187,10 +224,11 @@ impl Drop for Server {
     }
 }
 
-fn start(folder: &TempDir, url: &str, log: &Arc<Mutex<String>>) -> (Child, String) {
+fn start(folder: &TempDir, url: &str, master_key: &Path, log: &Arc<Mutex<String>>) -> (Child, String) {
     let mut command = bare_command();
     command.env("STAGEGATE_LOG", "debug,h2=info,hyper=info,sqlx=info,tower=info");
     command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--data-dir"]).arg(folder.path());
+    command.arg("--master-key-file").arg(master_key);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let (said, address) = mpsc::channel();
     keep(child.stdout.take().expect("standard output is a pipe"), log.clone(), move |line| {

@@ -1,0 +1,89 @@
+//! What a verification found, in words.
+
+use std::fmt;
+
+/// The first thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The row, when one can be named.
+    pub position: Option<u64>,
+    /// The row's id, when one can be named.
+    pub entry_id: String,
+    /// What is wrong, in words.
+    pub what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(position) = self.position {
+            write!(f, "row {position}")?;
+            if !self.entry_id.is_empty() {
+                write!(f, " (entry {})", self.entry_id)?;
+            }
+            f.write_str(": ")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+/// The result of a verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Rows read.
+    pub entries: u64,
+    /// Rows whose payload was erased; their headers were checked all the same.
+    pub erased: u64,
+    /// Checkpoints whose signature and root are good.
+    pub checkpoints: u64,
+    /// How many rows the newest good checkpoint covers.
+    pub checkpointed: u64,
+    /// Where the ledger went on under a new origin.
+    pub restarts: Vec<Restart>,
+    /// The first bad row or checkpoint.
+    pub first_bad: Option<Finding>,
+}
+
+/// A row that starts a new origin: the ledger was restored from a backup there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restart {
+    /// The row.
+    pub position: u64,
+    /// The origin from it on.
+    pub origin: String,
+    /// Why, by the one who did it.
+    pub reason: String,
+    /// The origin and size of the lost checkpoint that the row names.
+    pub lost: Option<(String, u64)>,
+}
+
+impl fmt::Display for Restart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "row {} starts the origin {}, because the ledger was restored: {:?}", self.position, self.origin, self.reason)?;
+        if let Some((origin, size)) = &self.lost {
+            write!(f, " (the lost ledger {origin} had {size} rows or more)")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn sound(&self) -> bool {
+        self.first_bad.is_none()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.first_bad {
+            None => write!(f, "the ledger is sound: ")?,
+            Some(finding) => write!(f, "the ledger is NOT sound: {finding}; ")?,
+        }
+        write!(
+            f,
+            "{} rows read ({} with erased payload), {} checkpoints verified, the newest covers {} rows",
+            self.entries, self.erased, self.checkpoints, self.checkpointed
+        )?;
+        self.restarts.iter().try_for_each(|restart| write!(f, "; {restart}"))
+    }
+}

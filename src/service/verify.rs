@@ -1,0 +1,131 @@
+//! `VerifyLedger`, and verification for the command line.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
+
+use super::{Error, ResponseStream, Result};
+use crate::access::Call;
+use crate::contract::v1;
+use crate::domain::ledger::{CheckpointError, LedgerKey, Report, Verifier};
+use crate::domain::text;
+use crate::store::Store;
+use crate::store::ledger_check::{self, Check};
+
+/// No signed note is longer.
+const NOTE_BYTES: usize = 64 * 1024;
+/// How far a verification has come is told this often.
+const TOLD: Duration = Duration::from_secs(2);
+/// Verifications at a time; more of them wait.
+static VERIFYING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
+
+/// See the proto.
+pub async fn verify_ledger(call: &Call, request: v1::VerifyLedgerRequest) -> Result<ResponseStream<v1::VerifyLedgerResponse>> {
+    text::value("against_note", &request.against_note, NOTE_BYTES)?;
+    let key = call.access().keys().ledger_verifier.clone();
+    let note = Some(request.against_note.as_str()).filter(|note| !note.is_empty());
+    let verifier = verifier(&key, note)?;
+    let verification = Some(Verification { call: call.clone(), waiting: Some(verifier), check: None });
+    let told = stream::try_unfold(verification, async |verification| match verification {
+        Some(verification) => verification.tell().await.map(Some),
+        None => Ok(None),
+    });
+    Ok(told.boxed())
+}
+
+/// A verification whose progress is told. It ends when nobody listens any more.
+struct Verification {
+    call: Call,
+    /// Until its turn comes.
+    waiting: Option<Verifier>,
+    check: Option<(Check, SemaphorePermit<'static>)>,
+}
+
+impl Verification {
+    /// The next message, and what is left to do behind it.
+    async fn tell(mut self) -> Result<(v1::VerifyLedgerResponse, Option<Self>)> {
+        let (mut check, turn) = match (self.check.take(), self.waiting.take()) {
+            (Some(begun), _) => begun,
+            (None, Some(verifier)) => {
+                let Ok(turn) = tokio::time::timeout(TOLD, VERIFYING.acquire()).await else {
+                    self.waiting = Some(verifier);
+                    self.call.still_admitted().await?;
+                    return Ok((v1::VerifyLedgerResponse::default(), Some(self)));
+                };
+                let turn = turn.map_err(|error| Error::Internal(error.to_string()))?;
+                (Check::begin(self.call.store().clone(), verifier).await?, turn)
+            }
+            (None, None) => return Err(Error::Internal("a verification went on behind its end".to_owned())),
+        };
+        let begun = Instant::now();
+        while check.next().await? {
+            self.call.still_admitted().await?;
+            if begun.elapsed() >= TOLD {
+                let (entries, total) = check.progress();
+                self.check = Some((check, turn));
+                let progress = v1::VerifyLedgerResponse {
+                    entries: entries.cast_signed(),
+                    total_entries: total.cast_signed(),
+                    ..v1::VerifyLedgerResponse::default()
+                };
+                return Ok((progress, Some(self)));
+            }
+        }
+        let total = check.progress().1;
+        Ok((verdict(&check.finish(), total), None))
+    }
+}
+
+fn verdict(report: &Report, total: u64) -> v1::VerifyLedgerResponse {
+    let bad = report.first_bad.as_ref();
+    v1::VerifyLedgerResponse {
+        done: true,
+        sound: report.sound(),
+        report: report.to_string(),
+        first_bad_position: bad.and_then(|bad| bad.position).map(u64::cast_signed),
+        first_bad_entry_id: bad.map(|bad| bad.entry_id.clone()).unwrap_or_default(),
+        entries: report.entries.cast_signed(),
+        total_entries: total.cast_signed(),
+        checkpointed_entries: report.checkpointed.cast_signed(),
+    }
+}
+
+/// Verifies the ledger of a database with the key of its checkpoints, and against a checkpoint that was
+/// kept elsewhere. Errors when that is no checkpoint, or the database cannot be read.
+pub async fn verify(store: &Store, verifier_key: &str, against: Option<&str>) -> Result<Report> {
+    let verifier = verifier(verifier_key, against)?;
+    Ok(ledger_check::verify(store, verifier).await?)
+}
+
+/// A verifier that knows the kept checkpoint. One that another key signed is a finding: the ledger, or
+/// its key, is not the one that the checkpoint was kept of.
+pub fn verifier(verifier_key: &str, against: Option<&str>) -> Result<Verifier> {
+    let malformed = |_| Error::precondition("VERIFIER_KEY_MALFORMED", "the verifier key is malformed");
+    let mut verifier = Verifier::new(verifier_key).map_err(malformed)?;
+    match against.map(|note| verifier.keep_against(note)) {
+        None | Some(Ok(())) => {}
+        Some(Err(CheckpointError::Malformed)) => return Err(Error::invalid("against_note", "is not a signed checkpoint")),
+        Some(Err(CheckpointError::Signature | CheckpointError::Key)) => {
+            verifier.bad(
+                None,
+                "",
+                "the kept checkpoint is not signed by this ledger's key: it is another ledger, or its key was replaced".to_owned(),
+            );
+        }
+    }
+    Ok(verifier)
+}
+
+/// Looks at the end of the ledger before a server goes on with it. Errors when rows are missing that were signed.
+pub async fn check_tail(store: &Store, verifier_key: &str) -> Result<()> {
+    let key = LedgerKey::parse(verifier_key).map_err(|error| Error::Internal(error.to_string()))?;
+    match ledger_check::tail_fault(store, &key).await? {
+        None => Ok(()),
+        Some(fault) => Err(Error::precondition(
+            "LEDGER_CUT",
+            format!("the ledger is damaged: {fault}; see `stagegate ledger verify`, and restore a whole backup of the database"),
+        )),
+    }
+}

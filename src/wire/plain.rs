@@ -1,0 +1,75 @@
+//! The plain paths, and answers that no operation gives: health, version, keys, and refusals of what is
+//! nowhere. Answers of gRPC requests are gRPC's.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tonic::{Code, Status};
+
+use super::error;
+use super::rest::response;
+use super::server::Peer;
+use crate::access::Access;
+use crate::clock;
+use crate::service::Error;
+
+/// Whether a message's headers are of gRPC.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Refuses a request in its own language: a gRPC status, or an HTTP status with MLflow's JSON.
+pub fn refuse(request: &HeaderMap, status: StatusCode, error_code: &str, message: &str) -> Response {
+    if !is_grpc(request) {
+        return response::coded(status, error_code, message, &clock::new_uid());
+    }
+    let code = match status {
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Code::Unimplemented,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Code::ResourceExhausted,
+        _ => Code::InvalidArgument,
+    };
+    Status::new(code, message).into_http()
+}
+
+/// A path that is nowhere. Only those who are signed in learn that.
+pub async fn unknown_path(State(access): State<Arc<Access>>, request: Parts) -> Response {
+    nowhere(&access, &request, StatusCode::NOT_FOUND, "ENDPOINT_NOT_FOUND", "there is no such path").await
+}
+
+/// A path that has no such method. Only those who are signed in learn that.
+pub async fn unknown_method(State(access): State<Arc<Access>>, request: Parts) -> Response {
+    nowhere(&access, &request, StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", "this path does not have this method").await
+}
+
+async fn nowhere(access: &Access, request: &Parts, status: StatusCode, error_code: &str, message: &str) -> Response {
+    let source = request.extensions.get::<Peer>().map(Peer::host).unwrap_or_default();
+    let headers = &request.headers;
+    let request_id = clock::new_uid();
+    match access.known(headers, &source).await.map_err(Error::from) {
+        Ok(()) => refuse(headers, status, error_code, message),
+        Err(refused) if is_grpc(headers) => error::status(&refused, &request_id).into_http(),
+        Err(refused) => response::failed(&refused, &request_id),
+    }
+}
+
+/// `OK` while calls can be decided; 503 when the database has not answered for so long that they cannot.
+pub async fn health(State(access): State<Arc<Access>>) -> (StatusCode, &'static str) {
+    match access.snapshot().await {
+        Ok(_) => (StatusCode::OK, "OK"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+    }
+}
+
+/// The version of this server.
+pub async fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// The public keys of tokens.
+pub async fn jwks(State(access): State<Arc<Access>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], access.keys().jwks())
+}
