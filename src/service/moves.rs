@@ -247,6 +247,7 @@ impl Step<'_> {
         match self.target {
             Target::Stage(stage) => {
                 store::moves::set_stage(tx, &self.version.uid, stage, transition).await?;
+                store::models::touch(tx, &self.version.model_uid).await?;
                 leave(tx, self.version, from, transition).await?;
                 if self.archive {
                     archived = self.archive_others(tx, stage, transition).await?;

@@ -45,6 +45,11 @@ impl Surface {
         self.keep_late_denial(&admitted, &outcome).await.and(outcome)
     }
 
+    /// Refuses a request without good credentials, before it costs anything.
+    pub(super) async fn known(&self, headers: &HeaderMap, source: &str) -> Result<()> {
+        Ok(self.access.known(headers, source).await?)
+    }
+
     /// Has a call checked.
     pub(super) async fn admit(&self, passage: &Passage, headers: &HeaderMap, source: &str, fields: &dyn Subject) -> Result<Call> {
         let arrival = Arrival { operation: passage.operation, headers, request_id: &passage.request_id, source };

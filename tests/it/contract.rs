@@ -38,7 +38,10 @@ fn every_operation_is_documented_ruled_and_routed() {
             let operation = operation.unwrap_or_else(|| panic!("{name} is not in OPERATIONS"));
             let streams = operation.client_streaming || operation.server_streaming;
             assert!(streams || !operation.http.is_empty(), "{name} has no REST route");
-            assert!(operation.http.iter().all(|(_, path)| path.starts_with("/api/")), "{name}: routes start with /api/");
+            // MLflow's own pages fetch files at these two.
+            let at_the_root = ["/get-artifact", "/model-versions/get-artifact"];
+            let placed = |path: &str| path.starts_with("/api/") || at_the_root.contains(&path);
+            assert!(operation.http.iter().all(|(_, path)| placed(path)), "{name}: routes start with /api/");
         }
     }
     assert_eq!(seen, OPERATIONS.len());

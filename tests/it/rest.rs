@@ -133,6 +133,9 @@ async fn json_that_could_be_read_in_two_ways_is_refused(server: Server) {
     }
     let both = json!({"run_id": "a".repeat(32), "run_uuid": "b".repeat(32), "key": "k", "value": "v"});
     assert_eq!(admin.post("runs/set-tag", &both).await.status, 400);
+    // A stranger's large body is read away and not kept; the answer arrives all the same.
+    let unknown = server.nobody().http().json(Method::POST, path, &long).await;
+    assert_eq!((unknown.status.as_u16(), unknown.error_code().as_str()), (401, "UNAUTHENTICATED"));
     let left = admin.get("experiments/search?max_results=100").await.json();
     assert_eq!(left["experiments"].as_array().map(Vec::len), Some(1), "nothing of it was stored: {left}");
 }

@@ -114,6 +114,13 @@ impl Surface {
         B: Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError> + Send,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>> + Send,
     {
+        if incoming.is_large() && !passage.operation.rule.public {
+            let (headers, source) = incoming.origin();
+            if let Err(refused) = self.known(headers, &source).await {
+                incoming.drop_body().await;
+                return Err(refused);
+            }
+        }
         let (headers, source, given) = incoming.receive(passage.operation.rule.rest_body_bytes).await?;
         let mut message: I = given.message()?;
         for (variable, value) in &given.variables {

@@ -1,6 +1,6 @@
 //! What a REST request holds, and how it becomes a message.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{RawPathParams, Request};
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
@@ -15,6 +15,9 @@ use crate::service::{Error, Result};
 
 /// So much of what is too large is read and dropped, for the sake of an answer that arrives.
 const DROPPED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bodies that are larger, or do not say their size, are kept for those who are signed in only.
+const ANYBODYS_BYTES: u64 = 256 * 1024;
 
 /// A request as it came.
 pub struct Incoming {
@@ -40,10 +43,26 @@ impl Incoming {
         Self { variables, head, body }
     }
 
+    /// Whether the body is more than anybody may have kept.
+    pub(super) fn is_large(&self) -> bool {
+        self.body.size_hint().upper().is_none_or(|bytes| bytes > ANYBODYS_BYTES)
+    }
+
+    /// The headers, and where the request came from.
+    pub(super) fn origin(&self) -> (&HeaderMap, String) {
+        (&self.head.headers, source(&self.head))
+    }
+
+    /// Reads the body of a refused request away.
+    pub(super) async fn drop_body(self) {
+        // However it ends, nothing of it is kept.
+        let _ = whole(self.body, 0).await;
+    }
+
     /// The head, and the body that is not read yet.
     pub(super) fn divided(self) -> (Divided, Body) {
         let Self { variables, head, body } = self;
-        let source = head.extensions.get::<Peer>().map(Peer::host).unwrap_or_default();
+        let source = source(&head);
         let query = head.uri.query().unwrap_or_default().to_owned();
         (Divided { variables, query, headers: head.headers, source }, body)
     }
@@ -51,7 +70,7 @@ impl Incoming {
     /// Waits for the body; gives the headers and where the request came from.
     pub(super) async fn receive(self, most: usize) -> Result<(HeaderMap, String, Given)> {
         let Self { variables, head, body } = self;
-        let source = head.extensions.get::<Peer>().map(Peer::host).unwrap_or_default();
+        let source = source(&head);
         let query = head.uri.query().unwrap_or_default().to_owned();
         let from_body = head.method != Method::GET && head.method != Method::HEAD;
         let body = if from_body { whole(body, most).await? } else { Bytes::new() };
@@ -62,6 +81,10 @@ impl Incoming {
         let from_body = from_body && (head.method != Method::DELETE || !body.is_empty());
         Ok((head.headers, source, Given { variables, query, body, from_body }))
     }
+}
+
+fn source(head: &Parts) -> String {
+    head.extensions.get::<Peer>().map(Peer::host).unwrap_or_default()
 }
 
 /// A request whose body is a file.
