@@ -1,5 +1,6 @@
 //! `stagegate import`: moving in from another server.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -44,7 +45,8 @@ pub async fn run(data: &DataOptions, command: ImportCommand) -> Result<ExitCode,
     }
     let access = setup::access(data, &store).await?;
     let report = import::run(&access, options, &Progress::on_terminal()).await?;
-    println!("{report}");
+    // Whoever stops reading the report, as `head` does, takes nothing from the import.
+    let _ = writeln!(std::io::stdout(), "{report}");
     Ok(match (report.complete(), report.has_renamed()) {
         (false, _) => ExitCode::from(1),
         (true, true) => ExitCode::from(3),
