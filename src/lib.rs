@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod contract;
 pub mod domain;
+pub mod import;
 pub mod service;
 pub mod store;
 pub mod wire;

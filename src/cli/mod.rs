@@ -1,6 +1,7 @@
 //! The command line: one file for each command.
 
 mod beside;
+mod import;
 mod instance;
 mod ledger;
 mod serve;
@@ -56,6 +57,9 @@ enum Command {
     /// Make, list and revoke tokens, also while the server runs.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Move in from another server, also while this one runs.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Print the version.
     Version,
 }
@@ -99,6 +103,10 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(command) => {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             token::run(&cli.data, command).await?;
+        }
+        Command::Import(command) => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            return import::run(&cli.data, command).await;
         }
         Command::Version => println!("stagegate {}", env!("CARGO_PKG_VERSION")),
     }

@@ -24,7 +24,7 @@ use crate::store::versions::{self as rows, VersionRow};
 use crate::store::{self, Recorded, Tx};
 
 /// The digest of a source that lies elsewhere.
-pub(super) const UNVERIFIED: &str = "unverified";
+pub const UNVERIFIED: &str = "unverified";
 
 /// See the proto.
 pub async fn create_model_version(call: &Call, request: v1::CreateModelVersionRequest) -> Result<v1::CreateModelVersionResponse> {

@@ -19,6 +19,8 @@ pub enum Authority<'a> {
     Direct,
     /// Another move, to which this one gave way.
     Consequence(i64),
+    /// It stood so on the server that it was imported from. No approval stands behind it.
+    Import,
 }
 
 /// A move of a version to a target, or of a target to nothing.
@@ -48,6 +50,7 @@ pub async fn insert_transition(tx: &Tx, a_move: &Move<'_>) -> Result<i64> {
         Authority::Request(uid) => ("request", Some(uid.to_owned()), None),
         Authority::Direct => ("direct", None, None),
         Authority::Consequence(id) => ("consequence", None, Some(id)),
+        Authority::Import => ("import", None, None),
     };
     let insert = "INSERT INTO transitions (uid, model_uid, version_uid, target, from_target, authority, request_uid, cause, gate_id, \
                   gate_version, actor_uid, actor_name, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id";
@@ -139,7 +142,7 @@ pub struct HoldingRow {
     pub from_time: i64,
     /// Unix milliseconds.
     pub until_time: Option<i64>,
-    /// `request`, `direct` or `consequence`.
+    /// `request`, `direct`, `consequence` or `import`.
     pub authority: String,
     /// The request that moved it there.
     pub request_uid: Option<String>,

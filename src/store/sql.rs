@@ -1,7 +1,8 @@
 //! Statements with bound values. The texts are constants of the store or built from constants by the
 //! compilers of filters; whatever comes from a caller is bound. `$1` is understood by both engines.
 
-use sea_orm::{ConnectionTrait, ExecResult, QueryResult, Statement, TryGetable, Value};
+use futures::{Stream, StreamExt};
+use sea_orm::{ConnectionTrait, ExecResult, QueryResult, Statement, StreamTrait, TryGetable, Value};
 
 use super::StoreError;
 
@@ -19,6 +20,16 @@ async fn run<C: ConnectionTrait>(on: &C, text: &str, values: impl IntoIterator<I
 /// All rows of a query.
 pub async fn all<C: ConnectionTrait>(on: &C, text: &str, values: impl IntoIterator<Item = Value>) -> Result<Vec<Row>> {
     Ok(on.query_all_raw(statement(on, text, values)).await?.into_iter().map(Row).collect())
+}
+
+/// The rows of a query, one after the other, for answers that are too long to be held.
+pub async fn stream<'a, C: StreamTrait + ConnectionTrait>(
+    on: &'a C,
+    text: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<impl Stream<Item = Result<Row>> + 'a> {
+    let rows = on.stream_raw(statement(on, text, values)).await?;
+    Ok(rows.map(|row| Ok(Row(row?))))
 }
 
 /// The first row of a query, if there is one.

@@ -10,6 +10,7 @@ mod artifact_parts;
 mod contract;
 mod faults;
 mod hostile;
+mod import_sql;
 mod ledger;
 mod logged_models;
 mod metric_samples;

@@ -60,6 +60,12 @@ impl MigratorTrait for Migrator {
                 sqlite_triggers: "",
                 postgres_triggers: "",
             }),
+            Box::new(Step {
+                name: "m20261125_000010_import",
+                tables: include_str!("m20261125_000010_import.sql"),
+                sqlite_triggers: include_str!("m20261125_000010_import_sqlite.sql"),
+                postgres_triggers: include_str!("m20261125_000010_import_postgres.sql"),
+            }),
         ]
     }
 }
