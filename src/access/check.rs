@@ -8,7 +8,7 @@ use http::uri::Authority;
 
 use super::Access;
 use super::call::{Call, Caller, Subject, entry};
-use super::refusal::Refused;
+use super::refusal::{Refused, hint};
 use crate::clock;
 use crate::contract::{Clause, ObjectKind, Operation, Permission, Record, Subject as Fields};
 use crate::domain::access::{Object, Snapshot};
@@ -78,7 +78,7 @@ impl Access {
         if decision.allowed {
             return Ok(());
         }
-        Err(Refused::Denied { permission: clause.permission, on: described(clause.kind, &names), hint: String::new() })
+        Err(Refused::Denied { permission: clause.permission, on: described(clause.kind, &names), hint: hint(clause.permission) })
     }
 
     /// Asks as a clause would about a further object that a request names where no rule can read it: in a list.
@@ -88,7 +88,7 @@ impl Access {
         if call.decide(&snapshot, permission, &object).allowed {
             return Ok(());
         }
-        let refused = Refused::Denied { permission, on: described(kind, &[name]), hint: String::new() };
+        let refused = Refused::Denied { permission, on: described(kind, &[name]), hint: hint(permission) };
         self.keep_refusal(call, &refused).await?;
         Err(refused)
     }

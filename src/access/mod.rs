@@ -20,7 +20,7 @@ pub use check::Arrival;
 pub use keys::{KeyError, KeyRing, checkpoint_signer, ledger_key_under, token_key};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use password::{Passwords, Throttled};
-pub use refusal::Refused;
+pub use refusal::{HOW_TO_ASK, Refused};
 pub use snapshot::POLL;
 
 use crate::domain::access::Snapshot;

@@ -38,6 +38,18 @@ pub enum Refused {
     Store(#[from] StoreError),
 }
 
+/// How someone asks for a promotion that they may not make themselves.
+pub const HOW_TO_ASK: &str =
+    "to ask for it, file a promotion request: CreateTransitionRequest, or POST /api/stagegate/v1/transition-requests/create";
+
+/// What can be done instead of what a permission would allow, by the permission alone.
+pub(super) fn hint(permission: Permission) -> String {
+    match permission {
+        Permission::StagesTransition | Permission::StagesPromote | Permission::AliasesSet => format!("; {HOW_TO_ASK}"),
+        _ => String::new(),
+    }
+}
+
 /// Refusals that a caller may write as rows within one minute; the others are counted.
 const ROWS_A_MINUTE: u32 = 20;
 /// Callers, actions and objects that are counted apart; beyond, they are counted together.

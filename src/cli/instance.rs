@@ -37,7 +37,6 @@ impl Instance {
         let access = setup::access(data, &store).await?;
         service::check_tail(&store, &access.keys().ledger_verifier).await?;
         service::ensure_default_experiment(&store).await?;
-        let generated_password = service::ensure_admin(&access, admin_password).await?;
         let tls = match (&options.tls_cert, &options.tls_key) {
             (Some(certificates), Some(key)) => Some(server::tls(certificates, key)?),
             _ => None,
@@ -45,6 +44,8 @@ impl Instance {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let server = Server::bind(options.address(), tls, hosts, &access).await?;
         let address = server.local_addr()?;
+        // Behind everything that may stop the start: the password is shown this once.
+        let generated_password = service::ensure_admin(&access, admin_password).await?;
         let (stop, stopped) = watch::channel(false);
         let (no_more_rows, last_row) = watch::channel(false);
         Ok(Self {

@@ -32,7 +32,7 @@ pub enum UserCommand {
     /// List users and service accounts: name, kind, active or not, display name, separated by tabs.
     #[command(after_help = "Example:\n  stagegate user list --data-dir /var/lib/stagegate")]
     List,
-    /// Deactivate a user: password and tokens stop working at once.
+    /// Deactivate a user: password and tokens stop working within a second.
     #[command(after_help = "Example:\n  stagegate user deactivate jo")]
     Deactivate {
         /// The user's name.

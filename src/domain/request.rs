@@ -94,7 +94,9 @@ pub enum Refusal {
     #[error("the request has expired")]
     Expired,
     /// Four eyes.
-    #[error("a requester cannot decide on their own request: someone else must approve or reject it (four eyes)")]
+    #[error(
+        "whoever requested it, or made the token that requested it, cannot decide on it: someone else must approve or reject it (four eyes)"
+    )]
     OwnRequest,
     /// One person counts once.
     #[error("this person has approved the request already")]

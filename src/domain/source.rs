@@ -34,6 +34,9 @@ pub enum Source {
 /// Schemes whose host the server could be led to call, and local files. Refused, as MLflow does.
 const REFUSED: [&str; 10] = ["http", "https", "ftp", "sftp", "file", "hdfs", "viewfs", "data", "jar", "javascript"];
 
+/// What MLflow's clients write where a version is a prompt, whose text is a tag.
+const PROMPTS: [&str; 2] = ["dummy-source", "prompt-template"];
+
 /// Understands a source, or says why it is refused.
 pub fn parse(field: &str, source: &str) -> Result<Source, FieldError> {
     let refuse = |why: &str| Err(FieldError::new(field, why));
@@ -43,6 +46,9 @@ pub fn parse(field: &str, source: &str) -> Result<Source, FieldError> {
     }
     if climbs(source) {
         return refuse("contains a `..` segment");
+    }
+    if PROMPTS.contains(&source) {
+        return Ok(Source::Label);
     }
     let Some((scheme, rest)) = source.split_once(":/") else {
         return refuse("must be a URI such as `runs:/RUN_ID/PATH` or `s3://BUCKET/PATH`; local paths are not read");

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::access_change::fresh;
 use super::{Error, Result, models, paging, versions, write};
-use crate::access::{Call, Subject};
+use crate::access::{Call, HOW_TO_ASK, Subject};
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass};
 use crate::domain::gate::{self, Gate};
@@ -193,19 +193,16 @@ impl Direct<'_> {
             let object = Object { target: Some(target.to_owned()), ..Object::named(ObjectClass::Model, &self.model.uid, &self.model.name) };
             if self.call.decide(&snapshot, permission, &object).allowed { Ok(()) } else { Err(Error::denied(permission, &on, hint)) }
         };
-        ask(self.permission, &written, "")?;
+        ask(self.permission, &written, &format!("; {HOW_TO_ASK}"))?;
         let entered = gate::applicable(&gates, &self.model.name, &written);
         for gate in [entered, gate::applicable(&gates, &self.model.name, from)].into_iter().flatten().filter(|gate| !gate.target.is_empty())
         {
-            let hint = format!(
-                "; a gate protects {}: file a promotion request instead: CreateTransitionRequest, or POST /api/stagegate/v1/transition-requests/create",
-                gate.target
-            );
+            let hint = format!("; a gate protects {}: {HOW_TO_ASK}", gate.target);
             ask(Permission::StagesPromote, &gate.target, &hint)?;
             if !gate.direct_moves_allowed {
                 return Err(Error::precondition(
                     "GATE_DEMANDS_REQUEST",
-                    format!("the gate on {} allows no direct moves; file a request with CreateTransitionRequest", gate.target),
+                    format!("the gate on {} allows no direct moves; {HOW_TO_ASK}", gate.target),
                 ));
             }
         }

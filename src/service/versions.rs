@@ -150,7 +150,10 @@ async fn of_source(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest
             if files.is_empty() {
                 return Err(Error::precondition(
                     "SOURCE_EMPTY",
-                    format!("the run {run_id} has no file at {path:?}; upload the model first"),
+                    format!(
+                        "the run {run_id} has no file at {path:?}: upload the model first, or name the logged model itself \
+                         (`models:/m-…`, the `model_uri` that `log_model` of MLflow 3 answers with)"
+                    ),
                 ));
             }
             Ok(Origin { run_id: run_id.clone(), run: Some(run), model: None, files: Some(files) })

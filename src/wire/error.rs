@@ -68,6 +68,10 @@ fn classify(error: &Error) -> Faces {
         Error::TooLarge(_) => faces(Code::ResourceExhausted, "TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "INVALID_PARAMETER_VALUE"),
         Error::NotFound { .. } => faces(Code::NotFound, "NOT_FOUND", StatusCode::NOT_FOUND, "RESOURCE_DOES_NOT_EXIST"),
         Error::AlreadyExists { .. } => faces(Code::AlreadyExists, "ALREADY_EXISTS", StatusCode::BAD_REQUEST, "RESOURCE_ALREADY_EXISTS"),
+        // What a gate refuses is a matter of rights to clients that know nothing of gates.
+        Error::Precondition { reason: reason @ ("GATE_DEMANDS_REQUEST" | "OWN_REQUEST_OPEN"), .. } => {
+            faces(Code::FailedPrecondition, reason, StatusCode::FORBIDDEN, "PERMISSION_DENIED")
+        }
         Error::Precondition { reason, .. } => faces(Code::FailedPrecondition, reason, StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE"),
         Error::Denied { reason, .. } => faces(Code::PermissionDenied, reason, StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
         Error::Unauthenticated => faces(Code::Unauthenticated, "UNAUTHENTICATED", StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),

@@ -5,8 +5,10 @@ mod artifacts;
 mod multipart;
 mod registry;
 mod server_info;
+mod tracking;
 
 pub use artifacts::*;
 pub use multipart::*;
 pub use registry::*;
 pub use server_info::*;
+pub use tracking::*;

@@ -1,8 +1,43 @@
 //! The registry in MLflow's meaning.
 
-use super::super::{self as service, Error, Result};
+use super::super::{self as service, Error, Result, models};
 use crate::access::Call;
-use crate::contract::{mlflow, v1};
+use crate::contract::{ObjectKind, Permission, mlflow, v1};
+
+/// See the proto.
+pub async fn create_registered_model(
+    call: &Call,
+    request: mlflow::CreateRegisteredModelRequest,
+) -> Result<mlflow::CreateRegisteredModelResponse> {
+    match models::by_name(call, &request.name).await {
+        Ok(_) => return Err(Error::already_exists("registered model", request.name)),
+        Err(Error::NotFound { .. }) => {}
+        Err(other) => return Err(other),
+    }
+    call.access().require(call, Permission::ModelsCreate, ObjectKind::RegisteredModel, &request.name).await?;
+    let request = v1::CreateRegisteredModelRequest {
+        name: request.name,
+        tags: request.tags,
+        description: request.description,
+        idempotency_key: None,
+    };
+    let answer = service::create_registered_model(call, request).await?;
+    Ok(mlflow::CreateRegisteredModelResponse { registered_model: answer.registered_model })
+}
+
+/// See the proto.
+pub async fn list_registered_models(
+    call: &Call,
+    request: mlflow::ListRegisteredModelsRequest,
+) -> Result<mlflow::ListRegisteredModelsResponse> {
+    let request = v1::SearchRegisteredModelsRequest {
+        max_results: request.max_results,
+        page_token: request.page_token,
+        ..v1::SearchRegisteredModelsRequest::default()
+    };
+    let answer = service::search_registered_models(call, request).await?;
+    Ok(mlflow::ListRegisteredModelsResponse { registered_models: answer.registered_models, next_page_token: answer.next_page_token })
+}
 
 /// See the proto.
 pub async fn update_registered_model(
