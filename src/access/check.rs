@@ -31,9 +31,17 @@ pub struct Arrival<'a> {
 }
 
 impl Access {
-    /// Admits a call, or refuses it.
-    pub async fn admit(self: &Arc<Self>, arrival: &Arrival<'_>, fields: &dyn Fields) -> Result<Call, Refused> {
-        let caller = self.caller(arrival).await?;
+    /// Who calls an operation: whoever the headers prove, and nobody where it is public. Asked before a request's
+    /// message is read, so that nobody can make the server keep what strangers send.
+    pub async fn caller(&self, operation: &Operation, headers: &HeaderMap, source: &str) -> Result<Caller, Refused> {
+        if operation.rule.public {
+            return Ok(Caller::nobody());
+        }
+        self.authenticate(headers, source).await?.ok_or(Refused::Unauthenticated)
+    }
+
+    /// Admits a caller's call, or refuses it.
+    pub async fn admit(self: &Arc<Self>, arrival: &Arrival<'_>, caller: Caller, fields: &dyn Fields) -> Result<Call, Refused> {
         let rule = &arrival.operation.rule;
         let call = |caller| {
             let (request_id, source) = (arrival.request_id.to_owned(), arrival.source.to_owned());
@@ -56,13 +64,6 @@ impl Access {
     /// A call of the server's own or of the command line, which no rule holds back.
     pub fn own_call(self: &Arc<Self>, operation: &'static Operation, caller: Caller) -> Call {
         Call::new(self.clone(), operation, caller, clock::new_uid(), String::new(), None, String::new())
-    }
-
-    async fn caller(&self, arrival: &Arrival<'_>) -> Result<Caller, Refused> {
-        if arrival.operation.rule.public {
-            return Ok(Caller::nobody());
-        }
-        self.authenticate(arrival.headers, arrival.source).await?.ok_or(Refused::Unauthenticated)
     }
 
     async fn clause(&self, snapshot: &Snapshot, caller: &Caller, clause: &Clause, fields: &dyn Fields) -> Result<(), Refused> {

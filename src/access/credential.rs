@@ -20,7 +20,7 @@ use crate::store::access as rows;
 const HEADER_BYTES: usize = 8 * 1024;
 
 impl Access {
-    /// Refuses a request without good credentials, where there is no operation to admit it to, or not yet.
+    /// Refuses a request without good credentials, for paths where there is no operation to admit it to.
     pub async fn known(&self, headers: &HeaderMap, source: &str) -> Result<(), Refused> {
         self.authenticate(headers, source).await?.map(drop).ok_or(Refused::Unauthenticated)
     }

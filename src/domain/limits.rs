@@ -5,6 +5,8 @@
 pub const GRPC_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The MiB that the body of a REST request may have, where the operation does not say another number.
 pub const REST_BODY_MIB: usize = 4;
+/// The body of a REST request that needs no credentials: a name and a password.
+pub const PUBLIC_BODY_BYTES: usize = 64 * 1024;
 /// An experiment's name: MLflow's.
 pub const EXPERIMENT_NAME: usize = 500;
 /// A registered model's name: MLflow's column.
@@ -37,6 +39,9 @@ pub const BATCH_METRICS: usize = 1_000;
 pub const BATCH_PARAMS: usize = 100;
 /// Tags in one batch, and of an object at its creation: MLflow's.
 pub const BATCH_TAGS: usize = 100;
+/// The bytes of data sets in one page of runs, which ends early beyond them: one large data set may be an input of
+/// every run.
+pub const PAGE_DATASET_BYTES: i64 = 64 * 1024 * 1024;
 /// Data sets in one call.
 pub const DATASETS: usize = 1_000;
 /// A data set's name: MLflow's.

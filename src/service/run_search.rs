@@ -10,7 +10,7 @@ use crate::domain::field::Check;
 use crate::domain::search::{Entity, parse_filter, parse_order_by};
 use crate::domain::{ids, limits, text};
 use crate::store::search::{Cursor, Order, Query};
-use crate::store::{run_search as rows, run_values};
+use crate::store::{inputs, run_search as rows, run_values};
 
 /// The order behind the caller's own keys, and without any: the newest first, as in MLflow.
 const TIES: &[(&str, bool, bool)] = &[("r.start_time", false, true), ("r.run_id", true, false)];
@@ -44,8 +44,10 @@ pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<
     let experiment = if let [only] = experiments.as_slice() { Some(*only) } else { None };
     let about = rows::About { experiment, filter: &filter, cursor: cursor.as_deref() };
     let mut found = rows::search(reader, query, &order, about, size + 1).await?;
+    let mut ids: Vec<i64> = found.iter().map(|(row, _)| row.id).collect();
+    let size = size.min(inputs::within(reader, &ids, limits::PAGE_DATASET_BYTES).await? as u64);
     let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
-    let ids: Vec<i64> = found.iter().map(|(row, _)| row.id).collect();
+    ids.truncate(found.len());
     let mut values = run_values::of_runs(reader, &ids).await?;
     let runs = found.into_iter().map(|(row, _)| {
         let values = values.remove(&row.id).unwrap_or_default();

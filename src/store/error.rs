@@ -67,7 +67,12 @@ fn from_driver(error: &sqlx::Error) -> StoreError {
         "23514" | "23000" | "1811" | "275" => StoreError::Refused(message),
         // PostgreSQL: connection, resources, operator intervention. SQLite: full, I/O, read-only.
         _ if ["08", "53", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class)) => StoreError::Unavailable(message),
-        "13" | "10" | "8" | "14" => StoreError::Unavailable(message),
+        _ if matches!(primary(&code), Some(8 | 10 | 13 | 14)) => StoreError::Unavailable(message),
         _ => StoreError::Internal(format!("{code}: {message}")),
     }
+}
+
+/// SQLite's primary code: it says in further bits what exactly went wrong. PostgreSQL's codes are longer.
+fn primary(code: &str) -> Option<u16> {
+    code.parse::<u16>().ok().filter(|_| code.len() < 5).map(|code| code & 0xff)
 }

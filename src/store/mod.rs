@@ -101,12 +101,12 @@ impl Store {
 
     async fn connect(url: &str) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
-            let writer = Database::connect(sqlite_options(url, 1)).await?;
+            let writer = write::Writer::sqlite(sqlite_options(url, 1)).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
             let store = Self {
                 engine: Engine::Sqlite,
                 reader,
-                writer: write::Writer::sqlite(writer),
+                writer,
                 metric_names: Arc::default(),
                 blobs: None,
                 feed: ledger_feed::LedgerFeed::new(),

@@ -78,9 +78,18 @@ pub async fn of_runs<C: ConnectionTrait>(on: &C, runs: &[i64]) -> Result<HashMap
 
 /// All rows of a query whose condition is a list of runs.
 pub(super) async fn in_runs<C: ConnectionTrait>(on: &C, query: &str, runs: &[i64]) -> Result<Vec<sql::Row>> {
+    followed_in_runs(on, query, runs, "").await
+}
+
+/// The same for a query that has one row for each run, the first column.
+pub(super) async fn grouped_in_runs<C: ConnectionTrait>(on: &C, query: &str, runs: &[i64]) -> Result<Vec<sql::Row>> {
+    followed_in_runs(on, query, runs, " GROUP BY 1").await
+}
+
+async fn followed_in_runs<C: ConnectionTrait>(on: &C, query: &str, runs: &[i64], end: &str) -> Result<Vec<sql::Row>> {
     let mut rows = Vec::new();
     for (width, chunk) in sql::in_widths(runs) {
-        let text = format!("{query} {}", sql::rows_of(1, 1, width));
+        let text = format!("{query} {}{end}", sql::rows_of(1, 1, width));
         let values: Vec<Value> = sql::padded(width, chunk).map(|run| (*run).into()).collect();
         rows.extend(sql::all(on, &text, values).await?);
     }

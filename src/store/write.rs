@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::bulk::{self, Waiting as WaitingPoints};
@@ -96,11 +98,16 @@ pub(super) enum Work {
 }
 
 impl Writer {
-    /// The writer of a SQLite database. `connection` must be a pool of one.
-    pub(super) fn sqlite(connection: DatabaseConnection) -> Self {
+    /// The writer of a SQLite database, with the one connection that `options` describe.
+    ///
+    /// # Errors
+    /// When the database cannot be opened.
+    pub(super) async fn sqlite(options: ConnectOptions) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel(QUEUE);
+        let mut connection = Renewed { options, open: None };
+        connection.get().await?;
         tokio::spawn(drain(connection, receiver));
-        Self::Sqlite(sender)
+        Ok(Self::Sqlite(sender))
     }
 
     /// The writer of a PostgreSQL database.
@@ -219,7 +226,33 @@ impl Group {
     }
 }
 
-async fn drain(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work>) {
+/// The writer's connection. One on which a group failed is never used again: on a full disk SQLite ends the whole
+/// transaction by itself, the driver goes on counting savepoints in it, and from then on writes would be answered that
+/// nobody commits.
+struct Renewed {
+    options: ConnectOptions,
+    open: Option<DatabaseConnection>,
+}
+
+impl Renewed {
+    async fn get(&mut self) -> Result<&DatabaseConnection, StoreError> {
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => Database::connect(self.options.clone()).await?,
+        };
+        Ok(self.open.insert(open))
+    }
+
+    async fn give_up(&mut self) {
+        if let Some(open) = self.open.take()
+            && let Err(error) = open.close().await
+        {
+            tracing::warn!(%error, "a connection of the writer was not closed well");
+        }
+    }
+}
+
+async fn drain(mut connection: Renewed, mut queue: mpsc::Receiver<Work>) {
     let mut since_pause = Instant::now();
     while let Some(first) = queue.recv().await {
         let mut group = Group::default();
@@ -230,11 +263,18 @@ async fn drain(connection: DatabaseConnection, mut queue: mpsc::Receiver<Work>) 
                 Err(_) => break,
             }
         }
-        let committed = commit_group(&connection, &mut group).await;
+        let committed = match connection.get().await {
+            Ok(connection) => commit_group(connection, &mut group).await,
+            Err(error) => Err(error),
+        };
         if let Err(error) = &committed {
             tracing::warn!(%error, writes = group.len(), "a group of writes was not committed");
         }
+        let failed = committed.is_err();
         group.answer(committed.as_ref().copied());
+        if failed {
+            connection.give_up().await;
+        }
         if queue.is_empty() {
             since_pause = Instant::now();
         } else if since_pause.elapsed() > HOLD {
@@ -315,3 +355,7 @@ async fn attempt_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I
         }
     }
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;

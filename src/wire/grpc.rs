@@ -4,6 +4,8 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use axum::extract::State;
+use axum::middleware::Next;
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use tokio::time::timeout;
@@ -11,9 +13,9 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::error;
 use super::server::Peer;
-use super::surface::{Passage, Surface};
+use super::surface::{Passage, Sender, Surface};
 use crate::access::Call;
-use crate::contract::{Operation, Subject};
+use crate::contract::{Operation, Subject, operation_by_path};
 use crate::service::{Error, RequestStream, Result};
 
 /// A client's stream must start within this time.
@@ -37,8 +39,11 @@ impl Surface {
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>>,
     {
         let passage = Passage::begin(operation);
-        let (metadata, extensions, message) = request.into_parts();
-        let outcome = self.perform(&passage, &metadata.into_headers(), &source(&extensions), message, call).await;
+        let (_, extensions, message) = request.into_parts();
+        let outcome = match sender(&extensions) {
+            Ok(sender) => self.perform(&passage, &sender, message, call).await,
+            Err(error) => Err(error),
+        };
         answer(passage, outcome)
     }
 
@@ -55,8 +60,9 @@ impl Surface {
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<Answers<O>>>,
     {
         let passage = Passage::begin(operation);
-        let (metadata, extensions, message) = request.into_parts();
-        let outcome = match self.admit(&passage, &metadata.into_headers(), &source(&extensions), &message).await {
+        let (_, extensions, message) = request.into_parts();
+        let admitted = async { self.admit(&passage, &sender(&extensions)?, &message).await };
+        let outcome = match admitted.await {
             Ok(admitted) => call(admitted, message).await,
             Err(error) => Err(error),
         };
@@ -109,19 +115,38 @@ impl Surface {
         passage: &Passage,
         request: Request<Streaming<I>>,
     ) -> Result<(Call, I, RequestStream<I>)> {
-        let (metadata, extensions, mut messages) = request.into_parts();
+        let (_, extensions, mut messages) = request.into_parts();
+        let sender = sender(&extensions)?;
         let silent = |_| Error::Cancelled("no first message came".to_owned());
         let first = timeout(FIRST_MESSAGE, messages.message()).await.map_err(silent)?.map_err(|status| broken(&status))?;
         let first = first.ok_or_else(|| Error::invalid("stream", "ends without a first message"))?;
-        let call = self.admit(passage, &metadata.into_headers(), &source(&extensions), &first).await?;
+        let call = self.admit(passage, &sender, &first).await?;
         let rest = messages.map(|message| message.map_err(|status| broken(&status))).boxed();
         Ok((call, first, rest))
     }
 }
 
-/// Where the call came from.
-fn source(extensions: &Extensions) -> String {
-    extensions.get::<Peer>().map(Peer::host).unwrap_or_default()
+/// Finds out who calls before tonic reads the message; a layer around all gRPC routes.
+pub async fn know_sender(State(surface): State<Surface>, mut request: axum::extract::Request, next: Next) -> axum::response::Response {
+    if let Some(operation) = operation_by_path(request.uri().path()) {
+        let source = request.extensions().get::<Peer>().map(Peer::host).unwrap_or_default();
+        match surface.known(operation, request.headers().clone(), source).await {
+            Ok(sender) => request.extensions_mut().insert(sender),
+            Err(error) => {
+                let passage = Passage::begin(operation);
+                let status = error::status(&error, &passage.request_id);
+                // Only for the log.
+                let _ = passage.end(Err::<(), _>(error));
+                return status.into_http();
+            }
+        };
+    }
+    next.run(request).await
+}
+
+/// Whom `know_sender` found.
+fn sender(extensions: &Extensions) -> Result<Sender> {
+    extensions.get::<Sender>().cloned().ok_or(Error::Unauthenticated)
 }
 
 fn answer<O>(passage: Passage, outcome: Result<O>) -> std::result::Result<Response<O>, Status> {

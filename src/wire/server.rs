@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
+use super::grpc::know_sender;
 use super::guard::guard;
 use super::health::Health;
 use super::hosts::Hosts;
@@ -198,7 +199,8 @@ async fn routes(access: &Arc<Access>) -> Result<(Router, Health), tonic_reflecti
         .route("/health", get(plain::health))
         .route("/version", get(plain::version))
         .route("/.well-known/jwks.json", get(plain::jwks));
-    let routes: Router<Arc<Access>> = grpc.into_axum_router().reset_fallback().with_state(());
+    let grpc = grpc.into_axum_router().reset_fallback().route_layer(from_fn_with_state(surface.clone(), know_sender));
+    let routes: Router<Arc<Access>> = grpc.with_state(());
     let routes = routes.merge(plain).merge(rest::router(&surface).with_state(()));
     let routes = routes.fallback(plain::unknown_path).method_not_allowed_fallback(plain::unknown_method);
     Ok((routes.with_state(access.clone()), health))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use http::HeaderMap;
 
-use crate::access::{Access, Arrival, Call};
+use crate::access::{Access, Arrival, Call, Caller};
 use crate::clock;
 use crate::contract::{Operation, Subject};
 use crate::service::{Error, Result};
@@ -19,6 +19,15 @@ const UNARY: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Surface {
     access: Arc<Access>,
+}
+
+/// The head of a request whose caller is known.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    pub(super) headers: HeaderMap,
+    /// The network address.
+    source: String,
+    caller: Caller,
 }
 
 /// One call on its way.
@@ -34,26 +43,28 @@ impl Surface {
         Self { access }
     }
 
+    /// Finds out who sent the head of a request.
+    pub(super) async fn known(&self, operation: &Operation, headers: HeaderMap, source: String) -> Result<Sender> {
+        let caller = self.access.caller(operation, &headers, &source).await?;
+        Ok(Sender { headers, source, caller })
+    }
+
     /// Has a call checked, and done.
-    pub(super) async fn perform<I, O, F>(&self, passage: &Passage, headers: &HeaderMap, source: &str, message: I, call: F) -> Result<O>
+    pub(super) async fn perform<I, O, F>(&self, passage: &Passage, sender: &Sender, message: I, call: F) -> Result<O>
     where
         I: Subject + Send + 'static,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>>,
     {
-        let admitted = self.admit(passage, headers, source, &message).await?;
+        let admitted = self.admit(passage, sender, &message).await?;
         let outcome = tokio::time::timeout(UNARY, call(admitted.clone(), message)).await.unwrap_or_else(|_| Err(too_long()));
         self.keep_late_denial(&admitted, &outcome).await.and(outcome)
     }
 
-    /// Refuses a request without good credentials, before it costs anything.
-    pub(super) async fn known(&self, headers: &HeaderMap, source: &str) -> Result<()> {
-        Ok(self.access.known(headers, source).await?)
-    }
-
     /// Has a call checked.
-    pub(super) async fn admit(&self, passage: &Passage, headers: &HeaderMap, source: &str, fields: &dyn Subject) -> Result<Call> {
+    pub(super) async fn admit(&self, passage: &Passage, sender: &Sender, fields: &dyn Subject) -> Result<Call> {
+        let Sender { headers, source, caller } = sender;
         let arrival = Arrival { operation: passage.operation, headers, request_id: &passage.request_id, source };
-        Ok(self.access.admit(&arrival, fields).await?)
+        Ok(self.access.admit(&arrival, caller.clone(), fields).await?)
     }
 
     /// A refusal by the service itself is kept like one by the check.

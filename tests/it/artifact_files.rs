@@ -166,12 +166,25 @@ async fn parts_and_conditions(server: Server) {
     assert_eq!(status(&[(header::RANGE, &format!("bytes={}-", last + 1))]).await, 416);
     assert_eq!(status(&[(header::RANGE, "bytes=0-1,5-6")]).await, 200);
     assert_eq!(status(&[(header::RANGE, "bytes=0-1"), (header::IF_RANGE, "\"other\"")]).await, 200);
+    assert_eq!(status(&[(header::RANGE, "bytes=0-1"), (header::IF_RANGE, "no tag")]).await, 200);
     assert_eq!(status(&[(header::IF_NONE_MATCH, &tag)]).await, 304);
     assert_eq!(status(&[(header::IF_NONE_MATCH, "\"other\"")]).await, 200);
     assert_eq!(status(&[(header::IF_MATCH, "\"other\"")]).await, 412);
     assert_eq!(status(&[(header::IF_MATCH, &tag)]).await, 200);
     let unsatisfiable = http.send(Method::GET, &url, &[(header::RANGE, "bytes=3000000-")], b"").await;
     assert_eq!(unsatisfiable.headers[header::CONTENT_RANGE], "bytes */3000000");
+    // What would be overwritten is not looked at, so who asks for that gets no upload.
+    for (name, value) in [
+        (header::IF_NONE_MATCH, "*"),
+        (header::IF_MATCH, tag.as_str()),
+        (header::IF_UNMODIFIED_SINCE, "Wed, 21 Oct 2099 07:28:00 GMT"),
+        (header::CONTENT_RANGE, "bytes 0-0/3000000"),
+    ] {
+        let answer = http.send(Method::PUT, &url, &[(name.clone(), value)], b"x").await;
+        assert_eq!(answer.status, 400, "{name}");
+        assert!(answer.message().starts_with(name.as_str()), "{}", answer.message());
+    }
+    assert_eq!(status(&[(header::IF_MATCH, &tag)]).await, 200);
 }
 
 async fn a_version_is_frozen(server: Server) {
@@ -211,6 +224,7 @@ async fn a_deleted_run_can_only_be_read(server: Server) {
 }
 
 async fn a_file_from_a_browser_is_small(server: Server) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let admin = server.admin().await;
     let (http, owners) = (admin.http(), Owners::of(&admin, "browser").await);
     let upload = format!("/ajax-api/2.0/mlflow/upload-artifact?run_uuid={}&path=", owners.run_id);
@@ -219,6 +233,15 @@ async fn a_file_from_a_browser_is_small(server: Server) {
     assert_eq!(http.send(Method::POST, &format!("{upload}larger"), &[], &vec![7; 10 * 1024 * 1024 + 1]).await.status, 400);
     assert_eq!(http.send(Method::POST, &format!("{upload}none"), &[], b"").await.status, 400);
     assert_eq!(http.send(Method::POST, &upload, &[], b"x").await.status, 400);
+    let empty = format!(
+        "POST {upload}unknown HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        http.authorization.clone().expect("a token")
+    );
+    let mut stream = tokio::net::TcpStream::connect(http.address()).await.expect("the server listens");
+    stream.write_all(empty.as_bytes()).await.expect("it reads");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 400");
     let names: Vec<String> =
         listed(&http.get(&format!("artifacts/list?run_id={}", owners.run_id)).await.json()).into_iter().map(|file| file.0).collect();
     assert_eq!(names, ["a", "large"]);

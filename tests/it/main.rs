@@ -23,3 +23,4 @@ mod promotion_walks;
 mod registry;
 mod replicas;
 mod rest;
+mod strangers;

@@ -14,6 +14,7 @@ on_both_engines! {
     json_that_could_be_read_in_two_ways_is_refused,
     what_was_logged_comes_back,
     a_refused_promotion_says_what_to_do,
+    a_large_data_set_ends_a_page_early,
 }
 
 /// Unary operations with routes, and one path of each route with something in the place of its variables.
@@ -196,4 +197,31 @@ async fn a_refused_promotion_says_what_to_do(server: Server) {
     assert!(answer.message().contains("/api/stagegate/v1/transition-requests/create"), "{}", answer.message());
     let missing = admin.get("registered-models/alias?name=m&alias=champion").await;
     assert_eq!((missing.status.as_u16(), missing.error_code().as_str()), (400, "INVALID_PARAMETER_VALUE"));
+}
+
+/// One data set may be the input of every run of an experiment, and each run is shown with its own.
+async fn a_large_data_set_ends_a_page_early(server: Server) {
+    let http = server.as_("data_scientist").await.http();
+    let experiment = http.post("experiments/create", &json!({"name": "large"})).await.json()["experiment_id"].clone();
+    let mut logged = Vec::new();
+    for index in 0..6 {
+        let run = http.post("runs/create", &json!({"experiment_id": experiment, "start_time": 10 - index})).await.json();
+        let run_id = run["run"]["info"]["run_id"].clone();
+        let profile = if index == 0 { "x".repeat(15 * 1024 * 1024) } else { String::new() };
+        let dataset = json!({"name": "n", "digest": "d", "source_type": "s", "source": "x", "profile": profile});
+        let answer = http.post("runs/log-inputs", &json!({"run_id": run_id, "datasets": [{"dataset": dataset}]})).await;
+        assert_eq!(answer.status, 200, "{}", answer.message());
+        logged.push(run_id);
+    }
+    let (mut found, mut sizes, mut token) = (Vec::new(), Vec::new(), json!(""));
+    while found.len() < logged.len() {
+        let page = http.post("runs/search", &json!({"experiment_ids": [experiment], "page_token": token})).await.json();
+        let runs = page["runs"].as_array().expect("runs").clone();
+        sizes.push(runs.len());
+        found.extend(runs.iter().map(|run| run["info"]["run_id"].clone()));
+        token = page["next_page_token"].clone();
+    }
+    assert_eq!(sizes, [4, 2], "64 MiB hold four of them");
+    assert_eq!(found, logged);
+    assert!(token.is_null(), "{token}");
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Serialize;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 pub(super) use value::{Double, Enumerated, Integer, Names};
 
@@ -93,7 +93,7 @@ impl<'de, M: Read> Visitor<'de> for MessageVisitor<M> {
         let mut seen = 0u128;
         while let Some(index) = map.next_key_seed(Key(M::index))? {
             let Some(index) = index else {
-                map.next_value::<IgnoredAny>()?;
+                map.next_value_seed(Skipped(DEPTH))?;
                 continue;
             };
             let bit = 1u128.checked_shl(u32::try_from(index).unwrap_or(u32::MAX)).unwrap_or_default();
@@ -105,6 +105,67 @@ impl<'de, M: Read> Visitor<'de> for MessageVisitor<M> {
             message.read(index, &mut map)?;
         }
         Ok(message)
+    }
+}
+
+/// Passes over a value that nests no deeper than so many levels.
+struct Skipped(usize);
+
+impl Skipped {
+    fn within<E: Error>(&self) -> Result<Self, E> {
+        self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom(format_args!("nests deeper than {DEPTH} levels")))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Skipped {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Skipped {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(self.within()?)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_key_seed(Key(|_| None))?.is_some() {
+            map.next_value_seed(self.within()?)?;
+        }
+        Ok(())
     }
 }
 

@@ -93,6 +93,10 @@ impl<'de> Deserializer<'de> for Values {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        // Only a parameter that nobody reads may be repeated where no list is expected.
+        if self.0.len() > 1 {
+            return self.deserialize_seq(visitor).map_err(|_| Error::custom("is given more than once"));
+        }
         visitor.visit_string(self.one()?)
     }
 
@@ -118,12 +122,8 @@ impl<'de> Deserializer<'de> for Values {
         Err(Error::custom("is an object, which a query string cannot hold; send it as JSON"))
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_unit()
-    }
-
     forward_to_deserialize_any! {
         i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct newtype_struct tuple tuple_struct struct enum identifier
+        unit_struct newtype_struct tuple tuple_struct struct enum identifier ignored_any
     }
 }

@@ -40,12 +40,23 @@ fn a_field_is_given_once_in_whatever_spelling() {
 
 #[test]
 fn what_is_no_json_is_refused() {
-    let long = format!("{{\"x\":{}", "[".repeat(100_000));
-    for text in ["", "{", "{}{}", "{\"value\":NaN}", "{\"value\":1e400}", "{'a':1}", r#"{"key":"\ud800"}"#, "{\"key\":\"\u{1}\"}", &long] {
+    for text in ["", "{", "{}{}", "{\"value\":NaN}", "{\"value\":1e400}", "{'a':1}", r#"{"key":"\ud800"}"#, "{\"key\":\"\u{1}\"}"] {
         let error = refused::<v1::LogMetricRequest>(text);
         assert!(error.starts_with("body: is no valid JSON") || error.contains("out of range"), "{text:.20}: {error}");
     }
     assert!(read::<v1::GetRunRequest>(b"{\"run_id\":\"\xff\"}").is_err());
+}
+
+#[test]
+fn what_nobody_reads_nests_no_deeper_than_the_rest() {
+    for (open, close) in [("[", "]"), ("{\"y\":", "}")] {
+        let nested = |depth: usize| format!("{{\"run_id\":\"r\",\"x\":{}1{}}}", open.repeat(depth), close.repeat(depth));
+        assert_eq!(read::<v1::GetRunRequest>(nested(DEPTH).as_bytes()).unwrap().run_id, "r");
+        assert_eq!(refused::<v1::GetRunRequest>(&nested(DEPTH + 1)).rsplit_once(": ").unwrap().1, "nests deeper than 100 levels");
+        for long in [nested(100_000), format!("{{\"x\":{}", open.repeat(100_000))] {
+            assert!(refused::<v1::GetRunRequest>(&long).ends_with("nests deeper than 100 levels"));
+        }
+    }
 }
 
 #[test]

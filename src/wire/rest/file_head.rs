@@ -4,6 +4,8 @@ use headers::{ETag, HeaderMapExt, IfMatch, IfNoneMatch, IfRange};
 use http::{HeaderMap, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::domain::field::FieldError;
+
 /// What RFC 5987 lets stand in a parameter's extended value.
 const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
@@ -87,7 +89,8 @@ pub fn verdict(asked: &HeaderMap, sha256: &str, size: u64) -> Verdict {
         return Verdict::NotModified;
     }
     // A date is never the file's: its tag tells all there is.
-    if asked.typed_get::<IfRange>().is_some_and(|condition| condition.is_modified(Some(&tag), None)) {
+    let another = |condition: IfRange| condition.is_modified(Some(&tag), None);
+    if asked.contains_key(header::IF_RANGE) && asked.typed_get().is_none_or(another) {
         return Verdict::Whole;
     }
     let range = asked.get(header::RANGE).and_then(|range| range.to_str().ok());
@@ -112,6 +115,16 @@ fn part(asked: &str, size: u64) -> Verdict {
         _ => return Verdict::Whole,
     };
     if first >= end { Verdict::NoSuchPart } else { Verdict::Part { first, length: end - first } }
+}
+
+/// Accepts an upload that is to take place in any case. Whoever sets a condition wants to overwrite nothing that they
+/// have not seen; since no upload is compared with what it replaces, it must not take place at all.
+pub fn unconditional(asked: &HeaderMap) -> Result<(), FieldError> {
+    let conditions = [header::IF_MATCH, header::IF_NONE_MATCH, header::IF_UNMODIFIED_SINCE, header::CONTENT_RANGE];
+    match conditions.into_iter().find(|name| asked.contains_key(name)) {
+        Some(name) => Err(FieldError::new(name.as_str(), "is not understood on uploads, which replace the whole file in any case")),
+        None => Ok(()),
+    }
 }
 
 /// The headers of a file of a path.
@@ -207,6 +220,7 @@ mod tests {
         assert_eq!(asked(&[("if-match", &format!("{other}, {same}")), range]), part);
         assert_eq!(asked(&[("if-range", &same), range]), part);
         assert_eq!(asked(&[("if-range", other), range]), Verdict::Whole);
+        assert_eq!(asked(&[("if-range", "neither tag nor date"), range]), Verdict::Whole);
         assert_eq!(asked(&[("if-range", "Wed, 21 Oct 2099 07:28:00 GMT"), range]), Verdict::Whole);
     }
 

@@ -98,10 +98,12 @@ impl Surface {
         let (given, body) = incoming.divided();
         let body = Arc::new(RawBody::new(body, given.headers.contains_key(header::EXPECT)));
         let outcome = async {
+            let sender = self.known(operation, given.headers.clone(), given.source.clone()).await?;
+            file_head::unconditional(&given.headers)?;
             let size = content_length(&given.headers);
             let token = given.headers.get(TOKEN_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
             let first = given.query_message(bind)?.with_head(size, token);
-            let admitted = self.admit(&passage, &given.headers, &given.source, &first).await?;
+            let admitted = self.admit(&passage, &sender, &first).await?;
             let rest = body.clone().chunks().map(|chunk| chunk.map(I::of_bytes)).boxed();
             let outcome = call(admitted.clone(), first, rest).await;
             self.keep_late_denial(&admitted, &outcome).await.and(outcome)
@@ -133,8 +135,9 @@ impl Surface {
         let request_id = passage.request_id.clone();
         let (given, _) = incoming.divided();
         let outcome = async {
+            let sender = self.known(operation, given.headers.clone(), given.source.clone()).await?;
             let message: I = given.query_message(bind)?;
-            let admitted = self.admit(&passage, &given.headers, &given.source, &message).await?;
+            let admitted = self.admit(&passage, &sender, &message).await?;
             let open = |offset: u64| {
                 let message = message.clone().at(i64::try_from(offset).unwrap_or(i64::MAX));
                 let answers = call(admitted.clone(), message);

@@ -22,6 +22,7 @@ use super::surface::{Passage, Surface};
 use crate::access::Call;
 use crate::contract::{Operation, Subject, json, rest_routes};
 use crate::domain::field::{FieldError, Invalid};
+use crate::domain::limits;
 use crate::service::{Error, Result};
 
 /// An operation with REST routes.
@@ -114,19 +115,21 @@ impl Surface {
         B: Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError> + Send,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>> + Send,
     {
-        if incoming.is_large() && !passage.operation.rule.public {
-            let (headers, source) = incoming.origin();
-            if let Err(refused) = self.known(headers, &source).await {
-                incoming.drop_body().await;
-                return Err(refused);
+        let (headers, source) = incoming.sender();
+        let sender = match self.known(passage.operation, headers, source).await {
+            Ok(sender) => sender,
+            Err(error) => {
+                incoming.dismiss().await;
+                return Err(error);
             }
-        }
-        let (headers, source, given) = incoming.receive(passage.operation.rule.rest_body_bytes).await?;
+        };
+        let rule = &passage.operation.rule;
+        let given = incoming.receive(if rule.public { limits::PUBLIC_BODY_BYTES } else { rule.rest_body_bytes }).await?;
         let mut message: I = given.message()?;
         for (variable, value) in &given.variables {
             bind(&mut message, variable, value).map_err(Invalid::from)?;
         }
-        let answer = self.perform(passage, &headers, &source, message, call).await?;
+        let answer = self.perform(passage, &sender, message, call).await?;
         json::write(&answer).map_err(|error| Error::Internal(error.to_string()))
     }
 }

@@ -1,6 +1,6 @@
 //! What a REST request holds, and how it becomes a message.
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
@@ -14,10 +14,8 @@ use crate::domain::field::{FieldError, Invalid};
 use crate::service::{Error, Result};
 
 /// So much of what is too large is read and dropped, for the sake of an answer that arrives.
-const DROPPED_BYTES: usize = 64 * 1024 * 1024;
-
-/// Bodies that are larger, or do not say their size, are kept for those who are signed in only.
-const ANYBODYS_BYTES: u64 = 256 * 1024;
+const DROPPED_BYTES: usize = 64 * MIB;
+const MIB: usize = 1024 * 1024;
 
 /// A request as it came.
 pub struct Incoming {
@@ -43,34 +41,31 @@ impl Incoming {
         Self { variables, head, body }
     }
 
-    /// Whether the body is more than anybody may have kept.
-    pub(super) fn is_large(&self) -> bool {
-        self.body.size_hint().upper().is_none_or(|bytes| bytes > ANYBODYS_BYTES)
-    }
-
-    /// The headers, and where the request came from.
-    pub(super) fn origin(&self) -> (&HeaderMap, String) {
-        (&self.head.headers, source(&self.head))
-    }
-
-    /// Reads the body of a refused request away.
-    pub(super) async fn drop_body(self) {
-        // However it ends, nothing of it is kept.
-        let _ = whole(self.body, 0).await;
+    /// The headers, and the network address that they came from.
+    pub(super) fn sender(&self) -> (HeaderMap, String) {
+        (self.head.headers.clone(), self.head.extensions.get::<Peer>().map(Peer::host).unwrap_or_default())
     }
 
     /// The head, and the body that is not read yet.
     pub(super) fn divided(self) -> (Divided, Body) {
+        let (headers, source) = self.sender();
         let Self { variables, head, body } = self;
-        let source = source(&head);
         let query = head.uri.query().unwrap_or_default().to_owned();
-        (Divided { variables, query, headers: head.headers, source }, body)
+        (Divided { variables, query, headers, source }, body)
     }
 
-    /// Waits for the body; gives the headers and where the request came from.
-    pub(super) async fn receive(self, most: usize) -> Result<(HeaderMap, String, Given)> {
+    /// Reads the body of a request that is refused, as far as it is worth it, and keeps nothing of it.
+    pub(super) async fn dismiss(self) {
+        // A client that waits for a word before it sends need not send at all.
+        if !self.head.headers.contains_key(header::EXPECT) {
+            // How the body ends does not matter: the answer is given in any case.
+            let _ = whole(self.body, 0).await;
+        }
+    }
+
+    /// Waits for the body.
+    pub(super) async fn receive(self, most: usize) -> Result<Given> {
         let Self { variables, head, body } = self;
-        let source = source(&head);
         let query = head.uri.query().unwrap_or_default().to_owned();
         let from_body = head.method != Method::GET && head.method != Method::HEAD;
         let body = if from_body { whole(body, most).await? } else { Bytes::new() };
@@ -79,12 +74,8 @@ impl Incoming {
         }
         // A DELETE says in its body or in its query what it is about.
         let from_body = from_body && (head.method != Method::DELETE || !body.is_empty());
-        Ok((head.headers, source, Given { variables, query, body, from_body }))
+        Ok(Given { variables, query, body, from_body })
     }
-}
-
-fn source(head: &Parts) -> String {
-    head.extensions.get::<Peer>().map(Peer::host).unwrap_or_default()
 }
 
 /// A request whose body is a file.
@@ -139,7 +130,8 @@ async fn whole(mut body: Body, most: usize) -> Result<Bytes> {
         }
     }
     if size > most {
-        return Err(Error::TooLarge(format!("the body has more than {} MiB, which is the most that is read", most / 1024 / 1024)));
+        let (most, unit) = if most < MIB { (most / 1024, "KiB") } else { (most / MIB, "MiB") };
+        return Err(Error::TooLarge(format!("the body has more than {most} {unit}, which is the most that is read")));
     }
     Ok(kept.freeze())
 }

@@ -76,6 +76,15 @@ impl Client {
         grpc.streaming(request, path.parse().expect("a path"), BytesCodec).await
     }
 
+    /// Calls a path and never sends a message.
+    pub async fn silent(&self, path: &str) -> Result<Response<Streaming<Bytes>>, Status> {
+        let mut grpc = Grpc::new(self.channel.clone());
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let mut request = Request::new(tokio_stream::pending());
+        self.sign(request.metadata_mut());
+        grpc.streaming(request, path.parse().expect("a path"), BytesCodec).await
+    }
+
     fn sign(&self, metadata: &mut MetadataMap) {
         for value in &self.authorization {
             metadata.append("authorization", AsciiMetadataValue::try_from(value.as_str()).expect("tokens are ASCII"));
