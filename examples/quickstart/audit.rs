@@ -1,6 +1,7 @@
 //! The auditor's part: what happened to the model, and whether the record is sound.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Database};
 use stagegate::cli::Instance;
@@ -17,10 +18,16 @@ pub async fn tell(ada: &mut Clients, folder: &Path, scratch: &Path) -> Result<()
     say("Audit", &format!("ada, an auditor, lists everything that happened to {MODEL:?}:"));
     let filter = v1::LedgerFilter { registered_model: MODEL.into(), ..v1::LedgerFilter::default() };
     let request = v1::ListLedgerEntriesRequest { filter: Some(filter), max_results: 1_000, ..v1::ListLedgerEntriesRequest::default() };
-    for entry in ada.ledger.list_ledger_entries(request).await?.into_inner().entries {
+    let entries = ada.ledger.list_ledger_entries(request).await?.into_inner().entries;
+    let rows = entries.last().map_or(0, |entry| entry.position + 1);
+    for entry in entries {
         let action = entry.action.rsplit('/').next().unwrap_or_default();
         let outcome = if entry.outcome() == v1::LedgerOutcome::Denied { "DENIED" } else { "ok" };
         println!("  {:>3}  {outcome:<6}  {:<8}  {action:<28}  {}", entry.position, entry.actor_name, entry.object_name);
+    }
+    // The story is over in less time than passes between two checkpoints.
+    while ada.ledger.get_checkpoint(v1::GetCheckpointRequest::default()).await.map_or(0, |newest| newest.into_inner().tree_size) < rows {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let report = verify(ada).await?;
     println!("  She verifies the ledger: {}.", report.report);
