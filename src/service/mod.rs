@@ -47,6 +47,7 @@ mod tokens;
 mod upkeep;
 mod users;
 mod verify;
+mod version_origin;
 mod versions;
 mod watch;
 

@@ -6,18 +6,18 @@ use serde_json::json;
 use super::experiments::{behind, messages, tag_pairs, tags};
 use super::logged_model_values::note_version;
 use super::models::{self, user_name};
-use super::{Error, Result, idempotency, logged_models, moves, paging, protection, write};
+use super::version_origin::origin;
+use super::{Error, Result, idempotency, moves, paging, protection, write};
 use crate::access::{Call, Subject};
 use crate::clock;
 use crate::contract::{Permission, v1};
-use crate::domain::access::{Object, ObjectClass, Snapshot};
+use crate::domain::access::{ObjectClass, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::search::{Entity, PROMPT_TAG, PromptScope, parse_filter, parse_order_by, prompt_rule};
 use crate::domain::source::{self, Source};
 use crate::domain::version_ref::VersionRef;
-use crate::domain::{ids, limits, manifest, stage, text};
-use crate::store::artifacts::{self, ManifestFile};
-use crate::store::logged_models::LoggedModelRow;
+use crate::domain::{ids, limits, stage, text};
+use crate::store::artifacts;
 use crate::store::models::ModelRow;
 use crate::store::search::{Cursor, Order, Query};
 use crate::store::versions::{self as rows, VersionRow};
@@ -89,108 +89,6 @@ async fn create(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, s
     let recorded = record(tx, call, &version, &payload).await?;
     let answer = shown_in(tx, call, version).await?;
     idempotency::keep(tx, call, key, request, recorded.map(|()| answer)).await
-}
-
-/// Where a version comes from.
-struct Origin {
-    run_id: String,
-    run: Option<i64>,
-    model: Option<LoggedModelRow>,
-    /// None when the source lies elsewhere.
-    files: Option<Vec<ManifestFile>>,
-}
-
-impl Origin {
-    fn digest(&self) -> String {
-        let Some(files) = &self.files else { return UNVERIFIED.to_owned() };
-        let files: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.size, file.sha256.as_str())).collect();
-        manifest::digest(&files)
-    }
-}
-
-async fn origin(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, source: &Source) -> Result<Origin> {
-    let origin = of_source(tx, call, request, source).await?;
-    if request.model_id.is_empty() {
-        return Ok(origin);
-    }
-    let model = logged_models::lock(tx, &request.model_id).await?;
-    if origin.model.as_ref().is_some_and(|other| other.id != model.id) {
-        return Err(Error::invalid("model_id", "is not the logged model that `source` leads to"));
-    }
-    if origin.run.is_some() && origin.run != model.source_run {
-        return Err(Error::invalid("model_id", format!("was not made by the run {}, which the version comes from", origin.run_id)));
-    }
-    Ok(Origin { run_id: model.source_run_id.clone(), run: model.source_run, model: Some(model), files: origin.files })
-}
-
-/// A version of all files of a logged model that the caller may read; the rule has only looked at `model_id`.
-async fn of_logged_model(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, model_id: &str) -> Result<Origin> {
-    let object = store::objects::logged_model(&**tx, model_id).await?.unwrap_or(Object::SERVER);
-    moves::require(tx, call, Permission::ExperimentsRead, &object, &format!("logged model {model_id:?}")).await?;
-    let model = logged_models::lock(tx, model_id).await?;
-    if !request.run_id.is_empty() && request.run_id != model.source_run_id {
-        return Err(Error::invalid("run_id", "is not the run that made the logged model"));
-    }
-    let files = artifacts::manifest_of_logged_model(&**tx, model.id).await?;
-    if files.is_empty() {
-        return Err(Error::precondition("SOURCE_EMPTY", format!("the logged model {model_id} has no file; upload it first")));
-    }
-    Ok(Origin { run_id: model.source_run_id.clone(), run: model.source_run, model: Some(model), files: Some(files) })
-}
-
-async fn of_source(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, source: &Source) -> Result<Origin> {
-    match source {
-        Source::LoggedModel { model_id } => of_logged_model(tx, call, request, model_id).await,
-        Source::Run { run_id, path } => {
-            if !request.run_id.is_empty() && request.run_id != *run_id {
-                return Err(Error::invalid("run_id", "is not the run that `source` names"));
-            }
-            let run = readable_run(tx, call, run_id).await?;
-            let files = artifacts::manifest_of_run(&**tx, run, path).await?;
-            if files.is_empty() {
-                return Err(Error::precondition(
-                    "SOURCE_EMPTY",
-                    format!(
-                        "the run {run_id} has no file at {path:?}: upload the model first, or name the logged model itself \
-                         (`models:/m-…`, the `model_uri` that `log_model` of MLflow 3 answers with)"
-                    ),
-                ));
-            }
-            Ok(Origin { run_id: run_id.clone(), run: Some(run), model: None, files: Some(files) })
-        }
-        Source::Version { name, version } => {
-            let from = readable_version(tx, call, name, *version).await?;
-            if !request.run_id.is_empty() && request.run_id != from.run_id {
-                return Err(Error::invalid("run_id", "is not the run of the version that `source` names"));
-            }
-            let verified = from.source_digest != UNVERIFIED;
-            let files = if verified { Some(artifacts::manifest_of_version(&**tx, &from.uid).await?) } else { None };
-            let model = store::logged_models::by_model_id(&**tx, &from.model_id).await?;
-            Ok(Origin { run_id: from.run_id, run: from.run, model, files })
-        }
-        Source::Label if request.run_id.is_empty() => Ok(Origin { run_id: String::new(), run: None, model: None, files: None }),
-        Source::Label => {
-            let run = rows::run_of(&**tx, &request.run_id).await?;
-            let run = run.ok_or_else(|| Error::not_found("run", &request.run_id))?;
-            Ok(Origin { run_id: request.run_id.clone(), run: Some(run), model: None, files: None })
-        }
-    }
-}
-
-/// A run that the caller may read; the rule has only looked at `run_id`.
-async fn readable_run(tx: &Tx, call: &Call, run_id: &str) -> Result<i64> {
-    let object = store::objects::run(&**tx, run_id).await?.unwrap_or(Object::SERVER);
-    moves::require(tx, call, Permission::ExperimentsRead, &object, &format!("run {run_id:?}")).await?;
-    rows::run_of(&**tx, run_id).await?.ok_or_else(|| Error::not_found("run", run_id))
-}
-
-async fn readable_version(tx: &Tx, call: &Call, name: &str, number: i32) -> Result<VersionRow> {
-    let object = store::objects::model(&**tx, &text::canonical_name(name)).await?;
-    let named = Object { class: ObjectClass::Model, name: Some(name.to_owned()), ..Object::SERVER };
-    let on = format!("registered model {name:?}");
-    moves::require(tx, call, Permission::VersionsDownload, object.as_ref().unwrap_or(&named), &on).await?;
-    let model = models::lock(tx, name).await?;
-    of_model(tx, &model, number).await
 }
 
 /// See the proto.
@@ -355,7 +253,7 @@ pub(super) async fn lock(tx: &Tx, name: &str, number: i32) -> Result<(ModelRow, 
     Ok((model, version))
 }
 
-async fn of_model(tx: &Tx, model: &ModelRow, number: i32) -> Result<VersionRow> {
+pub(super) async fn of_model(tx: &Tx, model: &ModelRow, number: i32) -> Result<VersionRow> {
     rows::by_number(&**tx, &model.uid, number.into()).await?.ok_or_else(|| absent(&model.name, &number.to_string()))
 }
 

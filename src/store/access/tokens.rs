@@ -1,0 +1,112 @@
+//! Rows of tokens; never their text.
+
+use sea_orm::ConnectionTrait;
+
+use super::{Result, json, list};
+use crate::bind;
+use crate::store::{Tx, sql};
+
+/// A token without its text.
+#[derive(Debug, Clone)]
+pub struct TokenRow {
+    /// The JWT's `jti`.
+    pub token_id: String,
+    /// Whose it is.
+    pub user_uid: String,
+    /// For people.
+    pub description: String,
+    /// `SIGN_IN`, `API` or `COMMAND_LINE`.
+    pub origin: String,
+    /// The user who made it; none for the command line.
+    pub issued_by: Option<String>,
+    /// Unix milliseconds.
+    pub created: i64,
+    /// Unix milliseconds.
+    pub expires: i64,
+    /// Unix milliseconds, to the minute.
+    pub last_used: Option<i64>,
+    /// Unix milliseconds.
+    pub revoked: Option<i64>,
+    /// Permissions that it is limited to.
+    pub permissions: Vec<String>,
+    /// A pattern of model names that it is limited to.
+    pub model_pattern: Option<String>,
+}
+
+const TOKEN_COLUMNS: &str =
+    "token_id, user_uid, description, origin, issued_by, created, expires, last_used, revoked, permissions, model_pattern";
+
+fn read_token(row: &sql::Row) -> Result<TokenRow> {
+    Ok(TokenRow {
+        token_id: row.get(0)?,
+        user_uid: row.get(1)?,
+        description: row.get(2)?,
+        origin: row.get(3)?,
+        issued_by: row.get(4)?,
+        created: row.get(5)?,
+        expires: row.get(6)?,
+        last_used: row.get(7)?,
+        revoked: row.get(8)?,
+        permissions: list(&row.get::<String>(9)?),
+        model_pattern: row.get(10)?,
+    })
+}
+
+/// Inserts a token.
+pub async fn insert_token(tx: &Tx, token: &TokenRow) -> Result<()> {
+    sql::execute(
+        &**tx,
+        "INSERT INTO tokens (token_id, user_uid, description, origin, issued_by, created, expires, permissions, model_pattern) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        bind![
+            token.token_id.as_str(),
+            token.user_uid.as_str(),
+            token.description.as_str(),
+            token.origin.as_str(),
+            token.issued_by.clone(),
+            token.created,
+            token.expires,
+            json(&token.permissions),
+            token.model_pattern.clone()
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// A token by its id.
+pub async fn token<C: ConnectionTrait>(on: &C, token_id: &str) -> Result<Option<TokenRow>> {
+    let query = format!("SELECT {TOKEN_COLUMNS} FROM tokens WHERE token_id = $1");
+    sql::first(on, &query, bind![token_id]).await?.as_ref().map(read_token).transpose()
+}
+
+/// A user's tokens that were made before `(created, token_id)`, the newest first.
+pub async fn tokens_before<C: ConnectionTrait>(on: &C, user: &str, before: (i64, &str), limit: u64) -> Result<Vec<TokenRow>> {
+    let query = format!(
+        "SELECT {TOKEN_COLUMNS} FROM tokens WHERE user_uid = $1 AND (created < $2 OR created = $2 AND token_id < $3) \
+         ORDER BY created DESC, token_id DESC LIMIT $4"
+    );
+    let values = bind![user, before.0, before.1, limit.cast_signed()];
+    sql::all(on, &query, values).await?.iter().map(read_token).collect()
+}
+
+/// Revokes a token; false when it is revoked already or there is none.
+pub async fn revoke_token(tx: &Tx, token_id: &str) -> Result<bool> {
+    let update = "UPDATE tokens SET revoked = $2 WHERE token_id = $1 AND revoked IS NULL";
+    Ok(sql::execute(&**tx, update, bind![token_id, tx.now()]).await? > 0)
+}
+
+/// Revokes the tokens that came from a user's sign-ins, but one.
+pub async fn revoke_sessions(tx: &Tx, user: &str, but: &str) -> Result<u64> {
+    let update = "UPDATE tokens SET revoked = $3 WHERE user_uid = $1 AND origin = 'SIGN_IN' AND token_id <> $2 AND revoked IS NULL";
+    sql::execute(&**tx, update, bind![user, but, tx.now()]).await
+}
+
+/// Notes when tokens were last used.
+pub async fn touch_tokens(tx: &Tx, used: &[(String, i64)]) -> Result<()> {
+    for (token_id, at) in used {
+        let update = "UPDATE tokens SET last_used = $2 WHERE token_id = $1 AND COALESCE(last_used, 0) < $2";
+        sql::execute(&**tx, update, bind![token_id.as_str(), *at]).await?;
+    }
+    Ok(())
+}
