@@ -135,6 +135,9 @@ impl Access {
 fn origin(headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).and_then(|text| text.split(',').next()).map(str::trim);
     let host: Authority = text("x-forwarded-host").or_else(|| text("host"))?.parse().ok()?;
+    if host.as_str().contains('@') {
+        return None;
+    }
     let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
     Some(format!("{scheme}://{host}"))
 }

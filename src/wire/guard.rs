@@ -1,5 +1,5 @@
 //! What every request passes before it is routed, and every plain answer on its way out: hosts, origins,
-//! sizes of heads, codings, and the headers that keep browsers from doing more than was meant. No answer
+//! sizes of heads, codings, workspaces, and the headers that keep browsers from doing more than was meant. No answer
 //! allows another origin anything, so there are no CORS headers.
 
 use std::sync::Arc;
@@ -11,11 +11,15 @@ use axum::response::Response;
 
 use super::hosts::Hosts;
 use super::plain;
+use crate::store::WORKSPACE;
 
 /// Names and values of a request's headers, in bytes; the target is counted apart.
 const HEAD_BYTES: usize = 16 * 1024;
 /// Headers of one request.
 const HEADERS: usize = 100;
+
+/// In which MLflow's clients name a workspace, if they name one.
+const WORKSPACE_HEADER: &str = "x-mlflow-workspace";
 
 /// The headers of plain answers, unless the answer has its own.
 const PROTECTION: [(HeaderName, &str); 4] = [
@@ -77,6 +81,11 @@ const FOREIGN_ORIGIN: Refusal = Refusal::new(
 );
 const CODED: Refusal =
     Refusal::new(StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE", "request bodies are taken as they are, without Content-Encoding");
+const NO_WORKSPACE: Refusal = Refusal::new(
+    StatusCode::NOT_FOUND,
+    "RESOURCE_DOES_NOT_EXIST",
+    "there is no such workspace; this server has the workspace `default` and no other",
+);
 
 fn judge(hosts: &Hosts, request: &Request) -> Result<(), Refusal> {
     let headers = request.headers();
@@ -91,6 +100,10 @@ fn judge(hosts: &Hosts, request: &Request) -> Result<(), Refusal> {
     let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
         return Err(CODED);
+    }
+    // What was meant for another workspace must not end in this one.
+    if headers.get_all(WORKSPACE_HEADER).iter().any(|name| name != WORKSPACE) {
+        return Err(NO_WORKSPACE);
     }
     Ok(())
 }
@@ -160,6 +173,17 @@ mod tests {
         assert_eq!(judged("GET", &[("host", "localhost"), ("host", "localhost")]), Some(StatusCode::BAD_REQUEST));
         assert_eq!(judged("GET", &[("host", "evil.example")]), Some(StatusCode::FORBIDDEN));
         assert_eq!(judged("GET", &[("host", "track.example"), ("x-forwarded-host", "evil.example")]), None);
+    }
+
+    #[test]
+    fn the_only_workspace_is_the_default_one() {
+        let named = |name: &str| judged("GET", &[("host", "localhost"), ("x-mlflow-workspace", name)]);
+        assert_eq!(named("default"), None);
+        for other in ["team-a", "Default", "", "default,team-a"] {
+            assert_eq!(named(other), Some(StatusCode::NOT_FOUND), "{other}");
+        }
+        let two = [("host", "localhost"), ("x-mlflow-workspace", "default"), ("x-mlflow-workspace", "team-a")];
+        assert_eq!(judged("GET", &two), Some(StatusCode::NOT_FOUND));
     }
 
     #[test]
