@@ -84,11 +84,11 @@ fn sorted(matrix: &str) -> String {
     blocks.join("\n\n") + "\n"
 }
 
-/// What takes objects away comes last, the smaller ones first; and what makes a foreign request one's own
-/// after what asks whose it is.
+/// What takes objects away comes last, the smaller ones first; before it what makes a foreign request one's own,
+/// or an absent name an object, after what asks whose it is.
 fn in_harmless_order() -> Vec<&'static Operation> {
     let weight = |name: &str| match name {
-        "JoinTransitionRequest" => 1,
+        "JoinTransitionRequest" | "CreateExperiment" | "CreateRegisteredModel" => 1,
         "DeleteRun" | "DeleteLoggedModel" | "DeleteModelVersion" => 3,
         "DeleteExperiment" | "DeleteRegisteredModel" => 4,
         "RevokeToken" => 5,
