@@ -145,13 +145,16 @@ def test_slow_clients_are_dropped_and_others_do_not_wait(one_server):
     from raw import PREFACE
 
     body = ["content-type: application/grpc", "content-length: 1000"]
-    rest = head(one_server, "content-type: application/json", "content-length: 1000", path="/api/2.0/mlflow/experiments/create")
+    # Whoever is not known is told that, and the rest of the body is waited for no longer than anybody's.
+    strange, rest = (head(one_server, "content-type: application/json", "content-length: 1000", path=path)
+                     for path in ("/api/2.0/mlflow/experiments/create", "/api/stagegate/v1/sign-in"))
     cases = {
         "half heads": (200, held, [b"GET /health HTTP/1.1\r\nhost: local"], 8, 25),
         "heads that drip": (20, held, [b"GET /health HTTP/1.1\r\n", b"x: y\r\n"], 8, 25),
         "half bodies": (100, held, [head(one_server, *body, path=SIGN_IN) + b"half"], 25, 55),
         "half bodies of JSON": (100, held, [rest + b'{"name":', None, b"HTTP/1.1 408 "], 25, 55),
         "bodies of JSON that drip": (20, held, [rest, b" ", b"HTTP/1.1 408 "], 25, 55),
+        "strangers' half bodies": (20, held, [strange + b'{"name":', None, b"HTTP/1.1 401 "], 25, 55),
         "bodies that drip": (20, held, [head(one_server, *body, path=SIGN_IN) + b"\0\0\0\1\0", b"x"], 25, 55),
         "nothing": (20, held, [b""], 8, 25),
         "half a preface": (20, held, [PREFACE[:5]], 8, 25),
