@@ -208,3 +208,16 @@ def delete_tag(c):
 @case(since=3)
 def delete_tag_that_is_not_there(c):
     return c.client.delete_experiment_tag(c.experiment(), "a")
+
+
+@case(since=1, until=1)
+def list_all_by_pages(c):
+    """What clients before MLflow 2 call."""
+    made = {c.experiment(suffix) for suffix in "abc"}
+    found, token = [], None
+    while True:
+        page = c.client.list_experiments(max_results=2, page_token=token)
+        found += [e.name for e in page if e.experiment_id in made]
+        token = page.token
+        if not token:
+            return found

@@ -185,3 +185,16 @@ def what_changes_the_time_of_the_last_update(c):
     if c.major > 1:
         changed(lambda: c.client.set_registered_model_alias(name, "champion", "1"))
     return found
+
+
+@case(since=1, until=1)
+def list_all_by_pages(c):
+    """What clients before MLflow 2 call."""
+    made = {c.model(suffix) for suffix in "abc"}
+    found, token = [], None
+    while True:
+        page = c.client.list_registered_models(max_results=2, page_token=token)
+        found += [m.name for m in page if m.name in made]
+        token = page.token
+        if not token:
+            return found
