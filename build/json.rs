@@ -153,7 +153,8 @@ fn writer(pool: &DescriptorPool, message: &MessageDescriptor) -> Result<String> 
     let ty = rust_type(message);
     Ok(format!(
         "impl serde::Serialize for {ty} {{ fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {{\n\
-         #[allow(unused_imports)] use serde::ser::SerializeMap;\n#[allow(unused_mut)] let mut map = to.serialize_map(None)?;\n{lines}map.end() }} }}\n"
+         use serde::ser::SerializeMap;\n{mutable} = to.serialize_map(None)?;\n{lines}map.end() }} }}\n",
+        mutable = if lines.is_empty() { "let map" } else { "let mut map" },
     ))
 }
 

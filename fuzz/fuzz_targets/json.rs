@@ -1,4 +1,4 @@
-//! The readers of JSON bodies and query strings: no panic, no hang, and nothing is read that is no JSON.
+//! The readers of JSON bodies and query strings: no panic, no hang, and nothing is read that is no UTF-8.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -183,6 +183,12 @@ fn refused_by_database(what: &str) -> Error {
     Error::precondition("REFUSED_BY_DATABASE", words)
 }
 
+/// The reason of refusals of direct moves where the gate asks for a request.
+pub const GATE_DEMANDS_REQUEST: &str = "GATE_DEMANDS_REQUEST";
+
+/// The reason of refusals of direct moves by those who have asked for the move.
+pub const OWN_REQUEST_OPEN: &str = "OWN_REQUEST_OPEN";
+
 /// The reason of refusals that no permission lifts.
 pub const FOUR_EYES: &str = "FOUR_EYES";
 

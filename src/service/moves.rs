@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::access_change::fresh;
-use super::{Error, Result, models, paging, versions, write};
+use super::{Error, GATE_DEMANDS_REQUEST, OWN_REQUEST_OPEN, Result, models, paging, versions, write};
 use crate::access::{Call, HOW_TO_ASK, Subject};
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass};
@@ -201,7 +201,7 @@ impl Direct<'_> {
             ask(Permission::StagesPromote, &gate.target, &hint)?;
             if !gate.direct_moves_allowed {
                 return Err(Error::precondition(
-                    "GATE_DEMANDS_REQUEST",
+                    GATE_DEMANDS_REQUEST,
                     format!("the gate on {} allows no direct moves; {HOW_TO_ASK}", gate.target),
                 ));
             }
@@ -212,7 +212,7 @@ impl Direct<'_> {
             let own = requesters.iter().any(|requester| requester.withdrawn.is_none() && requester.actor.shares_person(&mover));
             if own {
                 return Err(Error::precondition(
-                    "OWN_REQUEST_OPEN",
+                    OWN_REQUEST_OPEN,
                     format!("you have an open request for {written}; withdraw it, or let someone else decide"),
                 ));
             }

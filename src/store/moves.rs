@@ -117,12 +117,6 @@ pub async fn begin_holding(tx: &Tx, model_uid: &str, target: &str, version_uid: 
     Ok(())
 }
 
-/// Targets that a version holds now.
-pub async fn held_by<C: ConnectionTrait>(on: &C, version_uid: &str) -> Result<Vec<String>> {
-    let query = "SELECT target FROM holdings WHERE version_uid = $1 AND until_time IS NULL ORDER BY target";
-    sql::all(on, query, bind![version_uid]).await?.iter().map(|row| row.get(0)).collect()
-}
-
 /// Targets of a model that are held now.
 pub async fn held_in<C: ConnectionTrait>(on: &C, model_uid: &str) -> Result<Vec<String>> {
     let query = "SELECT target FROM holdings WHERE model_uid = $1 AND until_time IS NULL ORDER BY target";

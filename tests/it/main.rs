@@ -12,6 +12,7 @@ mod faults;
 mod hostile;
 mod import_sql;
 mod ledger;
+mod logged_model_search;
 mod logged_models;
 mod metric_samples;
 mod migrations;

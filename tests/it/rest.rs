@@ -195,6 +195,13 @@ async fn a_refused_promotion_says_what_to_do(server: Server) {
     assert_eq!((answer.status.as_u16(), answer.error_code().as_str()), (403, "PERMISSION_DENIED"), "{answer:?}");
     assert!(answer.message().contains("stages.promote") && answer.message().contains("CreateTransitionRequest"), "{}", answer.message());
     assert!(answer.message().contains("/api/stagegate/v1/transition-requests/create"), "{}", answer.message());
+    // Whoever has asked for a move waits for the decision, also where no gate asks for one.
+    let file = json!({"name": "m", "version": "1", "stage": "Staging"}).to_string();
+    let filed = engineer.json(Method::POST, "/api/stagegate/v1/transition-requests/create", &file).await;
+    assert_eq!(filed.status, 200, "{filed:?}");
+    let own = engineer.post("model-versions/transition-stage", &json!({"name": "m", "version": "1", "stage": "Staging"})).await;
+    assert_eq!((own.status.as_u16(), own.error_code().as_str()), (403, "PERMISSION_DENIED"), "{own:?}");
+    assert!(own.message().contains("open request"), "{}", own.message());
     let missing = admin.get("registered-models/alias?name=m&alias=champion").await;
     assert_eq!((missing.status.as_u16(), missing.error_code().as_str()), (400, "INVALID_PARAMETER_VALUE"));
 }
