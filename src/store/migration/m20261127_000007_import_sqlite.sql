@@ -1,8 +1,3 @@
--- One more authority. SQLite changes a CHECK only in the text of the schema; it is read again here, and by other
--- connections because tables are made in this step as well.
-PRAGMA writable_schema = ON;
-UPDATE sqlite_schema SET sql = REPLACE(sql, 'authority IN (', 'authority IN (''import'', ') WHERE type = 'table' AND name = 'transitions';
-PRAGMA writable_schema = RESET;
 -- An import sets a target once, as the command line, of a version that it brought, and never one that was moved here.
 CREATE TRIGGER transitions_import BEFORE INSERT ON transitions
 WHEN NEW.authority = 'import' AND (NEW.actor_uid <> '' OR NEW.from_target NOT IN ('', 'None')

@@ -12,6 +12,8 @@ CREATE TABLE registered_models (
 );
 -- A deleted name is free again; the deleted model keeps its uid.
 CREATE UNIQUE INDEX registered_models_name ON registered_models (workspace_id, canonical_name) WHERE deleted IS NULL;
+-- The orders in which objects are listed when nobody asks for another.
+CREATE INDEX registered_models_by_name ON registered_models (name {bytewise}, uid {bytewise}) WHERE deleted IS NULL;
 CREATE TABLE registered_model_tags (
     model_uid TEXT NOT NULL REFERENCES registered_models (uid),
     tag_key TEXT NOT NULL,
@@ -50,7 +52,7 @@ CREATE TABLE transitions (
     version_uid TEXT,
     target TEXT NOT NULL,
     from_target TEXT NOT NULL,
-    authority TEXT NOT NULL CHECK (authority IN ('request', 'direct', 'consequence')),
+    authority TEXT NOT NULL CHECK (authority IN ('request', 'direct', 'consequence', 'import')),
     request_uid TEXT,
     cause BIGINT REFERENCES transitions (id),
     gate_id TEXT,
@@ -64,6 +66,8 @@ CREATE TABLE transitions (
     UNIQUE (id, version_uid, target)
 );
 CREATE INDEX transitions_by_target ON transitions (model_uid, target, id);
+-- One request gives the right to one move.
+CREATE UNIQUE INDEX transitions_once ON transitions (request_uid) WHERE request_uid IS NOT NULL;
 CREATE TABLE model_versions (
     uid TEXT PRIMARY KEY,
     model_uid TEXT NOT NULL REFERENCES registered_models (uid),
@@ -73,6 +77,8 @@ CREATE TABLE model_versions (
     source_digest TEXT NOT NULL,
     run_id TEXT NOT NULL,
     run BIGINT REFERENCES runs (id),
+    -- The logged model that it was made of.
+    logged_model BIGINT REFERENCES logged_models (id),
     run_link TEXT NOT NULL,
     current_stage TEXT NOT NULL,
     transition_id BIGINT,
@@ -85,6 +91,8 @@ CREATE TABLE model_versions (
 );
 CREATE INDEX model_versions_by_run ON model_versions (run);
 CREATE INDEX model_versions_by_stage ON model_versions (model_uid, current_stage, version);
+CREATE INDEX model_versions_by_logged_model ON model_versions (logged_model);
+CREATE INDEX model_versions_by_update ON model_versions (updated DESC) WHERE deleted IS NULL;
 CREATE TABLE model_version_tags (
     version_uid TEXT NOT NULL REFERENCES model_versions (uid),
     tag_key TEXT NOT NULL,
@@ -123,66 +131,3 @@ CREATE TABLE holdings (
 );
 CREATE UNIQUE INDEX holdings_now ON holdings (model_uid, target) WHERE until_time IS NULL;
 CREATE INDEX holdings_by_time ON holdings (model_uid, target, from_time);
-CREATE TABLE transition_requests (
-    uid TEXT PRIMARY KEY,
-    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
-    version_uid TEXT NOT NULL REFERENCES model_versions (uid),
-    target TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('OPEN', 'APPROVED', 'REJECTED', 'CANCELLED', 'EXPIRED', 'SUPERSEDED')),
-    gate_id TEXT NOT NULL,
-    gate_version BIGINT NOT NULL,
-    evidence_digest TEXT NOT NULL,
-    created BIGINT NOT NULL,
-    updated BIGINT NOT NULL,
-    expires BIGINT,
-    FOREIGN KEY (gate_id, gate_version) REFERENCES gates (gate_id, version)
-);
-CREATE UNIQUE INDEX transition_requests_one_open ON transition_requests (version_uid, target) WHERE state = 'OPEN';
-CREATE INDEX transition_requests_by_model ON transition_requests (model_uid, created);
-CREATE INDEX transition_requests_by_state ON transition_requests (state, created);
-CREATE TABLE evidence (
-    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
-    digest TEXT NOT NULL,
-    record TEXT NOT NULL,
-    created BIGINT NOT NULL,
-    PRIMARY KEY (request_uid, digest)
-);
-CREATE TABLE request_requesters (
-    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
-    person_uid TEXT NOT NULL REFERENCES persons (uid),
-    issuer_person_uid TEXT REFERENCES persons (uid),
-    user_uid TEXT NOT NULL REFERENCES users (uid),
-    comment TEXT NOT NULL,
-    created BIGINT NOT NULL,
-    withdrawn BIGINT,
-    PRIMARY KEY (request_uid, person_uid)
-);
-CREATE INDEX request_requesters_by_person ON request_requesters (person_uid);
-CREATE TABLE request_decisions (
-    uid TEXT PRIMARY KEY,
-    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
-    person_uid TEXT NOT NULL REFERENCES persons (uid),
-    issuer_person_uid TEXT REFERENCES persons (uid),
-    user_uid TEXT NOT NULL REFERENCES users (uid),
-    kind TEXT NOT NULL CHECK (kind IN ('APPROVED', 'REJECTED')),
-    comment TEXT NOT NULL,
-    evidence_digest TEXT NOT NULL,
-    gate_version BIGINT NOT NULL,
-    command_line BOOLEAN NOT NULL,
-    created BIGINT NOT NULL,
-    voided BIGINT,
-    FOREIGN KEY (request_uid, evidence_digest) REFERENCES evidence (request_uid, digest)
-);
--- One person counts once.
-CREATE UNIQUE INDEX request_decisions_once ON request_decisions (request_uid, person_uid) WHERE voided IS NULL;
-CREATE TABLE comments (
-    uid TEXT PRIMARY KEY,
-    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
-    version_uid TEXT NOT NULL REFERENCES model_versions (uid),
-    user_uid TEXT NOT NULL,
-    text TEXT NOT NULL,
-    created BIGINT NOT NULL,
-    updated BIGINT NOT NULL,
-    deleted BIGINT
-);
-CREATE INDEX comments_by_version ON comments (version_uid, created);

@@ -9,6 +9,7 @@ CREATE TABLE experiments (
     created_by TEXT NOT NULL,
     CONSTRAINT experiments_name UNIQUE (workspace_id, canonical_name)
 );
+CREATE INDEX experiments_by_creation ON experiments (created DESC, id);
 CREATE TABLE experiment_tags (
     experiment BIGINT NOT NULL REFERENCES experiments (id),
     tag_key TEXT NOT NULL,
@@ -87,17 +88,54 @@ CREATE TABLE run_input_tags (
     value TEXT NOT NULL,
     PRIMARY KEY (run, dataset, tag_key)
 ) {whole_row_key};
--- Bytes, immutable, under random keys of the object store.
-CREATE TABLE blobs (
-    uid TEXT PRIMARY KEY,
-    size BIGINT NOT NULL,
-    sha256 TEXT NOT NULL,
-    created BIGINT NOT NULL
+CREATE TABLE logged_models (
+    id {identity},
+    model_id TEXT NOT NULL UNIQUE,
+    experiment BIGINT NOT NULL REFERENCES experiments (id),
+    name TEXT NOT NULL,
+    model_type TEXT NOT NULL,
+    source_run BIGINT REFERENCES runs (id),
+    status INTEGER NOT NULL,
+    active BOOLEAN NOT NULL,
+    created BIGINT NOT NULL,
+    updated BIGINT NOT NULL,
+    created_by TEXT NOT NULL
 );
-CREATE TABLE run_artifacts (
-    run BIGINT NOT NULL REFERENCES runs (id),
-    path TEXT {bytewise} NOT NULL,
-    blob_uid TEXT NOT NULL REFERENCES blobs (uid),
-    PRIMARY KEY (run, path)
+CREATE INDEX logged_models_by_creation ON logged_models (experiment, active, created DESC, model_id);
+CREATE INDEX logged_models_by_run ON logged_models (source_run);
+CREATE TABLE logged_model_params (
+    model BIGINT NOT NULL REFERENCES logged_models (id),
+    param_key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (model, param_key)
 ) {whole_row_key};
-CREATE INDEX run_artifacts_by_blob ON run_artifacts (blob_uid);
+CREATE TABLE logged_model_tags (
+    model BIGINT NOT NULL REFERENCES logged_models (id),
+    tag_key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (model, tag_key)
+) {whole_row_key};
+-- The latest value of each metric on each data set; the empty one stands for none. All points are among
+-- those of the runs that logged them.
+CREATE TABLE logged_model_metrics (
+    model BIGINT NOT NULL REFERENCES logged_models (id),
+    metric BIGINT NOT NULL,
+    dataset_name TEXT NOT NULL,
+    dataset_digest TEXT NOT NULL,
+    run BIGINT NOT NULL REFERENCES runs (id),
+    step BIGINT NOT NULL,
+    time BIGINT NOT NULL,
+    value BIGINT NOT NULL,
+    PRIMARY KEY (model, metric, dataset_name, dataset_digest)
+) {whole_row_key};
+CREATE TABLE run_model_inputs (
+    run BIGINT NOT NULL REFERENCES runs (id),
+    model BIGINT NOT NULL REFERENCES logged_models (id),
+    PRIMARY KEY (run, model)
+) {whole_row_key};
+CREATE TABLE run_model_outputs (
+    run BIGINT NOT NULL REFERENCES runs (id),
+    model BIGINT NOT NULL REFERENCES logged_models (id),
+    step BIGINT NOT NULL,
+    PRIMARY KEY (run, model)
+) {whole_row_key};

@@ -1,11 +1,3 @@
--- One more authority beside those that there are.
-DO $$
-DECLARE
-    rule TEXT := (SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'transitions'::regclass AND conname = 'transitions_authority_check');
-BEGIN
-    ALTER TABLE transitions DROP CONSTRAINT transitions_authority_check;
-    EXECUTE 'ALTER TABLE transitions ADD CONSTRAINT transitions_authority_check ' || REPLACE(rule, 'ARRAY[', 'ARRAY[''import''::text, ');
-END $$;
 -- An import sets a target once, as the command line, of a version that it brought, and never one that was moved here.
 CREATE FUNCTION transitions_import() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

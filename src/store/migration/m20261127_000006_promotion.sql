@@ -1,0 +1,64 @@
+CREATE TABLE transition_requests (
+    uid TEXT PRIMARY KEY,
+    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
+    version_uid TEXT NOT NULL REFERENCES model_versions (uid),
+    target TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('OPEN', 'APPROVED', 'REJECTED', 'CANCELLED', 'EXPIRED', 'SUPERSEDED')),
+    gate_id TEXT NOT NULL,
+    gate_version BIGINT NOT NULL,
+    evidence_digest TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    updated BIGINT NOT NULL,
+    expires BIGINT,
+    FOREIGN KEY (gate_id, gate_version) REFERENCES gates (gate_id, version)
+);
+CREATE UNIQUE INDEX transition_requests_one_open ON transition_requests (version_uid, target) WHERE state = 'OPEN';
+CREATE INDEX transition_requests_by_model ON transition_requests (model_uid, created);
+CREATE INDEX transition_requests_by_state ON transition_requests (state, created);
+CREATE INDEX transition_requests_by_expiry ON transition_requests (expires) WHERE state = 'OPEN' AND expires IS NOT NULL;
+CREATE TABLE evidence (
+    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
+    digest TEXT NOT NULL,
+    record TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    PRIMARY KEY (request_uid, digest)
+);
+CREATE TABLE request_requesters (
+    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
+    person_uid TEXT NOT NULL REFERENCES persons (uid),
+    issuer_person_uid TEXT REFERENCES persons (uid),
+    user_uid TEXT NOT NULL REFERENCES users (uid),
+    comment TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    withdrawn BIGINT,
+    PRIMARY KEY (request_uid, person_uid)
+);
+CREATE INDEX request_requesters_by_person ON request_requesters (person_uid);
+CREATE TABLE request_decisions (
+    uid TEXT PRIMARY KEY,
+    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
+    person_uid TEXT NOT NULL REFERENCES persons (uid),
+    issuer_person_uid TEXT REFERENCES persons (uid),
+    user_uid TEXT NOT NULL REFERENCES users (uid),
+    kind TEXT NOT NULL CHECK (kind IN ('APPROVED', 'REJECTED')),
+    comment TEXT NOT NULL,
+    evidence_digest TEXT NOT NULL,
+    gate_version BIGINT NOT NULL,
+    command_line BOOLEAN NOT NULL,
+    created BIGINT NOT NULL,
+    voided BIGINT,
+    FOREIGN KEY (request_uid, evidence_digest) REFERENCES evidence (request_uid, digest)
+);
+-- One person counts once.
+CREATE UNIQUE INDEX request_decisions_once ON request_decisions (request_uid, person_uid) WHERE voided IS NULL;
+CREATE TABLE comments (
+    uid TEXT PRIMARY KEY,
+    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
+    version_uid TEXT NOT NULL REFERENCES model_versions (uid),
+    user_uid TEXT NOT NULL,
+    text TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    updated BIGINT NOT NULL,
+    deleted BIGINT
+);
+CREATE INDEX comments_by_version ON comments (version_uid, created);

@@ -1,0 +1,220 @@
+-- Promotion holds in the database: what these triggers refuse, no code path can do.
+CREATE FUNCTION transition_requests_start_open() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state <> 'OPEN' THEN
+        RAISE EXCEPTION 'transition_requests_start_open: a request starts open' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_start_open BEFORE INSERT ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_start_open();
+CREATE FUNCTION transition_requests_final() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.state <> 'OPEN' THEN
+        RAISE EXCEPTION 'transition_requests_final: a request that has ended stays as it is' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_final BEFORE UPDATE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_final();
+CREATE FUNCTION transition_requests_identity() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.uid <> OLD.uid OR NEW.model_uid <> OLD.model_uid OR NEW.version_uid <> OLD.version_uid OR NEW.target <> OLD.target OR NEW.gate_id <> OLD.gate_id OR NEW.gate_version <> OLD.gate_version
+    OR NEW.created <> OLD.created OR COALESCE(NEW.expires, 0) <> COALESCE(OLD.expires, 0) THEN
+        RAISE EXCEPTION 'transition_requests_identity: what a request asks for does not change' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_identity BEFORE UPDATE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_identity();
+CREATE FUNCTION transition_requests_quorum() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state = 'APPROVED' AND (
+        SELECT COUNT(DISTINCT d.person_uid) FROM request_decisions d
+        WHERE d.request_uid = NEW.uid AND d.kind = 'APPROVED' AND d.voided IS NULL AND d.evidence_digest = NEW.evidence_digest
+    ) < (SELECT g.approvals_required FROM gates g WHERE g.gate_id = NEW.gate_id AND g.version = NEW.gate_version) THEN
+        RAISE EXCEPTION 'transition_requests_quorum: the quorum is not met' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_quorum BEFORE UPDATE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_quorum();
+CREATE FUNCTION transition_requests_expired() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state = 'APPROVED' AND NEW.expires IS NOT NULL AND NEW.updated >= NEW.expires THEN
+        RAISE EXCEPTION 'transition_requests_expired: the request has expired' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_expired BEFORE UPDATE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_expired();
+CREATE FUNCTION transition_requests_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'transition_requests_kept: requests are kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER transition_requests_kept BEFORE DELETE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_kept();
+CREATE FUNCTION evidence_fixed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'evidence_fixed: evidence does not change' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER evidence_fixed BEFORE UPDATE ON evidence FOR EACH ROW EXECUTE FUNCTION evidence_fixed();
+CREATE FUNCTION evidence_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'evidence_kept: evidence is kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER evidence_kept BEFORE DELETE ON evidence FOR EACH ROW EXECUTE FUNCTION evidence_kept();
+CREATE FUNCTION request_requesters_open() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN' THEN
+        RAISE EXCEPTION 'request_requesters_open: the request has ended' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_requesters_open BEFORE INSERT ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_open();
+CREATE FUNCTION request_requesters_four_eyes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM request_decisions d WHERE d.request_uid = NEW.request_uid AND d.kind = 'APPROVED' AND d.voided IS NULL
+        AND (d.person_uid = NEW.person_uid OR d.person_uid = NEW.issuer_person_uid
+             OR d.issuer_person_uid = NEW.person_uid OR d.issuer_person_uid = NEW.issuer_person_uid)) THEN
+        RAISE EXCEPTION 'request_requesters_four_eyes: four eyes: an approver cannot become a requester' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_requesters_four_eyes BEFORE INSERT ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_four_eyes();
+CREATE FUNCTION request_requesters_identity() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.request_uid <> OLD.request_uid OR NEW.person_uid <> OLD.person_uid OR COALESCE(NEW.issuer_person_uid, '') <> COALESCE(OLD.issuer_person_uid, '') OR NEW.user_uid <> OLD.user_uid THEN
+        RAISE EXCEPTION 'request_requesters_identity: requesters are kept as they were' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_requesters_identity BEFORE UPDATE ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_identity();
+CREATE FUNCTION request_requesters_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'request_requesters_kept: requesters are kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER request_requesters_kept BEFORE DELETE ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_kept();
+CREATE FUNCTION request_decisions_open() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN' THEN
+        RAISE EXCEPTION 'request_decisions_open: the request has ended' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_open BEFORE INSERT ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_open();
+CREATE FUNCTION request_decisions_four_eyes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM request_requesters q WHERE q.request_uid = NEW.request_uid
+        AND (q.person_uid = NEW.person_uid OR q.person_uid = NEW.issuer_person_uid
+             OR q.issuer_person_uid = NEW.person_uid OR q.issuer_person_uid = NEW.issuer_person_uid)) THEN
+        RAISE EXCEPTION 'request_decisions_four_eyes: four eyes: a requester cannot decide' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_four_eyes BEFORE INSERT ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_four_eyes();
+CREATE FUNCTION request_decisions_identity() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.voided IS NOT NULL OR NEW.voided IS NULL OR NEW.uid <> OLD.uid OR NEW.request_uid <> OLD.request_uid OR NEW.person_uid <> OLD.person_uid OR COALESCE(NEW.issuer_person_uid, '') <> COALESCE(OLD.issuer_person_uid, '') OR NEW.user_uid <> OLD.user_uid OR NEW.kind <> OLD.kind OR NEW.evidence_digest <> OLD.evidence_digest OR NEW.comment <> OLD.comment OR NEW.gate_version <> OLD.gate_version THEN
+        RAISE EXCEPTION 'request_decisions_identity: a decision can only be voided' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_identity BEFORE UPDATE ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_identity();
+CREATE FUNCTION request_decisions_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'request_decisions_kept: decisions are kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER request_decisions_kept BEFORE DELETE ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_kept();
+CREATE FUNCTION transition_requests_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM gates own WHERE own.gate_id = NEW.gate_id AND own.version = NEW.gate_version AND own.active)
+    OR NEW.gate_id <> COALESCE((SELECT g.gate_id FROM gates g, registered_models m
+        WHERE m.uid = NEW.model_uid AND g.active AND g.target = NEW.target AND m.canonical_name LIKE g.model_like ESCAPE '\'
+        ORDER BY g.pattern_exact DESC, g.pattern_fixed DESC, g.gate_id DESC LIMIT 1), 'no-gate') THEN
+        RAISE EXCEPTION 'transition_requests_gate: a request stands under the gate in force on its target' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_gate BEFORE INSERT ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_gate();
+CREATE FUNCTION transition_requests_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM model_versions v WHERE v.uid = NEW.version_uid AND v.model_uid = NEW.model_uid AND v.deleted IS NULL) THEN
+        RAISE EXCEPTION 'transition_requests_version: a request is about a live version of its model' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_version BEFORE INSERT ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_version();
+CREATE FUNCTION request_requesters_person() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM users u WHERE u.uid = NEW.user_uid AND u.person_uid = NEW.person_uid) THEN
+        RAISE EXCEPTION 'request_requesters_person: a user acts as its own person' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_requesters_person BEFORE INSERT ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_person();
+CREATE FUNCTION request_decisions_person() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM users u WHERE u.uid = NEW.user_uid AND u.person_uid = NEW.person_uid) THEN
+        RAISE EXCEPTION 'request_decisions_person: a user acts as its own person' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_person BEFORE INSERT ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_person();
+CREATE FUNCTION request_decisions_two_persons() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.kind = 'APPROVED' AND EXISTS (SELECT 1 FROM request_decisions d WHERE d.request_uid = NEW.request_uid
+        AND d.kind = 'APPROVED' AND d.voided IS NULL AND d.person_uid <> NEW.person_uid
+        AND (d.person_uid = NEW.issuer_person_uid OR d.issuer_person_uid = NEW.person_uid OR d.issuer_person_uid = NEW.issuer_person_uid)) THEN
+        RAISE EXCEPTION 'request_decisions_two_persons: one person cannot approve twice through a token for someone else' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_two_persons BEFORE INSERT ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_two_persons();
+CREATE TRIGGER transition_requests_no_truncate BEFORE TRUNCATE ON transition_requests FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER evidence_no_truncate BEFORE TRUNCATE ON evidence FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER request_requesters_no_truncate BEFORE TRUNCATE ON request_requesters FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER request_decisions_no_truncate BEFORE TRUNCATE ON request_decisions FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE FUNCTION transition_requests_in_time() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state = 'EXPIRED' AND (NEW.expires IS NULL OR NEW.updated < NEW.expires) THEN
+        RAISE EXCEPTION 'transition_requests_in_time: a request expires when its time is up' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER transition_requests_in_time BEFORE UPDATE ON transition_requests FOR EACH ROW EXECUTE FUNCTION transition_requests_in_time();
+CREATE FUNCTION request_requesters_ended() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT r.state FROM transition_requests r WHERE r.uid = OLD.request_uid) <> 'OPEN' THEN
+        RAISE EXCEPTION 'request_requesters_ended: who asked for a request that has ended stays as it is' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_requesters_ended BEFORE UPDATE ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_ended();
+CREATE FUNCTION request_decisions_ended() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT r.state FROM transition_requests r WHERE r.uid = OLD.request_uid) <> 'OPEN' THEN
+        RAISE EXCEPTION 'request_decisions_ended: decisions on a request that has ended stay as they are' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_ended BEFORE UPDATE ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_ended();
+-- Triggers see what is committed: of two transactions at once neither would see the other's row. So that one
+-- waits for the other, each locks first what the rows belong to. Triggers fire in the order of their names.
+CREATE FUNCTION lock_request() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM transition_requests r WHERE r.uid = NEW.request_uid FOR UPDATE;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_requesters_alone BEFORE INSERT OR UPDATE ON request_requesters FOR EACH ROW EXECUTE FUNCTION lock_request();
+CREATE TRIGGER request_decisions_alone BEFORE INSERT OR UPDATE ON request_decisions FOR EACH ROW EXECUTE FUNCTION lock_request();
+CREATE TRIGGER transition_requests_alone BEFORE INSERT ON transition_requests FOR EACH ROW EXECUTE FUNCTION lock_model();
