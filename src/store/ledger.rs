@@ -2,6 +2,7 @@
 //! tree and covered by signed checkpoints.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, Value};
 
@@ -21,6 +22,8 @@ const COLUMN_COUNT: usize = 20;
 const STEP: u64 = 2_000;
 /// Rows that one checkpoint covers more than the one before it.
 pub const TREE_STEP: u64 = 5_000;
+/// So long a reader waits for a checkpoint that covers the last rows: the server signs one each second.
+const SETTLED: Duration = Duration::from_secs(3);
 /// The advisory lock of PostgreSQL that elects the sequencer.
 const SEQUENCER_LOCK: i64 = 0x5747_4154_4531;
 
@@ -214,6 +217,21 @@ pub async fn checkpoints_between<C: ConnectionTrait>(on: &C, after: i64, until: 
 /// The first position that is not given yet.
 pub async fn next_position<C: ConnectionTrait>(on: &C) -> Result<i64> {
     sql::one(on, "SELECT COALESCE(MAX(position), -1) + 1 FROM ledger_positions", []).await?.get(0)
+}
+
+/// Where the log ends for one who reads it to the end: at the newest checkpoint, once that covers all rows that are
+/// there now. A running server signs one within a second; where none does, the end is that of the rows.
+pub async fn settled_end<C: ConnectionTrait>(on: &C) -> Result<u64> {
+    let there = next_position(on).await?.cast_unsigned();
+    let since = Instant::now();
+    while since.elapsed() < SETTLED {
+        let covered = newest_checkpoint(on).await?.map_or(0, |(size, _)| size);
+        if covered >= there {
+            return Ok(covered.min(next_position(on).await?.cast_unsigned()));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(there)
 }
 
 /// A row by its position.

@@ -52,7 +52,7 @@ impl Outcome {
     }
 }
 
-/// A row: the header, and the salted payload or, once that is erased, its digest.
+/// A row: the header, and the salted payload, of which the leaf holds only the digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
@@ -90,16 +90,16 @@ pub struct Entry {
     pub outcome: Outcome,
     /// Why, when it was refused.
     pub reason: String,
-    /// 16 random bytes in hexadecimal, so that an erased payload cannot be guessed from its digest.
+    /// 16 random bytes in hexadecimal, so that a payload cannot be guessed from its digest.
     pub salt: String,
-    /// JSON; none once erased, which an export has to say.
+    /// JSON. None is a finding: the leaf would allow a payload to be erased, but nothing orders that yet.
     #[serde(deserialize_with = "said")]
     pub payload: Option<String>,
     /// SHA-256 over tag, salt and payload, in hexadecimal.
     pub payload_digest: String,
 }
 
-/// Reads a field that may be null but not missing: what is left out by mistake must not pass as erased.
+/// Reads a field that may be null but not missing: what is left out makes a line malformed.
 fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Option::deserialize(deserializer)
 }
@@ -147,11 +147,6 @@ impl Entry {
     /// The leaf in the tree (RFC 9162).
     pub fn leaf_hash(&self) -> Hash {
         record_hash(&self.leaf_bytes())
-    }
-
-    /// Whether the payload is what its digest says; an erased one has nothing to contradict it.
-    pub fn payload_matches(&self) -> bool {
-        self.payload.as_ref().is_none_or(|payload| payload_digest(&self.salt, payload) == self.payload_digest)
     }
 }
 

@@ -31,11 +31,9 @@ impl fmt::Display for Finding {
 pub struct Report {
     /// Rows read.
     pub entries: u64,
-    /// Rows whose payload was erased; their headers were checked all the same.
-    pub erased: u64,
     /// Checkpoints whose signature and root are good.
     pub checkpoints: u64,
-    /// How many rows the newest good checkpoint covers.
+    /// How many rows good checkpoints vouch for: the ledger's own, or one that was kept elsewhere.
     pub checkpointed: u64,
     /// Where the ledger went on under a new origin.
     pub restarts: Vec<Restart>,
@@ -71,19 +69,24 @@ impl Report {
     pub fn sound(&self) -> bool {
         self.first_bad.is_none()
     }
+
+    /// Whether checkpoints vouch for every row. A ledger without a checkpoint is vouched for by nothing.
+    pub fn vouched(&self) -> bool {
+        self.checkpointed > 0 && self.checkpointed == self.entries
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.first_bad {
-            None => write!(f, "the ledger is sound: ")?,
+            None if self.vouched() => write!(f, "the ledger is sound: ")?,
+            None => write!(f, "the ledger is sound as far as it goes, but NOT vouched for to its end: ")?,
             Some(finding) => write!(f, "the ledger is NOT sound: {finding}; ")?,
         }
-        write!(
-            f,
-            "{} rows read ({} with erased payload), {} checkpoints verified, the newest covers {} rows",
-            self.entries, self.erased, self.checkpoints, self.checkpointed
-        )?;
+        write!(f, "{} rows read, {} checkpoints verified, {} rows are vouched for", self.entries, self.checkpoints, self.checkpointed)?;
+        if self.sound() && !self.vouched() {
+            write!(f, "; no checkpoint vouches for the {} rows from row {} on", self.entries - self.checkpointed, self.checkpointed)?;
+        }
         self.restarts.iter().try_for_each(|restart| write!(f, "; {restart}"))
     }
 }
