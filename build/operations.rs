@@ -59,9 +59,9 @@ fn generate_service(
         let rule = rule_of(pool, &method)?;
         writeln!(code, "{}", operation(&method, &constant, &rule)?)?;
         writeln!(code, "{}", subject_impl(&method, &rule)?)?;
-        writeln!(methods, "{}", method_impl(&method, &constant))?;
+        writeln!(methods, "{}", method_impl(&method, &constant, &rule))?;
         write!(table, "&{constant},")?;
-        routes.push_str(&rest::route(&method, &constant)?);
+        routes.push_str(&rest::route(&method, &constant, proof(&rule))?);
     }
     writeln!(
         code,
@@ -253,7 +253,7 @@ fn accessor(message: &MessageDescriptor, path: &str) -> Result<String> {
     Ok(expression)
 }
 
-fn method_impl(method: &MethodDescriptor, constant: &str) -> String {
+fn method_impl(method: &MethodDescriptor, constant: &str, rule: &Rule) -> String {
     let function = method.name().to_snake_case();
     let input = rust_type(&method.input());
     let output = rust_type(&method.output());
@@ -271,16 +271,26 @@ fn method_impl(method: &MethodDescriptor, constant: &str) -> String {
         (String::new(), output)
     };
     let meaning = service_function(method);
+    let proven = proof(rule);
     let call = if method.is_client_streaming() {
-        format!("|call, first, rest| Box::pin(async move {{ {meaning}(&call, first, rest).await }})")
+        format!("|call, first, rest| Box::pin(async move {{ {meaning}(&call, first, rest).await{proven} }})")
     } else {
-        format!("|call, message| Box::pin(async move {{ {meaning}(&call, message).await }})")
+        format!("|call, message| Box::pin(async move {{ {meaning}(&call, message).await{proven} }})")
     };
     format!(
         "{stream_type}async fn {function}(&self, request: tonic::Request<{request}>) \
          -> std::result::Result<tonic::Response<{answer}>, tonic::Status> {{ \
          self.{admit}(&{constant}, request, {call}).await }}"
     )
+}
+
+/// What stands after the call of a service function. That of a recording operation must give a `Kept`, which only a
+/// write makes that left a row or changed nothing; without one this does not compile.
+fn proof(rule: &Rule) -> &'static str {
+    match rule.record.as_str() {
+        "Nothing" => "",
+        _ => ".map(crate::store::Kept::into_value)",
+    }
 }
 
 /// The service function of a method: those of MLflow's own meanings stand in a module of their own.

@@ -11,8 +11,8 @@ use crate::operations::{Result, http_bindings, service_function};
 /// What a stream of bytes is over HTTP: the answer's body.
 const FILE: &str = "stagegate.v1.DownloadArtifactResponse";
 
-/// The entry of one method; empty when it has no route. A client's stream is the request's body.
-pub fn route(method: &MethodDescriptor, constant: &str) -> Result<String> {
+/// The entry of one method; empty when it has no route. `proof` stands after the call of the service function. A client's stream is the request's body.
+pub fn route(method: &MethodDescriptor, constant: &str, proof: &str) -> Result<String> {
     let bindings = http_bindings(method);
     if bindings.is_empty() {
         return Ok(String::new());
@@ -34,10 +34,10 @@ pub fn route(method: &MethodDescriptor, constant: &str) -> Result<String> {
     let (message, value) = if arms.is_empty() { ("_message", "_value") } else { ("message", "value") };
     let function = service_function(method);
     let (face, call) = match (method.is_client_streaming(), method.is_server_streaming()) {
-        (false, false) => ("rest", format!("|call, message| Box::pin(async move {{ {function}(&call, message).await }})")),
-        (true, false) => ("upload", format!("|call, first, rest| Box::pin(async move {{ {function}(&call, first, rest).await }})")),
+        (false, false) => ("rest", format!("|call, message| Box::pin(async move {{ {function}(&call, message).await{proof} }})")),
+        (true, false) => ("upload", format!("|call, first, rest| Box::pin(async move {{ {function}(&call, first, rest).await{proof} }})")),
         (false, true) if method.output().full_name() == FILE => {
-            ("download", format!("|call, message| Box::pin(async move {{ {function}(&call, message).await }})"))
+            ("download", format!("|call, message| Box::pin(async move {{ {function}(&call, message).await{proof} }})"))
         }
         _ => return Err(format!("{}: such a stream has no form over HTTP", method.full_name()).into()),
     };

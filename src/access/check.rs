@@ -16,7 +16,7 @@ use crate::domain::artifact_owner::{self, PathOwner};
 use crate::domain::field::Invalid;
 use crate::domain::ledger::Outcome;
 use crate::domain::stage;
-use crate::store::StoreError;
+use crate::store::{Kept, StoreError};
 
 /// A request as the wire hands it to the check.
 pub struct Arrival<'a> {
@@ -117,7 +117,7 @@ impl Access {
         let mut row = entry(caller, operation.full_name, call.request_id(), clock::now_ms(), &subject, &serde_json::json!({}));
         row.outcome = Outcome::Denied;
         reason.clone_into(&mut row.reason);
-        self.store.write(row, |tx, row| Box::pin(async move { tx.record(row).await })).await
+        self.store.write(row, |tx, row| Box::pin(async move { tx.record(row).await })).await.map(Kept::into_value)
     }
 
     async fn object_of_text(&self, kind: &str, name: &str) -> Result<Object, StoreError> {

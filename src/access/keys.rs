@@ -14,7 +14,7 @@ use super::master_key::{MasterKey, MasterKeyError};
 use super::token::Claims;
 use crate::clock;
 use crate::domain::ledger::CheckpointSigner;
-use crate::store::{Recorded, Store, StoreError, access as rows, sql};
+use crate::store::{Store, StoreError, access as rows, sql};
 use crate::{bind, store};
 
 /// What is written in front of an Ed25519 seed to make it PKCS#8 (RFC 8410).
@@ -68,7 +68,7 @@ impl KeyRing {
         let mut stored = rows::keys(store.reader()).await?;
         if stored.is_empty() {
             let new = [token_key(master)?, ledger_key(master)?, secret_key(master)?];
-            match store.write(new, |tx, new| Box::pin(insert_first(tx, new))).await {
+            match store.write_unrecorded(store::Unrecorded::FirstStart, new, |tx, new| Box::pin(insert_first(tx, new))).await {
                 // Another replica was first.
                 Ok(()) | Err(StoreError::Duplicate(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -116,13 +116,13 @@ impl KeyRing {
     }
 }
 
-async fn insert_first(tx: &store::Tx, new: &[rows::KeyRow; 3]) -> Result<Recorded<()>, StoreError> {
+async fn insert_first(tx: &store::Tx, new: &[rows::KeyRow; 3]) -> Result<(), StoreError> {
     // The row decides which of several replicas makes the keys.
     sql::execute(&**tx, "INSERT INTO settings (name, value) VALUES ('keys', 'made')", bind![]).await?;
     for key in new {
         rows::insert_key(tx, key).await?;
     }
-    Ok(Recorded::outside_ledger(()))
+    Ok(())
 }
 
 /// A new key that signs tokens.

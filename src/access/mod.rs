@@ -146,12 +146,7 @@ impl Access {
             return Ok(());
         }
         self.store
-            .write(used, |tx, used| {
-                Box::pin(async move {
-                    crate::store::access::touch_tokens(tx, used).await?;
-                    Ok::<_, StoreError>(crate::store::Recorded::outside_ledger(()))
-                })
-            })
+            .write_unrecorded(crate::store::Unrecorded::TokenUse, used, |tx, used| Box::pin(crate::store::access::touch_tokens(tx, used)))
             .await
     }
 }

@@ -9,7 +9,7 @@ use super::call::{Caller, Credential, Subject, entry};
 use crate::clock;
 use crate::contract::Permission;
 use crate::domain::ledger::{Entry, Outcome};
-use crate::store::{Recorded, Store, StoreError};
+use crate::store::{Kept, Recorded, Store, StoreError};
 
 /// Why a call is not admitted.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +116,7 @@ impl Refusals {
             return Ok(());
         }
         let rows: Vec<Entry> = counted.iter().map(|(what, times)| counted_entry(what, *times)).collect();
-        store.write(rows, |tx, rows| Box::pin(write_all(tx, rows))).await
+        store.write(rows, |tx, rows| Box::pin(write_all(tx, rows))).await.map(Kept::into_value)
     }
 }
 

@@ -84,12 +84,12 @@ async fn whole(store: &Store) -> Result<Snapshot, StoreError> {
 mod tests {
     use super::*;
     use crate::domain::access::{Effect, Grant, Principal, Scope, UserKind};
+    use crate::store::Tx;
     use crate::store::testing::stores;
-    use crate::store::{Recorded, Tx};
 
     /// One change of access after the other: `ann` leaves the group before it gets its grant, and comes back when
     /// that is gone.
-    async fn change(tx: &Tx, step: &u32) -> Result<Recorded<()>, StoreError> {
+    async fn change(tx: &Tx, step: &u32) -> Result<(), StoreError> {
         rows::raise_epoch(tx).await?;
         match step % 4 {
             0 => rows::remove_member(tx, "g", "ann").await.map(|_| ())?,
@@ -109,10 +109,10 @@ mod tests {
             2 => rows::delete_grant(tx, "grant").await.map(|_| ())?,
             _ => rows::add_member(tx, "g", "ann").await.map(|_| ())?,
         }
-        Ok(Recorded::outside_ledger(()))
+        Ok(())
     }
 
-    async fn people(tx: &Tx, _: &()) -> Result<Recorded<()>, StoreError> {
+    async fn people(tx: &Tx, _: &()) -> Result<(), StoreError> {
         rows::insert_person(tx, "p").await?;
         let ann = rows::UserRow {
             uid: "ann".to_owned(),
@@ -127,18 +127,18 @@ mod tests {
         rows::insert_user(tx, &ann).await?;
         rows::insert_group(tx, "g", "g").await?;
         rows::add_member(tx, "g", "ann").await?;
-        Ok(Recorded::outside_ledger(()))
+        Ok(())
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_snapshot_is_of_one_state() {
         for test in stores().await {
             let store = test.store.clone();
-            store.write((), |tx, input| Box::pin(people(tx, input))).await.unwrap();
+            store.set_up((), |tx, input| Box::pin(people(tx, input))).await.unwrap();
             let writer = store.clone();
             let changing = tokio::spawn(async move {
                 for step in 0..400 {
-                    writer.write(step, |tx, step| Box::pin(change(tx, step))).await.unwrap();
+                    writer.set_up(step, |tx, step| Box::pin(change(tx, step))).await.unwrap();
                 }
             });
             let mut seen = std::collections::HashSet::new();

@@ -3,9 +3,12 @@
 pub const CREATE_EXPERIMENT: &str = "stagegate.v1.TrackingService/CreateExperiment";
 pub const CREATE_RUN: &str = "stagegate.v1.TrackingService/CreateRun";
 pub const UPDATE_RUN: &str = "stagegate.v1.TrackingService/UpdateRun";
+pub const DELETE_RUN: &str = "stagegate.v1.TrackingService/DeleteRun";
 pub const CREATE_LOGGED_MODEL: &str = "stagegate.v1.TrackingService/CreateLoggedModel";
+pub const FINALIZE_LOGGED_MODEL: &str = "stagegate.v1.TrackingService/FinalizeLoggedModel";
 pub const UPLOAD_ARTIFACT: &str = "stagegate.v1.ArtifactService/UploadArtifact";
 pub const CREATE_REGISTERED_MODEL: &str = "stagegate.v1.RegistryService/CreateRegisteredModel";
+pub const UPDATE_REGISTERED_MODEL: &str = "stagegate.v1.RegistryService/UpdateRegisteredModel";
 pub const CREATE_MODEL_VERSION: &str = "stagegate.v1.RegistryService/CreateModelVersion";
 pub const TRANSITION_STAGE: &str = "stagegate.v1.RegistryService/TransitionModelVersionStage";
 pub const SET_ALIAS: &str = "stagegate.v1.RegistryService/SetRegisteredModelAlias";
@@ -21,9 +24,12 @@ mod tests {
             CREATE_EXPERIMENT,
             CREATE_RUN,
             UPDATE_RUN,
+            DELETE_RUN,
             CREATE_LOGGED_MODEL,
+            FINALIZE_LOGGED_MODEL,
             UPLOAD_ARTIFACT,
             CREATE_REGISTERED_MODEL,
+            UPDATE_REGISTERED_MODEL,
             CREATE_MODEL_VERSION,
             TRANSITION_STAGE,
             SET_ALIAS,

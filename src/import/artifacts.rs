@@ -252,7 +252,8 @@ async fn bring_file(import: &Import, keeper: &Keeper, root: &Root, path: &str) -
     let why = import
         .store()
         .write(input, |tx, (import, keeper, path, blob)| Box::pin(async move { attach(tx, import, keeper, path, blob).await }))
-        .await?;
+        .await?
+        .into_value();
     if why.is_some() {
         import.store().blobs()?.delete(&uid).await?;
     }

@@ -9,14 +9,14 @@ use super::found::{Link, LoggedModel};
 use super::report::{Progress, Report};
 use super::source::Source;
 use super::tracking::{Experiments, mended, object, of_one};
-use super::{Error, Import, Result, actions, fit};
+use super::{Import, Result, actions, fit};
 use crate::access::Subject;
 use crate::contract::v1::LoggedModelStatus;
 use crate::domain::{ids, limits, metric_value};
 use crate::store::imports::{self, Imported, Kind};
 use crate::store::logged_model_values::{self, ModelPoint};
 use crate::store::logged_models::{self, LoggedModelRow};
-use crate::store::{Recorded, Tx, model_links, runs, versions};
+use crate::store::{Kept, Recorded, Tx, Unrecorded, model_links, runs, versions};
 
 /// Brings logged models.
 pub struct LoggedModels<'a> {
@@ -49,9 +49,10 @@ impl LoggedModels<'_> {
             }
         }
         for links in links.chunks(super::tracking::AT_ONCE) {
-            let linked = self.import.store().write((self.import.clone(), links.to_vec()), |tx, (import, links)| {
-                Box::pin(async move { Ok::<_, Error>(Recorded::outside_ledger(link(tx, import, links).await?)) })
-            });
+            let linked =
+                self.import.store().write_unrecorded(Unrecorded::Tracking, (self.import.clone(), links.to_vec()), |tx, (import, links)| {
+                    Box::pin(link(tx, import, links))
+                });
             // A model that is deleted there may still be named by runs; a server does not tell it.
             report.logged_model_links.there += linked.await?;
         }
@@ -73,7 +74,7 @@ impl LoggedModels<'_> {
         let metrics = self.import.store().metric_ids(&keys.iter().map(String::as_str).collect::<Vec<_>>()).await?;
         let uri = model.artifact_uri.clone();
         let coming: Coming = (self.import.clone(), model, experiment, metrics);
-        match self.import.store().write(coming, |tx, coming| Box::pin(make(tx, coming))).await {
+        match self.import.store().write(coming, |tx, coming| Box::pin(make(tx, coming))).await.map(Kept::into_value) {
             Ok(Some(here)) => {
                 if let Some(artifacts) = self.artifacts {
                     artifacts.bring(self.import, &Keeper::logged_model(&id, here), &uri, report).await?;
@@ -91,7 +92,7 @@ impl LoggedModels<'_> {
 async fn make(tx: &Tx, (import, found, experiment, metrics): &Coming) -> Result<Recorded<Option<i64>>> {
     let key = found.model_id.as_str();
     if let Some(known) = imports::find(&**tx, &import.source, Kind::LoggedModel, &[key]).await?.remove(key) {
-        return finish(tx, found, known.here_id).await;
+        return finish(tx, import, found, known.here_id).await;
     }
     if logged_models::by_model_id(&**tx, key).await?.is_some() {
         return Ok(Recorded::nothing(None));
@@ -129,11 +130,16 @@ async fn make(tx: &Tx, (import, found, experiment, metrics): &Coming) -> Result<
 }
 
 /// One that was still pending at an earlier import may be ready now.
-async fn finish(tx: &Tx, found: &LoggedModel, here: i64) -> Result<Recorded<Option<i64>>> {
-    if let Some(row) = logged_models::lock(tx, &found.model_id).await?.filter(|row| row.status == i32::from(LoggedModelStatus::Pending)) {
-        logged_models::update(tx, &LoggedModelRow { status: found.status, updated: found.updated, ..row }).await?;
-    }
-    Ok(Recorded::outside_ledger(Some(here)))
+async fn finish(tx: &Tx, import: &Import, found: &LoggedModel, here: i64) -> Result<Recorded<Option<i64>>> {
+    let pending = i32::from(LoggedModelStatus::Pending);
+    let row = logged_models::lock(tx, &found.model_id).await?.filter(|row| row.status == pending && found.status != pending);
+    let Some(row) = row else { return Ok(Recorded::nothing(Some(here))) };
+    logged_models::update(tx, &LoggedModelRow { status: found.status, updated: found.updated, ..row.clone() }).await?;
+    let scope = row.experiment.to_string();
+    let subject = Subject { kind: "logged_model", id: &row.model_id, name: &row.name, scope: &scope };
+    let word = |status: i32| LoggedModelStatus::try_from(status).map_or("", |status| status.as_str_name());
+    let payload = json!({"before": {"status": word(row.status)}, "after": {"status": word(found.status)}});
+    Ok(import.record(tx, actions::FINALIZE_LOGGED_MODEL, &subject, payload).await?.map(|()| Some(here)))
 }
 
 async fn log_metrics(tx: &Tx, model: i64, found: &LoggedModel, metrics: &[i64]) -> Result<()> {

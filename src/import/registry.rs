@@ -21,7 +21,7 @@ use crate::store::logged_models::{self, LoggedModelRow};
 use crate::store::models::{self, ModelRow};
 use crate::store::moves::{self, Authority, Move};
 use crate::store::versions::{self, VersionRow};
-use crate::store::{Recorded, StoreError, Tx};
+use crate::store::{Kept, Recorded, StoreError, Tx};
 
 /// One import's registry.
 pub struct Registry<'a> {
@@ -86,7 +86,7 @@ impl<'a> Registry<'a> {
         report.aliases.there += found.aliases.len() as i64;
         let written =
             self.import.store().write((self.import.clone(), found.clone()), |tx, (import, found)| Box::pin(make_model(tx, import, found)));
-        match written.await {
+        match written.await.map(Kept::into_value) {
             Ok(Some(here)) => {
                 if here.name != found.name {
                     report.renamed("registered model", &found.name, &here.name);
@@ -110,7 +110,7 @@ impl<'a> Registry<'a> {
         };
         let input = (self.import.clone(), model.clone(), found.clone());
         let written = self.import.store().write(input, |tx, (import, model, found)| Box::pin(make_version(tx, import, model, found)));
-        match written.await {
+        match written.await.map(Kept::into_value) {
             Ok(None) => {}
             Ok(Some(why)) => report.left_out(format!("stage {} of version {} of {:?}: {why}", found.stage, found.version, found.model)),
             Err(Error::Store(StoreError::Duplicate(_))) => {
@@ -132,7 +132,7 @@ impl<'a> Registry<'a> {
         let written = self.import.store().write(input, |tx, (import, here, model, alias, version)| {
             Box::pin(async move { set_alias(tx, import, here, model, alias, *version).await })
         });
-        match written.await {
+        match written.await.map(Kept::into_value) {
             Ok(None) => Ok(()),
             Ok(Some(why)) => {
                 report.left_out(format!("alias {alias:?} of {model:?}: {why}"));
@@ -150,11 +150,16 @@ impl<'a> Registry<'a> {
 /// Makes a model, or finds what it is here; none when it was deleted here since.
 async fn make_model(tx: &Tx, import: &Import, found: &Model) -> Result<Recorded<Option<ModelHere>>> {
     if let Some(known) = imports::find(&**tx, &import.source, Kind::Model, &[&found.name]).await?.remove(&found.name) {
-        let live = live_model(tx, &known.here).await?;
-        if let Some(row) = &live {
-            imports::keep_model(tx, row, found.last_version).await?;
+        let Some(row) = live_model(tx, &known.here).await? else { return Ok(Recorded::nothing(None)) };
+        let changed = imports::keep_model(tx, &row, found.last_version).await?;
+        let here = ModelHere { uid: row.uid, name: row.name };
+        if !changed {
+            return Ok(Recorded::nothing(Some(here)));
         }
-        return Ok(Recorded::outside_ledger(live.map(|row| ModelHere { uid: row.uid, name: row.name })));
+        let subject = Subject { kind: "registered_model", id: &here.uid, name: &here.name, scope: &here.uid };
+        let payload = json!({"after": {"last_version": found.last_version}});
+        let recorded = import.record(tx, actions::UPDATE_REGISTERED_MODEL, &subject, payload).await?;
+        return Ok(recorded.map(|()| Some(here)));
     }
     let mut name = fit::model_name(&found.name).into_owned();
     if models::by_name(&**tx, &name).await?.is_some() {

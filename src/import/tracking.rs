@@ -21,7 +21,7 @@ use crate::store::imports::{self, Imported, Kind};
 use crate::store::inputs::{self, Input};
 use crate::store::metrics::{self, LogError, Points};
 use crate::store::runs::{self, RunRow};
-use crate::store::{self, Recorded, StoreError, Tx};
+use crate::store::{self, Kept, Recorded, StoreError, Tx};
 
 /// Writes under way at a time. SQLite commits those together that wait together.
 pub(super) const AT_ONCE: usize = 64;
@@ -49,8 +49,11 @@ pub async fn experiments(
             report.experiment_tags.there += found.tags.len() as i64;
             let (id, there) = (found.id, found.name.clone());
             let deleted_default = id == ids::DEFAULT_EXPERIMENT && !found.active;
-            let (id_here, name_here) =
-                import.store().write((import.clone(), found), |tx, (import, found)| Box::pin(experiment(tx, import, found))).await?;
+            let (id_here, name_here) = import
+                .store()
+                .write((import.clone(), found), |tx, (import, found)| Box::pin(experiment(tx, import, found)))
+                .await?
+                .into_value();
             if name_here != there {
                 report.renamed("experiment", &there, &name_here);
             }
@@ -236,7 +239,7 @@ impl Runs<'_> {
         };
         let taken = || "a run with this id is here already, and not from this source (--source names a source that has moved)".to_owned();
         let first = known.is_none_or(|known| known.fingerprint.is_empty());
-        Ok(here.map(|here| Coming { run, here, first, points: 0 }).ok_or_else(taken))
+        Ok(here.into_value().map(|here| Coming { run, here, first, points: 0 }).ok_or_else(taken))
     }
 
     async fn points(&self, coming: &mut [Coming<'_>], report: &mut Report, progress: &Progress) -> Result<()> {
@@ -293,29 +296,36 @@ impl Runs<'_> {
 
     /// Notes that all of some runs is here, and deletes those that are deleted there.
     async fn complete(&self, coming: &[Coming<'_>]) -> Result<()> {
-        let done: Vec<(String, String, i64, Option<i64>)> = coming
+        let done: Vec<(String, String, i64, bool)> = coming
             .iter()
-            .map(|one| {
-                let delete = (one.first && !one.run.active).then_some(one.here);
-                (one.run.run_id.clone(), one.run.fingerprint.clone(), one.points, delete)
-            })
+            .map(|one| (one.run.run_id.clone(), one.run.fingerprint.clone(), one.points, one.first && !one.run.active))
             .collect();
         self.import
             .store()
             .write((self.import.clone(), done), |tx, (import, done)| {
                 Box::pin(async move {
-                    for (run_id, fingerprint, points, delete) in done {
+                    let mut recorded = Recorded::nothing(());
+                    for (run_id, fingerprint, points, deleted) in done {
                         imports::complete(tx, &import.source, Kind::Run, run_id, fingerprint, *points).await?;
-                        if let Some(run) = delete {
-                            runs::set_active(tx, *run, false).await?;
+                        if *deleted {
+                            recorded = delete(tx, import, run_id).await?;
                         }
                     }
-                    // Making the runs was recorded with the state that they have now.
-                    Ok::<_, Error>(Recorded::outside_ledger(()))
+                    Ok::<_, Error>(recorded)
                 })
             })
             .await
+            .map(Kept::into_value)
     }
+}
+
+/// Deletes a run that is deleted there.
+async fn delete(tx: &Tx, import: &Import, run_id: &str) -> Result<Recorded<()>> {
+    let Some(row) = runs::lock(tx, run_id).await?.filter(|row| row.active) else { return Ok(Recorded::nothing(())) };
+    runs::set_active(tx, row.id, false).await?;
+    let scope = row.experiment.to_string();
+    let subject = Subject { kind: "run", id: &row.run_id, name: &row.name, scope: &scope };
+    import.record(tx, actions::DELETE_RUN, &subject, json!({"after": {"active": false}})).await
 }
 
 /// Makes a run; none when there is one with its id that did not come from this source. It is live until all
@@ -362,7 +372,7 @@ async fn add_to_run(tx: &Tx, import: &Import, found: &Run) -> Result<Recorded<Op
     let open = |status: i32| status == i32::from(RunStatus::Running) || status == i32::from(RunStatus::Scheduled);
     let now = RunRow { status: status(&found.status).into(), end_time: found.end_time, ..row.clone() };
     if !open(row.status) || now == row {
-        return Ok(Recorded::outside_ledger(Some(row.id)));
+        return Ok(Recorded::nothing(Some(row.id)));
     }
     runs::update(tx, &now).await?;
     let scope = row.experiment.to_string();

@@ -17,7 +17,7 @@ use crate::domain::field::{Check, FieldError};
 use crate::domain::{artifact_path, limits, text};
 use crate::store::artifacts as rows;
 use crate::store::blobs::{Blob, Upload};
-use crate::store::{Recorded, Tx};
+use crate::store::{Kept, Recorded, Tx};
 
 /// A client that sends no bytes for this long has gone.
 const IDLE: Duration = Duration::from_secs(30);
@@ -78,18 +78,24 @@ pub async fn upload_artifact(
     call: &Call,
     first: v1::UploadArtifactRequest,
     rest: RequestStream<v1::UploadArtifactRequest>,
-) -> Result<v1::UploadArtifactResponse> {
+) -> Result<Kept<v1::UploadArtifactResponse>> {
     let (landing, expected) = announced(first.header.unwrap_or_default())?;
     let rest = rest.map(|message| match message? {
         v1::UploadArtifactRequest { header: None, chunk } => Ok(chunk),
         _ => Err(Error::invalid("header", "must be in the first message only")),
     });
     let blob = upload(call, landing, &expected, first.chunk, rest.boxed()).await?;
-    Ok(v1::UploadArtifactResponse { size: blob.size, sha256: blob.sha256 })
+    Ok(blob.map(|blob| v1::UploadArtifactResponse { size: blob.size, sha256: blob.sha256 }))
 }
 
 /// Takes a file to its place. The blob that it gives is stored and synced, and its row written.
-pub(super) async fn upload(call: &Call, landing: Landing, expected: &Expected, first: Bytes, rest: RequestStream<Bytes>) -> Result<Blob> {
+pub(super) async fn upload(
+    call: &Call,
+    landing: Landing,
+    expected: &Expected,
+    first: Bytes,
+    rest: RequestStream<Bytes>,
+) -> Result<Kept<Blob>> {
     // Asked again in the write; here it spares the client sending bytes in vain.
     may_land(call, &landing).await?;
     let upload = receive(call, expected, first, rest).await?;
@@ -173,22 +179,23 @@ async fn write(upload: &mut Upload, expected: &Expected, chunk: Bytes) -> Result
 }
 
 /// Ends the blob and writes its rows. Bytes that did not become an artifact are deleted again.
-async fn keep(call: &Call, landing: Landing, upload: Upload) -> Result<Blob> {
+async fn keep(call: &Call, landing: Landing, upload: Upload) -> Result<Kept<Blob>> {
     let blob = upload.finish().await?;
     let written = call
         .store()
         .write((call.clone(), landing, blob.clone()), |tx, (call, landing, blob)| Box::pin(attach(tx, call, landing, blob)))
         .await;
-    settle(call, written, &blob).await?;
-    Ok(blob)
+    let kept = settle(call, written.map(Kept::split), &blob).await?;
+    Ok(kept.map(|()| blob))
 }
 
 /// Deletes the bytes that nothing refers to after a write: those that it replaced, or the new ones when it failed.
-pub(super) async fn settle(call: &Call, written: Result<Vec<String>>, blob: &Blob) -> Result<()> {
+/// What else the write gave comes back.
+pub(super) async fn settle<P>(call: &Call, written: Result<(P, Vec<String>)>, blob: &Blob) -> Result<P> {
     match written {
-        Ok(unused) => {
+        Ok((proof, unused)) => {
             discard(call.store(), &unused).await;
-            Ok(())
+            Ok(proof)
         }
         Err(error) => {
             // After these the commit may have happened all the same: a row without bytes would be worse than

@@ -9,7 +9,7 @@ use crate::access::Call;
 use crate::contract::v1;
 use crate::domain::{artifact_path, ids, limits, manifest, text};
 use crate::store::artifacts::{self as rows, ManifestFile};
-use crate::store::{Recorded, Store, Tx};
+use crate::store::{Kept, Recorded, Store, Tx};
 
 /// Files of a deleted folder that the ledger names one by one; the digest covers all of them.
 const NAMED_FILES: usize = 100;
@@ -48,21 +48,22 @@ pub(super) async fn whole_folder(call: &Call, place: &Place, folder: &str) -> Re
 }
 
 /// See the proto.
-pub async fn delete_artifact(call: &Call, request: v1::DeleteArtifactRequest) -> Result<v1::DeleteArtifactResponse> {
+pub async fn delete_artifact(call: &Call, request: v1::DeleteArtifactRequest) -> Result<Kept<v1::DeleteArtifactResponse>> {
     ids::run_id("run_id", &request.run_id)?;
     artifact_path::file("path", &request.path)?;
-    delete(call, Landing { target: Target::run(&request.run_id), path: request.path }).await?;
-    Ok(v1::DeleteArtifactResponse {})
+    let kept = delete(call, Landing { target: Target::run(&request.run_id), path: request.path }).await?;
+    Ok(kept.map(|()| v1::DeleteArtifactResponse {}))
 }
 
 /// Deletes a file or all below a folder; an empty path stands for all files of the target.
-pub(super) async fn delete(call: &Call, landing: Landing) -> Result<()> {
+pub(super) async fn delete(call: &Call, landing: Landing) -> Result<Kept<()>> {
     let call = call.clone();
     // A client that goes away must not leave bytes behind whose rows are gone.
     to_the_end(async move {
-        let unused = call.store().write((call.clone(), landing), |tx, (call, landing)| Box::pin(remove(tx, call, landing))).await?;
+        let removed = call.store().write((call.clone(), landing), |tx, (call, landing)| Box::pin(remove(tx, call, landing))).await?;
+        let (kept, unused) = removed.split();
         discard(call.store(), &unused).await;
-        Ok(())
+        Ok(kept)
     })
     .await
 }

@@ -10,7 +10,7 @@ use crate::domain::field::{Check, FieldError};
 use crate::domain::{ids, limits, metric_value, text};
 use crate::store::logged_model_values::{self, ModelPoint};
 use crate::store::metrics::{self, Point, Points};
-use crate::store::{Recorded, Store, Tx, logged_models, run_values, runs as rows};
+use crate::store::{Store, Tx, Unrecorded, logged_models, run_values, runs as rows};
 
 /// What one request logs to one run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -128,7 +128,7 @@ pub(super) async fn store(call: &Call, run_id: &str, batch: Batch) -> Result<()>
     // Of equal keys the last one counts.
     let tags: BTreeMap<_, _> = batch.tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
     let mixed = Mixed { points, about, params, tags: tags.into_iter().collect() };
-    call.store().write(mixed, |tx, mixed| Box::pin(async move { store_mixed(tx, mixed).await.map(Recorded::outside_ledger) })).await
+    call.store().write_unrecorded(Unrecorded::Tracking, mixed, |tx, mixed| Box::pin(store_mixed(tx, mixed))).await
 }
 
 /// The points that are about logged models.

@@ -9,10 +9,10 @@ use crate::contract::v1;
 use crate::domain::field::Check;
 use crate::domain::{ids, limits, text};
 use crate::store::comments::{self as rows, CommentRow};
-use crate::store::{Recorded, Tx};
+use crate::store::{Kept, Recorded, Tx};
 
 /// See the proto.
-pub async fn create_comment(call: &Call, request: v1::CreateCommentRequest) -> Result<v1::CreateCommentResponse> {
+pub async fn create_comment(call: &Call, request: v1::CreateCommentRequest) -> Result<Kept<v1::CreateCommentResponse>> {
     let mut check = Check::new();
     let number = check.take(ids::version_number("version", &request.version));
     check.take(text::required("text", &request.text, limits::COMMENT));
@@ -38,7 +38,7 @@ pub async fn create_comment(call: &Call, request: v1::CreateCommentRequest) -> R
 }
 
 /// See the proto.
-pub async fn update_comment(call: &Call, request: v1::UpdateCommentRequest) -> Result<v1::UpdateCommentResponse> {
+pub async fn update_comment(call: &Call, request: v1::UpdateCommentRequest) -> Result<Kept<v1::UpdateCommentResponse>> {
     ids::uid("comment_id", &request.comment_id)?;
     text::required("text", &request.text, limits::COMMENT)?;
     write(call.store(), (call.clone(), request), |tx, (call, request)| {
@@ -54,9 +54,9 @@ pub async fn update_comment(call: &Call, request: v1::UpdateCommentRequest) -> R
 }
 
 /// See the proto.
-pub async fn delete_comment(call: &Call, request: v1::DeleteCommentRequest) -> Result<v1::DeleteCommentResponse> {
+pub async fn delete_comment(call: &Call, request: v1::DeleteCommentRequest) -> Result<Kept<v1::DeleteCommentResponse>> {
     ids::uid("comment_id", &request.comment_id)?;
-    write(call.store(), (call.clone(), request), |tx, (call, request)| {
+    let kept = write(call.store(), (call.clone(), request), |tx, (call, request)| {
         Box::pin(async move {
             let before = lock(tx, &request.comment_id).await?;
             rows::delete(tx, &before.uid).await?;
@@ -64,7 +64,7 @@ pub async fn delete_comment(call: &Call, request: v1::DeleteCommentRequest) -> R
         })
     })
     .await?;
-    Ok(v1::DeleteCommentResponse {})
+    Ok(kept.map(|()| v1::DeleteCommentResponse {}))
 }
 
 /// See the proto.

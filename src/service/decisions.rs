@@ -16,7 +16,7 @@ use crate::domain::{ids, limits, text};
 use crate::store::moves::Authority;
 use crate::store::requests::{self as rows, DecisionRow, RequestRow};
 use crate::store::versions::VersionRow;
-use crate::store::{self, Recorded, Tx};
+use crate::store::{self, Kept, Recorded, Tx};
 
 /// What came of an approval, once it was committed.
 enum Approved {
@@ -29,15 +29,16 @@ enum Approved {
 pub async fn approve_transition_request(
     call: &Call,
     request: v1::ApproveTransitionRequestRequest,
-) -> Result<v1::ApproveTransitionRequestResponse> {
+) -> Result<Kept<v1::ApproveTransitionRequestResponse>> {
     let mut check = Check::new();
     check.take(ids::uid("request_id", &request.request_id));
     check.take(text::required("evidence_digest", &request.evidence_digest, 64));
     check.take(text::value("comment", &request.comment, limits::COMMENT));
     check.finish()?;
     let outcome = write(call.store(), (call.clone(), request), |tx, (call, request)| Box::pin(approve(tx, call, request))).await?;
+    let (kept, outcome) = outcome.split();
     match outcome {
-        Approved::Counted(shown) => Ok(v1::ApproveTransitionRequestResponse { request: Some(*shown) }),
+        Approved::Counted(shown) => Ok(kept.map(|()| v1::ApproveTransitionRequestResponse { request: Some(*shown) })),
         Approved::Changed(differences) => Err(Error::precondition(
             "EVIDENCE_CHANGED",
             format!(
@@ -132,7 +133,7 @@ async fn promote(
 pub async fn reject_transition_request(
     call: &Call,
     request: v1::RejectTransitionRequestRequest,
-) -> Result<v1::RejectTransitionRequestResponse> {
+) -> Result<Kept<v1::RejectTransitionRequestResponse>> {
     let mut check = Check::new();
     check.take(ids::uid("request_id", &request.request_id));
     check.take(text::required("comment", &request.comment, limits::COMMENT));
@@ -151,7 +152,7 @@ pub async fn reject_transition_request(
         })
     })
     .await?;
-    Ok(v1::RejectTransitionRequestResponse { request: Some(shown) })
+    Ok(shown.map(|shown| v1::RejectTransitionRequestResponse { request: Some(shown) }))
 }
 
 async fn insert_decision(tx: &Tx, call: &Call, open: &RequestRow, approved: bool, comment: &str) -> Result<()> {

@@ -10,10 +10,10 @@ use crate::domain::field::{Check, FieldError};
 use crate::domain::search::{Entity, parse_filter, parse_order_by};
 use crate::domain::{ids, limits, text};
 use crate::store::search::{Cursor, Order, Query};
-use crate::store::{self, Recorded, Tx, experiments as rows};
+use crate::store::{self, Kept, Recorded, Tx, Unrecorded, experiments as rows};
 
 /// See the proto.
-pub async fn create_experiment(call: &Call, request: v1::CreateExperimentRequest) -> Result<v1::CreateExperimentResponse> {
+pub async fn create_experiment(call: &Call, request: v1::CreateExperimentRequest) -> Result<Kept<v1::CreateExperimentResponse>> {
     let mut check = Check::new();
     check.take(text::experiment_name("name", &request.name));
     check.require(request.artifact_location.is_empty(), "artifact_location", "must be empty: artifacts lie in the server's own store");
@@ -80,12 +80,15 @@ pub async fn search_experiments(call: &Call, request: v1::SearchExperimentsReque
 }
 
 /// See the proto.
-pub async fn update_experiment(call: &Call, request: v1::UpdateExperimentRequest) -> Result<v1::UpdateExperimentResponse> {
+pub async fn update_experiment(call: &Call, request: v1::UpdateExperimentRequest) -> Result<Kept<v1::UpdateExperimentResponse>> {
     let id = ids::experiment_id("experiment_id", &request.experiment_id)?;
-    let Some(name) = request.new_name else { return Ok(v1::UpdateExperimentResponse {}) };
-    text::experiment_name("new_name", &name)?;
-    write(call.store(), (call.clone(), id, name), |tx, (call, id, name)| {
+    let name = request.new_name;
+    if let Some(name) = &name {
+        text::experiment_name("new_name", name)?;
+    }
+    let kept = write(call.store(), (call.clone(), id, name), |tx, (call, id, name)| {
         Box::pin(async move {
+            let Some(name) = name else { return Ok(Recorded::nothing(())) };
             let before = active(tx, *id).await?;
             rows::rename(tx, *id, name).await.map_err(Error::on_duplicate("experiment", name))?;
             // Patterns of grants bind names.
@@ -95,24 +98,24 @@ pub async fn update_experiment(call: &Call, request: v1::UpdateExperimentRequest
     })
     .await?;
     call.access().refresh().await?;
-    Ok(v1::UpdateExperimentResponse {})
+    Ok(kept.map(|()| v1::UpdateExperimentResponse {}))
 }
 
 /// See the proto.
-pub async fn delete_experiment(call: &Call, request: v1::DeleteExperimentRequest) -> Result<v1::DeleteExperimentResponse> {
+pub async fn delete_experiment(call: &Call, request: v1::DeleteExperimentRequest) -> Result<Kept<v1::DeleteExperimentResponse>> {
     let id = ids::experiment_id("experiment_id", &request.experiment_id)?;
-    set_active(call, id, false).await?;
-    Ok(v1::DeleteExperimentResponse {})
+    let kept = set_active(call, id, false).await?;
+    Ok(kept.map(|()| v1::DeleteExperimentResponse {}))
 }
 
 /// See the proto.
-pub async fn restore_experiment(call: &Call, request: v1::RestoreExperimentRequest) -> Result<v1::RestoreExperimentResponse> {
+pub async fn restore_experiment(call: &Call, request: v1::RestoreExperimentRequest) -> Result<Kept<v1::RestoreExperimentResponse>> {
     let id = ids::experiment_id("experiment_id", &request.experiment_id)?;
-    set_active(call, id, true).await?;
-    Ok(v1::RestoreExperimentResponse {})
+    let kept = set_active(call, id, true).await?;
+    Ok(kept.map(|()| v1::RestoreExperimentResponse {}))
 }
 
-async fn set_active(call: &Call, id: i64, wanted: bool) -> Result<()> {
+async fn set_active(call: &Call, id: i64, wanted: bool) -> Result<Kept<()>> {
     write(call.store(), (call.clone(), id, wanted), |tx, (call, id, wanted)| {
         Box::pin(async move {
             let row = rows::by_id(&**tx, *id).await?.filter(|row| row.active != *wanted);
@@ -128,11 +131,11 @@ async fn set_active(call: &Call, id: i64, wanted: bool) -> Result<()> {
 }
 
 /// See the proto.
-pub async fn set_experiment_tag(call: &Call, request: v1::SetExperimentTagRequest) -> Result<v1::SetExperimentTagResponse> {
+pub async fn set_experiment_tag(call: &Call, request: v1::SetExperimentTagRequest) -> Result<Kept<v1::SetExperimentTagResponse>> {
     let id = ids::experiment_id("experiment_id", &request.experiment_id)?;
     text::key("key", &request.key)?;
     text::value("value", &request.value, limits::EXPERIMENT_TAG_VALUE)?;
-    write(call.store(), (call.clone(), id, request), |tx, (call, id, request)| {
+    let kept = write(call.store(), (call.clone(), id, request), |tx, (call, id, request)| {
         Box::pin(async move {
             let row = active(tx, *id).await?;
             rows::set_tag(tx, *id, &request.key, &request.value).await?;
@@ -140,14 +143,14 @@ pub async fn set_experiment_tag(call: &Call, request: v1::SetExperimentTagReques
         })
     })
     .await?;
-    Ok(v1::SetExperimentTagResponse {})
+    Ok(kept.map(|()| v1::SetExperimentTagResponse {}))
 }
 
 /// See the proto.
-pub async fn delete_experiment_tag(call: &Call, request: v1::DeleteExperimentTagRequest) -> Result<v1::DeleteExperimentTagResponse> {
+pub async fn delete_experiment_tag(call: &Call, request: v1::DeleteExperimentTagRequest) -> Result<Kept<v1::DeleteExperimentTagResponse>> {
     let id = ids::experiment_id("experiment_id", &request.experiment_id)?;
     text::key("key", &request.key)?;
-    write(call.store(), (call.clone(), id, request.key), |tx, (call, id, key)| {
+    let kept = write(call.store(), (call.clone(), id, request.key), |tx, (call, id, key)| {
         Box::pin(async move {
             let row = active(tx, *id).await?;
             if !rows::delete_tag(tx, *id, key).await? {
@@ -157,7 +160,7 @@ pub async fn delete_experiment_tag(call: &Call, request: v1::DeleteExperimentTag
         })
     })
     .await?;
-    Ok(v1::DeleteExperimentTagResponse {})
+    Ok(kept.map(|()| v1::DeleteExperimentTagResponse {}))
 }
 
 /// A live experiment, or the error that says what is in the way.
@@ -249,11 +252,7 @@ fn absent(id: &str) -> Error {
 
 /// Makes the experiment 0, `Default`, at the first start.
 pub async fn ensure_default_experiment(store: &store::Store) -> Result<()> {
-    write(store, (), |tx, ()| {
-        Box::pin(async move {
-            rows::insert_default(tx).await?;
-            Ok(Recorded::outside_ledger(()))
-        })
-    })
-    .await
+    store
+        .write_unrecorded(Unrecorded::FirstStart, (), |tx, ()| Box::pin(async move { Ok(rows::insert_default(tx).await.map(|_| ())?) }))
+        .await
 }

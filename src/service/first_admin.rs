@@ -21,7 +21,7 @@ pub async fn ensure_admin(access: &Arc<Access>, given: Option<String>) -> Result
     let hash = access.passwords.hash(&password).await.ok_or_else(|| Error::Internal("hashing failed".to_owned()))?;
     let made = access.store.write(hash, |tx, hash| Box::pin(insert_admin(tx, hash))).await?;
     access.refresh().await?;
-    Ok((made && generated).then_some(password))
+    Ok((*made && generated).then_some(password))
 }
 
 async fn insert_admin(tx: &Tx, hash: &str) -> Result<Recorded<bool>, Error> {

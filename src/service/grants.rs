@@ -12,7 +12,7 @@ use crate::domain::field::{Check, FieldError};
 use crate::domain::stage::Target;
 use crate::domain::text::{self, canonical_name};
 use crate::domain::{ids, limits};
-use crate::store::{Recorded, Tx, access as rows, objects};
+use crate::store::{Kept, Recorded, Tx, access as rows, objects};
 
 /// A grant as it was asked for: names instead of ids.
 struct Wanted {
@@ -23,16 +23,17 @@ struct Wanted {
 }
 
 /// See the proto.
-pub async fn create_grant(call: &Call, request: v1::CreateGrantRequest) -> Result<v1::CreateGrantResponse> {
+pub async fn create_grant(call: &Call, request: v1::CreateGrantRequest) -> Result<Kept<v1::CreateGrantResponse>> {
     let wanted = wanted(&request)?;
-    let (grant, answer) = call
+    let made = call
         .store()
         .write((call.clone(), request, wanted), |tx, (call, request, wanted)| Box::pin(insert(tx, call, request, wanted)))
         .await?;
     let snapshot = call.access().refresh().await?;
-    let Some(grant) = grant else { return Ok(answer) };
+    let (kept, (grant, answer)) = made.split();
+    let Some(grant) = grant else { return Ok(kept.map(|()| answer)) };
     let grant = access_shown::grants(call, &snapshot, &[&grant]).await?.pop();
-    Ok(v1::CreateGrantResponse { grant })
+    Ok(kept.map(|()| v1::CreateGrantResponse { grant }))
 }
 
 fn wanted(request: &v1::CreateGrantRequest) -> Result<Wanted> {
@@ -171,9 +172,10 @@ async fn bound_scope(tx: &Tx, scope: Option<&v1::scope::Scope>) -> Result<Scope>
 }
 
 /// See the proto.
-pub async fn delete_grant(call: &Call, request: v1::DeleteGrantRequest) -> Result<v1::DeleteGrantResponse> {
+pub async fn delete_grant(call: &Call, request: v1::DeleteGrantRequest) -> Result<Kept<v1::DeleteGrantResponse>> {
     text::required("grant_id", &request.grant_id, limits::PRINCIPAL_NAME)?;
-    call.store()
+    let kept = call
+        .store()
         .write((call.clone(), request.grant_id), |tx, (call, grant_id)| {
             Box::pin(async move {
                 let snapshot = begin(tx, call, &Object::SERVER).await?;
@@ -188,7 +190,7 @@ pub async fn delete_grant(call: &Call, request: v1::DeleteGrantRequest) -> Resul
         })
         .await?;
     call.access().refresh().await?;
-    Ok(v1::DeleteGrantResponse {})
+    Ok(kept.map(|()| v1::DeleteGrantResponse {}))
 }
 
 /// See the proto.

@@ -11,10 +11,10 @@ use crate::domain::access::{Effect, Grant, Group, Object, Principal, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::limits;
 use crate::domain::text::{self, canonical_principal};
-use crate::store::{Recorded, Tx, access as rows};
+use crate::store::{Kept, Recorded, Tx, access as rows};
 
 /// See the proto.
-pub async fn create_group(call: &Call, request: v1::CreateGroupRequest) -> Result<v1::CreateGroupResponse> {
+pub async fn create_group(call: &Call, request: v1::CreateGroupRequest) -> Result<Kept<v1::CreateGroupResponse>> {
     let mut check = Check::new();
     check.take(text::principal_name("group_name", &request.group_name));
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
@@ -42,9 +42,10 @@ pub async fn create_group(call: &Call, request: v1::CreateGroupRequest) -> Resul
 }
 
 /// See the proto.
-pub async fn delete_group(call: &Call, request: v1::DeleteGroupRequest) -> Result<v1::DeleteGroupResponse> {
+pub async fn delete_group(call: &Call, request: v1::DeleteGroupRequest) -> Result<Kept<v1::DeleteGroupResponse>> {
     text::principal_name("group_name", &request.group_name)?;
-    call.store()
+    let kept = call
+        .store()
         .write((call.clone(), request.group_name), |tx, (call, name)| {
             Box::pin(async move {
                 let snapshot = begin(tx, call, &Object::SERVER).await?;
@@ -61,7 +62,7 @@ pub async fn delete_group(call: &Call, request: v1::DeleteGroupRequest) -> Resul
         })
         .await?;
     call.access().refresh().await?;
-    Ok(v1::DeleteGroupResponse {})
+    Ok(kept.map(|()| v1::DeleteGroupResponse {}))
 }
 
 /// See the proto.
@@ -83,29 +84,30 @@ pub async fn list_groups(call: &Call, request: v1::ListGroupsRequest) -> Result<
 }
 
 /// See the proto.
-pub async fn add_group_member(call: &Call, request: v1::AddGroupMemberRequest) -> Result<v1::AddGroupMemberResponse> {
-    change_member(call, request.group_name, request.user_name, true).await?;
-    Ok(v1::AddGroupMemberResponse {})
+pub async fn add_group_member(call: &Call, request: v1::AddGroupMemberRequest) -> Result<Kept<v1::AddGroupMemberResponse>> {
+    let kept = change_member(call, request.group_name, request.user_name, true).await?;
+    Ok(kept.map(|()| v1::AddGroupMemberResponse {}))
 }
 
 /// See the proto.
-pub async fn remove_group_member(call: &Call, request: v1::RemoveGroupMemberRequest) -> Result<v1::RemoveGroupMemberResponse> {
-    change_member(call, request.group_name, request.user_name, false).await?;
-    Ok(v1::RemoveGroupMemberResponse {})
+pub async fn remove_group_member(call: &Call, request: v1::RemoveGroupMemberRequest) -> Result<Kept<v1::RemoveGroupMemberResponse>> {
+    let kept = change_member(call, request.group_name, request.user_name, false).await?;
+    Ok(kept.map(|()| v1::RemoveGroupMemberResponse {}))
 }
 
-async fn change_member(call: &Call, group_name: String, user_name: String, add: bool) -> Result<()> {
+async fn change_member(call: &Call, group_name: String, user_name: String, add: bool) -> Result<Kept<()>> {
     let mut check = Check::new();
     check.take(text::principal_name("group_name", &group_name));
     check.take(text::principal_name("user_name", &user_name));
     check.finish()?;
-    call.store()
+    let kept = call
+        .store()
         .write((call.clone(), group_name, user_name, add), |tx, (call, group_name, user_name, add)| {
             Box::pin(member(tx, call, group_name, user_name, *add))
         })
         .await?;
     call.access().refresh().await?;
-    Ok(())
+    Ok(kept)
 }
 
 async fn member(tx: &Tx, call: &Call, group_name: &str, user_name: &str, add: bool) -> Result<Recorded<()>> {

@@ -14,7 +14,7 @@ use crate::domain::field::Check;
 use crate::domain::{ids, limits, text};
 use crate::store::inputs::{self as rows, Dataset, Input};
 use crate::store::search::Query;
-use crate::store::{Recorded, model_links};
+use crate::store::{Unrecorded, model_links};
 
 /// See the proto.
 pub async fn log_inputs(call: &Call, request: v1::LogInputsRequest) -> Result<v1::LogInputsResponse> {
@@ -30,13 +30,13 @@ pub async fn log_inputs(call: &Call, request: v1::LogInputsRequest) -> Result<v1
     require(call, Permission::ExperimentsRead, models.iter().map(String::as_str).collect()).await?;
     let inputs: Vec<Input> = request.datasets.into_iter().filter_map(stored).collect();
     call.store()
-        .write((request.run_id, inputs, models), |tx, (run_id, inputs, models)| {
+        .write_unrecorded(Unrecorded::Tracking, (request.run_id, inputs, models), |tx, (run_id, inputs, models)| {
             Box::pin(async move {
                 let run = live(tx, run_id).await?;
                 rows::insert(tx, run.id, run.experiment, inputs).await?;
                 let models: Vec<&str> = models.iter().map(String::as_str).collect();
                 model_links::insert_inputs(tx, run.id, &internal_ids(tx, &models).await?).await?;
-                Ok::<_, Error>(Recorded::outside_ledger(()))
+                Ok::<_, Error>(())
             })
         })
         .await?;

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::experiments::tags;
 use super::logged_models::lock;
-use super::{Error, Result, write};
+use super::{Error, Result, write_bulk};
 use crate::access::Call;
 use crate::contract::v1;
 use crate::domain::field::{Check, FieldError};
 use crate::domain::{ids, limits, text};
+use crate::store::Tx;
 use crate::store::logged_model_values as rows;
-use crate::store::{Recorded, Tx};
 
 /// The tag that tells which versions were made of a logged model, as MLflow's server writes it.
 const VERSIONS_TAG: &str = "mlflow.modelVersions";
@@ -21,11 +21,11 @@ pub async fn set_logged_model_tags(call: &Call, request: v1::SetLoggedModelTagsR
     check.take(ids::logged_model_id("model_id", &request.model_id));
     tags(&mut check, "tags", &request.tags, limits::REGISTRY_TAG_VALUE);
     check.finish()?;
-    write(call.store(), (request.model_id, tag_pairs(&request.tags)), |tx, (model_id, tags)| {
+    write_bulk(call.store(), (request.model_id, tag_pairs(&request.tags)), |tx, (model_id, tags)| {
         Box::pin(async move {
             let model = lock(tx, model_id).await?;
             rows::set_tags(tx, model.id, tags).await?;
-            Ok(Recorded::outside_ledger(()))
+            Ok(())
         })
     })
     .await?;
@@ -36,13 +36,13 @@ pub async fn set_logged_model_tags(call: &Call, request: v1::SetLoggedModelTagsR
 pub async fn delete_logged_model_tag(call: &Call, request: v1::DeleteLoggedModelTagRequest) -> Result<v1::DeleteLoggedModelTagResponse> {
     ids::logged_model_id("model_id", &request.model_id)?;
     text::key("tag_key", &request.tag_key)?;
-    write(call.store(), request, |tx, request| {
+    write_bulk(call.store(), request, |tx, request| {
         Box::pin(async move {
             let model = lock(tx, &request.model_id).await?;
             if !rows::delete_tag(tx, model.id, &request.tag_key).await? {
                 return Err(Error::not_found("tag", &request.tag_key));
             }
-            Ok(Recorded::outside_ledger(()))
+            Ok(())
         })
     })
     .await?;
@@ -55,7 +55,7 @@ pub async fn log_logged_model_params(call: &Call, request: v1::LogLoggedModelPar
     check.take(ids::logged_model_id("model_id", &request.model_id));
     check_params(&mut check, &request.params);
     check.finish()?;
-    write(call.store(), (request.model_id, param_pairs(&request.params)), |tx, (model_id, params)| {
+    write_bulk(call.store(), (request.model_id, param_pairs(&request.params)), |tx, (model_id, params)| {
         Box::pin(async move {
             let model = lock(tx, model_id).await?;
             if let Some((index, stored)) = rows::insert_params(tx, model.id, params).await? {
@@ -65,7 +65,7 @@ pub async fn log_logged_model_params(call: &Call, request: v1::LogLoggedModelPar
                 );
                 return Err(Error::invalid(&format!("params[{index}].value"), message));
             }
-            Ok(Recorded::outside_ledger(()))
+            Ok(())
         })
     })
     .await?;

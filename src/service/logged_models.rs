@@ -14,10 +14,10 @@ use crate::domain::field::Check;
 use crate::domain::{ids, limits, metric_value, run_name, text};
 use crate::store::logged_model_values::{self, Latest, LoggedModelValues};
 use crate::store::logged_models::{self as rows, LoggedModelRow};
-use crate::store::{Recorded, Tx};
+use crate::store::{Kept, Recorded, Tx};
 
 /// See the proto.
-pub async fn create_logged_model(call: &Call, request: v1::CreateLoggedModelRequest) -> Result<v1::CreateLoggedModelResponse> {
+pub async fn create_logged_model(call: &Call, request: v1::CreateLoggedModelRequest) -> Result<Kept<v1::CreateLoggedModelResponse>> {
     let experiment = check_new(&request)?;
     let name = request.name.clone();
     let row = LoggedModelRow {
@@ -96,7 +96,7 @@ pub async fn get_logged_model(call: &Call, request: v1::GetLoggedModelRequest) -
 }
 
 /// See the proto.
-pub async fn finalize_logged_model(call: &Call, request: v1::FinalizeLoggedModelRequest) -> Result<v1::FinalizeLoggedModelResponse> {
+pub async fn finalize_logged_model(call: &Call, request: v1::FinalizeLoggedModelRequest) -> Result<Kept<v1::FinalizeLoggedModelResponse>> {
     let mut check = Check::new();
     check.take(ids::logged_model_id("model_id", &request.model_id));
     let known = v1::LoggedModelStatus::try_from(request.status).is_ok_and(|status| status != v1::LoggedModelStatus::Unspecified);
@@ -115,13 +115,15 @@ pub async fn finalize_logged_model(call: &Call, request: v1::FinalizeLoggedModel
         })
     })
     .await?;
-    Ok(v1::FinalizeLoggedModelResponse { model: shown_all(call, vec![row]).await?.pop() })
+    let (kept, row) = row.split();
+    let model = shown_all(call, vec![row]).await?.pop();
+    Ok(kept.map(|()| v1::FinalizeLoggedModelResponse { model }))
 }
 
 /// See the proto.
-pub async fn delete_logged_model(call: &Call, request: v1::DeleteLoggedModelRequest) -> Result<v1::DeleteLoggedModelResponse> {
+pub async fn delete_logged_model(call: &Call, request: v1::DeleteLoggedModelRequest) -> Result<Kept<v1::DeleteLoggedModelResponse>> {
     ids::logged_model_id("model_id", &request.model_id)?;
-    write(call.store(), (call.clone(), request), |tx, (call, request)| {
+    let kept = write(call.store(), (call.clone(), request), |tx, (call, request)| {
         Box::pin(async move {
             let row = rows::lock(tx, &request.model_id).await?.ok_or_else(|| absent(&request.model_id))?;
             if !row.active {
@@ -134,7 +136,7 @@ pub async fn delete_logged_model(call: &Call, request: v1::DeleteLoggedModelRequ
         })
     })
     .await?;
-    Ok(v1::DeleteLoggedModelResponse {})
+    Ok(kept.map(|()| v1::DeleteLoggedModelResponse {}))
 }
 
 /// A logged model that is not deleted, for writing.

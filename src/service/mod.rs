@@ -55,7 +55,7 @@ use std::pin::Pin;
 
 use futures::Stream;
 
-use crate::store::{Body, Store};
+use crate::store::{Body, Kept, Store, Unrecorded, UnrecordedBody};
 
 pub use artifact_download::*;
 pub use artifact_upload::*;
@@ -109,10 +109,19 @@ async fn hash(call: &crate::access::Call, password: &str) -> Result<String> {
 }
 
 /// `Store::write` with the service's error.
-async fn write<I, T>(store: &Store, input: I, body: Body<I, T, Error>) -> Result<T>
+async fn write<I, T>(store: &Store, input: I, body: Body<I, T, Error>) -> Result<Kept<T>>
 where
     I: Send + Sync + 'static,
     T: Send + 'static,
 {
     store.write(input, body).await
+}
+
+/// `Store::write_unrecorded` for the bulk of tracking, with the service's error.
+async fn write_bulk<I, T>(store: &Store, input: I, body: UnrecordedBody<I, T, Error>) -> Result<T>
+where
+    I: Send + Sync + 'static,
+    T: Send + 'static,
+{
+    store.write_unrecorded(Unrecorded::Tracking, input, body).await
 }

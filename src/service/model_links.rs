@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use super::logged_models::{absent, require};
 use super::runs::{live, run_id};
-use super::{Error, Result, write};
+use super::{Error, Result, write_bulk};
 use crate::access::Call;
 use crate::contract::{Permission, v1};
 use crate::domain::field::Check;
 use crate::domain::{ids, limits, text};
-use crate::store::{Recorded, Tx, logged_models, model_links as rows, run_values};
+use crate::store::{Tx, logged_models, model_links as rows, run_values};
 
 /// The tag in which clients of MLflow 2 keep what they logged.
 const HISTORY_TAG: &str = "mlflow.log-model.history";
@@ -29,7 +29,7 @@ pub async fn log_outputs(call: &Call, request: v1::LogOutputsRequest) -> Result<
     }
     check.finish()?;
     require(call, Permission::ExperimentsRead, ids).await?;
-    write(call.store(), request, |tx, request| {
+    write_bulk(call.store(), request, |tx, request| {
         Box::pin(async move {
             let run = live(tx, &request.run_id).await?;
             let ids: Vec<&str> = request.models.iter().map(|model| model.model_id.as_str()).collect();
@@ -39,7 +39,7 @@ pub async fn log_outputs(call: &Call, request: v1::LogOutputsRequest) -> Result<
                 let name = found.iter().position(|id| *id == taken).map_or("", |index| ids[index]);
                 return Err(Error::already_exists("output of the run", name));
             }
-            Ok(Recorded::outside_ledger(()))
+            Ok(())
         })
     })
     .await?;
@@ -65,14 +65,14 @@ pub async fn record_logged_model(call: &Call, request: v1::RecordLoggedModelRequ
     let run_id = run_id(&request.run_id, "")?.to_owned();
     text::value("model_json", &request.model_json, limits::RUN_TAG_VALUE)?;
     let model = kept(&request.model_json)?;
-    write(call.store(), (run_id, model), |tx, (run_id, model)| {
+    write_bulk(call.store(), (run_id, model), |tx, (run_id, model)| {
         Box::pin(async move {
             let run = crate::store::runs::lock(tx, run_id).await?;
             let run = super::runs::still_live(run, run_id)?;
             let stored = run_values::tag(&**tx, run.id, HISTORY_TAG).await?;
             let value = appended(stored.as_deref(), model)?;
             run_values::set_tags(tx, run.id, &[(HISTORY_TAG.to_owned(), value)]).await?;
-            Ok(Recorded::outside_ledger(()))
+            Ok(())
         })
     })
     .await?;

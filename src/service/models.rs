@@ -13,10 +13,13 @@ use crate::domain::search::{Entity, PROMPT_TAG, PromptScope, parse_filter, parse
 use crate::domain::{gate, limits, text};
 use crate::store::models::{self as rows, ModelRow};
 use crate::store::search::{Cursor, Order, Query};
-use crate::store::{self, Recorded, Tx};
+use crate::store::{self, Kept, Recorded, Tx};
 
 /// See the proto.
-pub async fn create_registered_model(call: &Call, request: v1::CreateRegisteredModelRequest) -> Result<v1::CreateRegisteredModelResponse> {
+pub async fn create_registered_model(
+    call: &Call,
+    request: v1::CreateRegisteredModelRequest,
+) -> Result<Kept<v1::CreateRegisteredModelResponse>> {
     let mut check = Check::new();
     check.take(text::model_name("name", &request.name));
     check.take(text::value("description", &request.description, limits::DESCRIPTION));
@@ -91,7 +94,10 @@ pub async fn search_registered_models(
 }
 
 /// See the proto.
-pub async fn update_registered_model(call: &Call, request: v1::UpdateRegisteredModelRequest) -> Result<v1::UpdateRegisteredModelResponse> {
+pub async fn update_registered_model(
+    call: &Call,
+    request: v1::UpdateRegisteredModelRequest,
+) -> Result<Kept<v1::UpdateRegisteredModelResponse>> {
     text::required("name", &request.name, limits::MODEL_NAME)?;
     text::value("description", request.description.as_deref().unwrap_or_default(), limits::DESCRIPTION)?;
     let registered_model = write(call.store(), (call.clone(), request), |tx, (call, request)| {
@@ -108,11 +114,14 @@ pub async fn update_registered_model(call: &Call, request: v1::UpdateRegisteredM
         })
     })
     .await?;
-    Ok(v1::UpdateRegisteredModelResponse { registered_model: Some(registered_model) })
+    Ok(registered_model.map(|registered_model| v1::UpdateRegisteredModelResponse { registered_model: Some(registered_model) }))
 }
 
 /// See the proto.
-pub async fn rename_registered_model(call: &Call, request: v1::RenameRegisteredModelRequest) -> Result<v1::RenameRegisteredModelResponse> {
+pub async fn rename_registered_model(
+    call: &Call,
+    request: v1::RenameRegisteredModelRequest,
+) -> Result<Kept<v1::RenameRegisteredModelResponse>> {
     text::required("name", &request.name, limits::MODEL_NAME)?;
     text::model_name("new_name", &request.new_name)?;
     let registered_model = write(call.store(), (call.clone(), request), |tx, (call, request)| {
@@ -130,7 +139,7 @@ pub async fn rename_registered_model(call: &Call, request: v1::RenameRegisteredM
     })
     .await?;
     call.access().refresh().await?;
-    Ok(v1::RenameRegisteredModelResponse { registered_model: Some(registered_model) })
+    Ok(registered_model.map(|registered_model| v1::RenameRegisteredModelResponse { registered_model: Some(registered_model) }))
 }
 
 /// A new name must not take a version out of the gate that protects what it holds.
@@ -148,9 +157,12 @@ async fn same_gates(tx: &Tx, model: &ModelRow, new_name: &str) -> Result<()> {
 }
 
 /// See the proto.
-pub async fn delete_registered_model(call: &Call, request: v1::DeleteRegisteredModelRequest) -> Result<v1::DeleteRegisteredModelResponse> {
+pub async fn delete_registered_model(
+    call: &Call,
+    request: v1::DeleteRegisteredModelRequest,
+) -> Result<Kept<v1::DeleteRegisteredModelResponse>> {
     text::required("name", &request.name, limits::MODEL_NAME)?;
-    write(call.store(), (call.clone(), request), |tx, (call, request)| {
+    let kept = write(call.store(), (call.clone(), request), |tx, (call, request)| {
         Box::pin(async move {
             let model = lock(tx, &request.name).await?;
             protection::model(tx, &model.uid).await?;
@@ -162,17 +174,20 @@ pub async fn delete_registered_model(call: &Call, request: v1::DeleteRegisteredM
     })
     .await?;
     call.access().refresh().await?;
-    Ok(v1::DeleteRegisteredModelResponse {})
+    Ok(kept.map(|()| v1::DeleteRegisteredModelResponse {}))
 }
 
 /// See the proto.
-pub async fn set_registered_model_tag(call: &Call, request: v1::SetRegisteredModelTagRequest) -> Result<v1::SetRegisteredModelTagResponse> {
+pub async fn set_registered_model_tag(
+    call: &Call,
+    request: v1::SetRegisteredModelTagRequest,
+) -> Result<Kept<v1::SetRegisteredModelTagResponse>> {
     let mut check = Check::new();
     check.take(text::required("name", &request.name, limits::MODEL_NAME));
     check.take(text::key("key", &request.key));
     check.take(text::value("value", &request.value, limits::REGISTRY_TAG_VALUE));
     check.finish()?;
-    write(call.store(), (call.clone(), request), |tx, (call, request)| {
+    let kept = write(call.store(), (call.clone(), request), |tx, (call, request)| {
         Box::pin(async move {
             let model = lock(tx, &request.name).await?;
             rows::set_tag(tx, &model.uid, &request.key, &request.value).await?;
@@ -180,17 +195,17 @@ pub async fn set_registered_model_tag(call: &Call, request: v1::SetRegisteredMod
         })
     })
     .await?;
-    Ok(v1::SetRegisteredModelTagResponse {})
+    Ok(kept.map(|()| v1::SetRegisteredModelTagResponse {}))
 }
 
 /// See the proto.
 pub async fn delete_registered_model_tag(
     call: &Call,
     request: v1::DeleteRegisteredModelTagRequest,
-) -> Result<v1::DeleteRegisteredModelTagResponse> {
+) -> Result<Kept<v1::DeleteRegisteredModelTagResponse>> {
     text::required("name", &request.name, limits::MODEL_NAME)?;
     text::key("key", &request.key)?;
-    write(call.store(), (call.clone(), request), |tx, (call, request)| {
+    let kept = write(call.store(), (call.clone(), request), |tx, (call, request)| {
         Box::pin(async move {
             let model = lock(tx, &request.name).await?;
             if !rows::delete_tag(tx, &model.uid, &request.key).await? {
@@ -200,7 +215,7 @@ pub async fn delete_registered_model_tag(
         })
     })
     .await?;
-    Ok(v1::DeleteRegisteredModelTagResponse {})
+    Ok(kept.map(|()| v1::DeleteRegisteredModelTagResponse {}))
 }
 
 /// A live model for reading.

@@ -14,13 +14,13 @@ use crate::domain::{ids, limits, text};
 use crate::store::models::ModelRow;
 use crate::store::moves::{self as rows, Authority, HoldingFilter, Move};
 use crate::store::versions::VersionRow;
-use crate::store::{self, Recorded, Tx, requests};
+use crate::store::{self, Kept, Recorded, Tx, requests};
 
 /// See the proto.
 pub async fn transition_model_version_stage(
     call: &Call,
     request: v1::TransitionModelVersionStageRequest,
-) -> Result<v1::TransitionModelVersionStageResponse> {
+) -> Result<Kept<v1::TransitionModelVersionStageResponse>> {
     let number = ids::version_number("version", &request.version)?;
     let target = stage::stage("stage", &request.stage)?;
     text::value("comment", &request.comment, limits::COMMENT)?;
@@ -50,17 +50,17 @@ pub async fn transition_model_version_stage(
         })
     })
     .await?;
-    Ok(v1::TransitionModelVersionStageResponse { model_version: Some(version) })
+    Ok(version.map(|version| v1::TransitionModelVersionStageResponse { model_version: Some(version) }))
 }
 
 /// See the proto.
 pub async fn set_registered_model_alias(
     call: &Call,
     request: v1::SetRegisteredModelAliasRequest,
-) -> Result<v1::SetRegisteredModelAliasResponse> {
+) -> Result<Kept<v1::SetRegisteredModelAliasResponse>> {
     let number = ids::version_number("version", &request.version)?;
     text::alias("alias", &request.alias)?;
-    write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
+    let kept = write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
         Box::pin(async move {
             let (model, version) = versions::lock(tx, &request.name, *number).await?;
             let target = Target::Alias(request.alias.clone());
@@ -74,17 +74,17 @@ pub async fn set_registered_model_alias(
         })
     })
     .await?;
-    Ok(v1::SetRegisteredModelAliasResponse {})
+    Ok(kept.map(|()| v1::SetRegisteredModelAliasResponse {}))
 }
 
 /// See the proto.
 pub async fn delete_registered_model_alias(
     call: &Call,
     request: v1::DeleteRegisteredModelAliasRequest,
-) -> Result<v1::DeleteRegisteredModelAliasResponse> {
+) -> Result<Kept<v1::DeleteRegisteredModelAliasResponse>> {
     text::required("name", &request.name, limits::MODEL_NAME)?;
     text::required("alias", &request.alias, limits::ALIAS)?;
-    write(call.store(), (call.clone(), request), |tx, (call, request)| {
+    let kept = write(call.store(), (call.clone(), request), |tx, (call, request)| {
         Box::pin(async move {
             let model = models::lock(tx, &request.name).await?;
             let Some(version) = store::versions::by_alias(&**tx, &model.uid, &request.alias).await? else {
@@ -97,7 +97,7 @@ pub async fn delete_registered_model_alias(
         })
     })
     .await?;
-    Ok(v1::DeleteRegisteredModelAliasResponse {})
+    Ok(kept.map(|()| v1::DeleteRegisteredModelAliasResponse {}))
 }
 
 /// See the proto.

@@ -9,10 +9,10 @@ use crate::contract::v1;
 use crate::domain::access::{BUILT_IN, Object, Persona, Right, Scope, built_in};
 use crate::domain::field::{Check, FieldError};
 use crate::domain::{limits, text};
-use crate::store::{Recorded, Tx, access as rows};
+use crate::store::{Kept, Recorded, Tx, access as rows};
 
 /// See the proto.
-pub async fn create_persona(call: &Call, request: v1::CreatePersonaRequest) -> Result<v1::CreatePersonaResponse> {
+pub async fn create_persona(call: &Call, request: v1::CreatePersonaRequest) -> Result<Kept<v1::CreatePersonaResponse>> {
     let mut check = Check::new();
     check.take(persona_name("name", &request.name));
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
@@ -54,12 +54,13 @@ async fn insert(tx: &Tx, call: &Call, request: &v1::CreatePersonaRequest, rights
 }
 
 /// See the proto.
-pub async fn delete_persona(call: &Call, request: v1::DeletePersonaRequest) -> Result<v1::DeletePersonaResponse> {
+pub async fn delete_persona(call: &Call, request: v1::DeletePersonaRequest) -> Result<Kept<v1::DeletePersonaResponse>> {
     persona_name("name", &request.name)?;
     if built_in(&request.name).is_some() {
         return Err(Error::precondition("PERSONA_BUILT_IN", format!("the persona {:?} is built in", request.name)));
     }
-    call.store()
+    let kept = call
+        .store()
         .write((call.clone(), request.name), |tx, (call, name)| {
             Box::pin(async move {
                 let snapshot = begin(tx, call, &Object::SERVER).await?;
@@ -77,7 +78,7 @@ pub async fn delete_persona(call: &Call, request: v1::DeletePersonaRequest) -> R
         })
         .await?;
     call.access().refresh().await?;
-    Ok(v1::DeletePersonaResponse {})
+    Ok(kept.map(|()| v1::DeletePersonaResponse {}))
 }
 
 /// See the proto.

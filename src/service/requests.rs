@@ -16,7 +16,7 @@ use crate::domain::stage::Target;
 use crate::domain::{ids, limits, text};
 use crate::store::requests::{self as rows, DecisionRow, RequestRow};
 use crate::store::versions::VersionRow;
-use crate::store::{self, Recorded, Tx};
+use crate::store::{self, Kept, Recorded, Tx};
 
 /// The gate under which requests for targets are decided that no gate protects.
 const NO_GATE: (&str, i32) = ("no-gate", 1);
@@ -25,7 +25,7 @@ const NO_GATE: (&str, i32) = ("no-gate", 1);
 pub async fn create_transition_request(
     call: &Call,
     request: v1::CreateTransitionRequestRequest,
-) -> Result<v1::CreateTransitionRequestResponse> {
+) -> Result<Kept<v1::CreateTransitionRequestResponse>> {
     let mut check = Check::new();
     let number = check.take(ids::version_number("version", &request.version));
     let target = check.take(Target::of_request(&request.stage, &request.alias));
@@ -120,7 +120,10 @@ pub(super) async fn gate_of(tx: &Tx, model: &str, target: &str) -> Result<Gate> 
 }
 
 /// See the proto.
-pub async fn join_transition_request(call: &Call, request: v1::JoinTransitionRequestRequest) -> Result<v1::JoinTransitionRequestResponse> {
+pub async fn join_transition_request(
+    call: &Call,
+    request: v1::JoinTransitionRequestRequest,
+) -> Result<Kept<v1::JoinTransitionRequestResponse>> {
     ids::uid("request_id", &request.request_id)?;
     text::value("comment", &request.comment, limits::COMMENT)?;
     let shown = write(call.store(), (call.clone(), request), |tx, (call, request)| {
@@ -132,7 +135,7 @@ pub async fn join_transition_request(call: &Call, request: v1::JoinTransitionReq
         })
     })
     .await?;
-    Ok(v1::JoinTransitionRequestResponse { request: Some(shown) })
+    Ok(shown.map(|shown| v1::JoinTransitionRequestResponse { request: Some(shown) }))
 }
 
 async fn join(tx: &Tx, call: &Call, open: &RequestRow, comment: &str) -> Result<Recorded<()>> {
@@ -146,7 +149,7 @@ async fn join(tx: &Tx, call: &Call, open: &RequestRow, comment: &str) -> Result<
 pub async fn withdraw_transition_request(
     call: &Call,
     request: v1::WithdrawTransitionRequestRequest,
-) -> Result<v1::WithdrawTransitionRequestResponse> {
+) -> Result<Kept<v1::WithdrawTransitionRequestResponse>> {
     ids::uid("request_id", &request.request_id)?;
     text::value("comment", &request.comment, limits::COMMENT)?;
     let shown = write(call.store(), (call.clone(), request), |tx, (call, request)| {
@@ -166,7 +169,7 @@ pub async fn withdraw_transition_request(
         })
     })
     .await?;
-    Ok(v1::WithdrawTransitionRequestResponse { request: Some(shown) })
+    Ok(shown.map(|shown| v1::WithdrawTransitionRequestResponse { request: Some(shown) }))
 }
 
 /// A request for writing: its model is locked, and the caller may do this to it now.

@@ -7,7 +7,7 @@ use crate::access::Call;
 use crate::contract::v1;
 use crate::domain::field::Check;
 use crate::domain::{ids, text};
-use crate::store::{Recorded, run_values};
+use crate::store::{Unrecorded, run_values};
 
 /// See the proto.
 pub async fn set_run_tag(call: &Call, request: v1::SetRunTagRequest) -> Result<v1::SetRunTagResponse> {
@@ -23,13 +23,13 @@ pub async fn delete_run_tag(call: &Call, request: v1::DeleteRunTagRequest) -> Re
     ids::run_id("run_id", &request.run_id)?;
     text::key("key", &request.key)?;
     call.store()
-        .write(request, |tx, request| {
+        .write_unrecorded(Unrecorded::Tracking, request, |tx, request| {
             Box::pin(async move {
                 let run = live(tx, &request.run_id).await?;
                 if !run_values::delete_tag(tx, run.id, &request.key).await? {
                     return Err(Error::not_found("tag", &request.key));
                 }
-                Ok(Recorded::outside_ledger(()))
+                Ok(())
             })
         })
         .await?;

@@ -13,13 +13,13 @@ use crate::store::metrics::LogError;
 use crate::store::model_links::Output;
 use crate::store::run_values::{self, RunValues};
 use crate::store::runs::{self as rows, RunRow};
-use crate::store::{Recorded, StoreError, Tx};
+use crate::store::{Kept, Recorded, StoreError, Tx};
 
 /// The tag that mirrors a run's name, both ways, as in MLflow.
 pub(super) const NAME_TAG: &str = "mlflow.runName";
 
 /// See the proto.
-pub async fn create_run(call: &Call, request: v1::CreateRunRequest) -> Result<v1::CreateRunResponse> {
+pub async fn create_run(call: &Call, request: v1::CreateRunRequest) -> Result<Kept<v1::CreateRunResponse>> {
     let experiment = check_new(&request)?;
     let row = RunRow {
         id: 0,
@@ -97,7 +97,7 @@ pub async fn get_run(call: &Call, request: v1::GetRunRequest) -> Result<v1::GetR
 }
 
 /// See the proto.
-pub async fn update_run(call: &Call, request: v1::UpdateRunRequest) -> Result<v1::UpdateRunResponse> {
+pub async fn update_run(call: &Call, request: v1::UpdateRunRequest) -> Result<Kept<v1::UpdateRunResponse>> {
     let run_id = run_id(&request.run_id, &request.run_uuid)?.to_owned();
     let mut check = Check::new();
     if let Some(number) = request.status {
@@ -131,22 +131,22 @@ pub async fn update_run(call: &Call, request: v1::UpdateRunRequest) -> Result<v1
             })
         })
         .await?;
-    Ok(v1::UpdateRunResponse { run_info: Some(info(row)) })
+    Ok(row.map(|row| v1::UpdateRunResponse { run_info: Some(info(row)) }))
 }
 
 /// See the proto.
-pub async fn delete_run(call: &Call, request: v1::DeleteRunRequest) -> Result<v1::DeleteRunResponse> {
-    set_active(call, &request.run_id, false).await?;
-    Ok(v1::DeleteRunResponse {})
+pub async fn delete_run(call: &Call, request: v1::DeleteRunRequest) -> Result<Kept<v1::DeleteRunResponse>> {
+    let kept = set_active(call, &request.run_id, false).await?;
+    Ok(kept.map(|()| v1::DeleteRunResponse {}))
 }
 
 /// See the proto.
-pub async fn restore_run(call: &Call, request: v1::RestoreRunRequest) -> Result<v1::RestoreRunResponse> {
-    set_active(call, &request.run_id, true).await?;
-    Ok(v1::RestoreRunResponse {})
+pub async fn restore_run(call: &Call, request: v1::RestoreRunRequest) -> Result<Kept<v1::RestoreRunResponse>> {
+    let kept = set_active(call, &request.run_id, true).await?;
+    Ok(kept.map(|()| v1::RestoreRunResponse {}))
 }
 
-async fn set_active(call: &Call, run_id: &str, wanted: bool) -> Result<()> {
+async fn set_active(call: &Call, run_id: &str, wanted: bool) -> Result<Kept<()>> {
     ids::run_id("run_id", run_id)?;
     call.store()
         .write((call.clone(), run_id.to_owned(), wanted), |tx, (call, run_id, wanted)| {

@@ -10,7 +10,7 @@ use crate::domain::access::UserKind;
 use crate::domain::limits;
 use crate::domain::text;
 use crate::store::access::UserRow;
-use crate::store::{Recorded, Tx, access as rows};
+use crate::store::{Kept, Recorded, Tx, Unrecorded, access as rows};
 
 /// The reason of a refusal that only the present password lifts.
 const WRONG_PASSWORD: &str = "WRONG_PASSWORD";
@@ -22,20 +22,14 @@ pub async fn sign_in(call: &Call, request: v1::SignInRequest) -> Result<v1::Sign
     let issued = tokens::session(call, &caller)?;
     let row = issued.row;
     let expiry_time = row.expires;
-    call.store()
-        .write(row, |tx, row| {
-            Box::pin(async move {
-                rows::insert_token(tx, row).await?;
-                Ok::<_, Error>(Recorded::outside_ledger(()))
-            })
-        })
-        .await?;
+    call.store().write_unrecorded(Unrecorded::Session, row, |tx, row| Box::pin(rows::insert_token(tx, row))).await?;
     Ok(v1::SignInResponse { token: issued.text, expiry_time })
 }
 
 /// See the proto.
-pub async fn sign_out(call: &Call, _: v1::SignOutRequest) -> Result<v1::SignOutResponse> {
-    call.store()
+pub async fn sign_out(call: &Call, _: v1::SignOutRequest) -> Result<Kept<v1::SignOutResponse>> {
+    let kept = call
+        .store()
         .write(call.clone(), |tx, call| {
             Box::pin(async move {
                 let Some(token) = &call.caller().token_id else { return Ok(Recorded::nothing(())) };
@@ -49,7 +43,7 @@ pub async fn sign_out(call: &Call, _: v1::SignOutRequest) -> Result<v1::SignOutR
         })
         .await?;
     call.access().refresh().await?;
-    Ok(v1::SignOutResponse {})
+    Ok(kept.map(|()| v1::SignOutResponse {}))
 }
 
 /// See the proto.
@@ -68,7 +62,7 @@ pub async fn who_am_i(call: &Call, _: v1::WhoAmIRequest) -> Result<v1::WhoAmIRes
 }
 
 /// See the proto.
-pub async fn set_password(call: &Call, request: v1::SetPasswordRequest) -> Result<v1::SetPasswordResponse> {
+pub async fn set_password(call: &Call, request: v1::SetPasswordRequest) -> Result<Kept<v1::SetPasswordResponse>> {
     let new = zeroize::Zeroizing::new(request.new_password);
     let present = zeroize::Zeroizing::new(request.current_password);
     // The rule reads an empty name as the caller's own.
@@ -82,9 +76,10 @@ pub async fn set_password(call: &Call, request: v1::SetPasswordRequest) -> Resul
         prove(call, &user, &present).await?;
     }
     let hash = super::hash(call, &new).await?;
-    call.store().write((call.clone(), user, hash), |tx, (call, user, hash)| Box::pin(replace_password(tx, call, user, hash))).await?;
+    let kept =
+        call.store().write((call.clone(), user, hash), |tx, (call, user, hash)| Box::pin(replace_password(tx, call, user, hash))).await?;
     call.access().refresh().await?;
-    Ok(v1::SetPasswordResponse {})
+    Ok(kept.map(|()| v1::SetPasswordResponse {}))
 }
 
 /// Demands the present password, so that a stolen token cannot become a lasting key. Failures are slowed

@@ -12,7 +12,7 @@ use crate::domain::access::{Object, TokenLimits};
 use crate::domain::field::Check;
 use crate::domain::{glob, limits, text};
 use crate::store::access::{KeyRow, TokenRow, UserRow};
-use crate::store::{Recorded, Tx, access as rows};
+use crate::store::{Kept, Recorded, Tx, access as rows};
 
 /// A token that is signed and not stored yet.
 pub(super) struct Issued {
@@ -60,7 +60,7 @@ fn issue(call: &Call, row: TokenRow, cli: bool, by: Option<String>) -> Result<Is
 }
 
 /// See the proto.
-pub async fn create_token(call: &Call, mut request: v1::CreateTokenRequest) -> Result<v1::CreateTokenResponse> {
+pub async fn create_token(call: &Call, mut request: v1::CreateTokenRequest) -> Result<Kept<v1::CreateTokenResponse>> {
     request.permissions.sort();
     request.permissions.dedup();
     let permissions = check_new(&request)?;
@@ -70,13 +70,14 @@ pub async fn create_token(call: &Call, mut request: v1::CreateTokenRequest) -> R
     let issued = issue_for(call, &user, request)?;
     let (text, row) = (issued.text, issued.row);
     let shown = row.clone();
-    call.store()
+    let kept = call
+        .store()
         .write((call.clone(), user, row, permissions), |tx, (call, user, row, permissions)| {
             Box::pin(insert(tx, call, user, row, permissions))
         })
         .await?;
     let snapshot = call.access().snapshot().await?;
-    Ok(v1::CreateTokenResponse { token_text: text, token: Some(access_shown::token(&snapshot, shown)) })
+    Ok(kept.map(|()| v1::CreateTokenResponse { token_text: text, token: Some(access_shown::token(&snapshot, shown)) }))
 }
 
 fn check_new(request: &v1::CreateTokenRequest) -> Result<Vec<Permission>> {
@@ -171,9 +172,10 @@ pub async fn list_tokens(call: &Call, request: v1::ListTokensRequest) -> Result<
 }
 
 /// See the proto.
-pub async fn revoke_token(call: &Call, request: v1::RevokeTokenRequest) -> Result<v1::RevokeTokenResponse> {
+pub async fn revoke_token(call: &Call, request: v1::RevokeTokenRequest) -> Result<Kept<v1::RevokeTokenResponse>> {
     text::required("token_id", &request.token_id, limits::PRINCIPAL_NAME)?;
-    call.store()
+    let kept = call
+        .store()
         .write((call.clone(), request.token_id), |tx, (call, token_id)| {
             Box::pin(async move {
                 let row = rows::token(&**tx, token_id).await?.ok_or_else(|| Error::not_found("token", token_id))?;
@@ -187,17 +189,17 @@ pub async fn revoke_token(call: &Call, request: v1::RevokeTokenRequest) -> Resul
         })
         .await?;
     call.access().refresh().await?;
-    Ok(v1::RevokeTokenResponse {})
+    Ok(kept.map(|()| v1::RevokeTokenResponse {}))
 }
 
 /// See the proto.
-pub async fn rotate_signing_key(call: &Call, _: v1::RotateSigningKeyRequest) -> Result<v1::RotateSigningKeyResponse> {
+pub async fn rotate_signing_key(call: &Call, _: v1::RotateSigningKeyRequest) -> Result<Kept<v1::RotateSigningKeyResponse>> {
     let key = token_key(call.access().master()).map_err(|error| Error::Internal(error.to_string()))?;
     let key_id = key.key_id.clone();
-    call.store().write((call.clone(), key), |tx, (call, key)| Box::pin(rotate(tx, call, key))).await?;
+    let kept = call.store().write((call.clone(), key), |tx, (call, key)| Box::pin(rotate(tx, call, key))).await?;
     let epoch = call.access().refresh().await?.epoch;
     call.access().follow_keys(epoch).await.map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(v1::RotateSigningKeyResponse { key_id })
+    Ok(kept.map(|()| v1::RotateSigningKeyResponse { key_id }))
 }
 
 async fn rotate(tx: &Tx, call: &Call, key: &KeyRow) -> Result<Recorded<()>> {

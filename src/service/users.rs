@@ -12,10 +12,10 @@ use crate::domain::field::Check;
 use crate::domain::limits;
 use crate::domain::text::{self, canonical_principal};
 use crate::store::access::UserRow;
-use crate::store::{Recorded, Tx, access as rows};
+use crate::store::{Kept, Recorded, Tx, access as rows};
 
 /// See the proto.
-pub async fn create_user(call: &Call, mut request: v1::CreateUserRequest) -> Result<v1::CreateUserResponse> {
+pub async fn create_user(call: &Call, mut request: v1::CreateUserRequest) -> Result<Kept<v1::CreateUserResponse>> {
     let mut check = Check::new();
     new_principal(&mut check, &request.user_name, &request.display_name, &request.persona, request.idempotency_key.as_deref());
     // What is kept for retries and what is recorded comes from the request, so the password leaves it here.
@@ -70,7 +70,10 @@ async fn insert_person(
 }
 
 /// See the proto.
-pub async fn create_service_account(call: &Call, request: v1::CreateServiceAccountRequest) -> Result<v1::CreateServiceAccountResponse> {
+pub async fn create_service_account(
+    call: &Call,
+    request: v1::CreateServiceAccountRequest,
+) -> Result<Kept<v1::CreateServiceAccountResponse>> {
     let mut check = Check::new();
     new_principal(&mut check, &request.user_name, &request.display_name, &request.persona, request.idempotency_key.as_deref());
     optional_name(&mut check, "owner", &request.owner);
@@ -185,14 +188,14 @@ pub async fn list_users(call: &Call, request: v1::ListUsersRequest) -> Result<v1
 }
 
 /// See the proto.
-pub async fn update_user(call: &Call, request: v1::UpdateUserRequest) -> Result<v1::UpdateUserResponse> {
+pub async fn update_user(call: &Call, request: v1::UpdateUserRequest) -> Result<Kept<v1::UpdateUserResponse>> {
     let mut check = Check::new();
     check.take(text::principal_name("user_name", &request.user_name));
     check.take(text::label("display_name", request.display_name.as_deref().unwrap_or_default(), limits::DISPLAY_NAME));
     check.finish()?;
     let row = call.store().write((call.clone(), request), |tx, (call, request)| Box::pin(update(tx, call, request))).await?;
     call.access().refresh().await?;
-    Ok(v1::UpdateUserResponse { user: Some(access_shown::user(row)) })
+    Ok(row.map(|row| v1::UpdateUserResponse { user: Some(access_shown::user(row)) }))
 }
 
 async fn update(tx: &Tx, call: &Call, request: &v1::UpdateUserRequest) -> Result<Recorded<UserRow>> {

@@ -21,13 +21,13 @@ use crate::store::artifacts;
 use crate::store::models::ModelRow;
 use crate::store::search::{Cursor, Order, Query};
 use crate::store::versions::{self as rows, VersionRow};
-use crate::store::{self, Recorded, Tx};
+use crate::store::{self, Kept, Recorded, Tx};
 
 /// The digest of a source that lies elsewhere.
 pub const UNVERIFIED: &str = "unverified";
 
 /// See the proto.
-pub async fn create_model_version(call: &Call, request: v1::CreateModelVersionRequest) -> Result<v1::CreateModelVersionResponse> {
+pub async fn create_model_version(call: &Call, request: v1::CreateModelVersionRequest) -> Result<Kept<v1::CreateModelVersionResponse>> {
     let mut check = Check::new();
     check.take(text::required("name", &request.name, limits::MODEL_NAME));
     let source = check.take(source::parse("source", &request.source));
@@ -46,7 +46,7 @@ pub async fn create_model_version(call: &Call, request: v1::CreateModelVersionRe
     let version =
         write(call.store(), (call.clone(), request, source), |tx, (call, request, source)| Box::pin(create(tx, call, request, source)))
             .await?;
-    Ok(v1::CreateModelVersionResponse { model_version: Some(version) })
+    Ok(version.map(|version| v1::CreateModelVersionResponse { model_version: Some(version) }))
 }
 
 async fn create(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, source: &Source) -> Result<Recorded<v1::ModelVersion>> {
@@ -134,7 +134,7 @@ pub async fn search_model_versions(call: &Call, request: v1::SearchModelVersions
 }
 
 /// See the proto.
-pub async fn update_model_version(call: &Call, request: v1::UpdateModelVersionRequest) -> Result<v1::UpdateModelVersionResponse> {
+pub async fn update_model_version(call: &Call, request: v1::UpdateModelVersionRequest) -> Result<Kept<v1::UpdateModelVersionResponse>> {
     text::value("description", request.description.as_deref().unwrap_or_default(), limits::DESCRIPTION)?;
     let number = ids::version_number("version", &request.version)?;
     let version = write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
@@ -151,13 +151,13 @@ pub async fn update_model_version(call: &Call, request: v1::UpdateModelVersionRe
         })
     })
     .await?;
-    Ok(v1::UpdateModelVersionResponse { model_version: Some(version) })
+    Ok(version.map(|version| v1::UpdateModelVersionResponse { model_version: Some(version) }))
 }
 
 /// See the proto.
-pub async fn delete_model_version(call: &Call, request: v1::DeleteModelVersionRequest) -> Result<v1::DeleteModelVersionResponse> {
+pub async fn delete_model_version(call: &Call, request: v1::DeleteModelVersionRequest) -> Result<Kept<v1::DeleteModelVersionResponse>> {
     let number = ids::version_number("version", &request.version)?;
-    write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
+    let kept = write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
         Box::pin(async move {
             let (model, version) = lock(tx, &request.name, *number).await?;
             protection::version(tx, &version.uid).await?;
@@ -168,15 +168,15 @@ pub async fn delete_model_version(call: &Call, request: v1::DeleteModelVersionRe
         })
     })
     .await?;
-    Ok(v1::DeleteModelVersionResponse {})
+    Ok(kept.map(|()| v1::DeleteModelVersionResponse {}))
 }
 
 /// See the proto.
-pub async fn set_model_version_tag(call: &Call, request: v1::SetModelVersionTagRequest) -> Result<v1::SetModelVersionTagResponse> {
+pub async fn set_model_version_tag(call: &Call, request: v1::SetModelVersionTagRequest) -> Result<Kept<v1::SetModelVersionTagResponse>> {
     let number = ids::version_number("version", &request.version)?;
     text::key("key", &request.key)?;
     text::value("value", &request.value, limits::REGISTRY_TAG_VALUE)?;
-    write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
+    let kept = write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
         Box::pin(async move {
             let (_, version) = lock(tx, &request.name, *number).await?;
             rows::set_tag(tx, &version.uid, &request.key, &request.value).await?;
@@ -184,14 +184,17 @@ pub async fn set_model_version_tag(call: &Call, request: v1::SetModelVersionTagR
         })
     })
     .await?;
-    Ok(v1::SetModelVersionTagResponse {})
+    Ok(kept.map(|()| v1::SetModelVersionTagResponse {}))
 }
 
 /// See the proto.
-pub async fn delete_model_version_tag(call: &Call, request: v1::DeleteModelVersionTagRequest) -> Result<v1::DeleteModelVersionTagResponse> {
+pub async fn delete_model_version_tag(
+    call: &Call,
+    request: v1::DeleteModelVersionTagRequest,
+) -> Result<Kept<v1::DeleteModelVersionTagResponse>> {
     let number = ids::version_number("version", &request.version)?;
     text::key("key", &request.key)?;
-    write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
+    let kept = write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
         Box::pin(async move {
             let (_, version) = lock(tx, &request.name, *number).await?;
             if !rows::delete_tag(tx, &version.uid, &request.key).await? {
@@ -201,7 +204,7 @@ pub async fn delete_model_version_tag(call: &Call, request: v1::DeleteModelVersi
         })
     })
     .await?;
-    Ok(v1::DeleteModelVersionTagResponse {})
+    Ok(kept.map(|()| v1::DeleteModelVersionTagResponse {}))
 }
 
 /// See the proto.

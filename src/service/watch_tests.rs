@@ -8,7 +8,7 @@ use crate::clock;
 use crate::domain::access::{Effect, Grant, Principal, Scope, TokenLimits, UserKind};
 use crate::domain::request::Actor;
 use crate::service::ledger::tests::{House, on_both_engines, row};
-use crate::store::{Recorded, StoreError, Tx, access as accounts};
+use crate::store::{StoreError, Tx, access as accounts};
 
 type Stream = ResponseStream<v1::WatchLedgerResponse>;
 
@@ -33,7 +33,7 @@ async fn user(house: &House, persona: &str, scope: Scope) -> Caller {
         created: 0,
         created_by: String::new(),
     };
-    house.store().write(grant, |tx, grant| Box::pin(insert(tx, grant))).await.unwrap();
+    house.store().set_up(grant, |tx, grant| Box::pin(insert(tx, grant))).await.unwrap();
     house.access.refresh().await.unwrap();
     let actor = Actor { person: uid.clone(), issuer: None };
     let mut caller = Caller::without_user(crate::access::Credential::Token, &uid);
@@ -43,8 +43,8 @@ async fn user(house: &House, persona: &str, scope: Scope) -> Caller {
     caller
 }
 
-async fn insert(tx: &Tx, grant: &Grant) -> std::result::Result<Recorded<()>, StoreError> {
-    let Principal::User(uid) = &grant.principal else { return Ok(Recorded::nothing(())) };
+async fn insert(tx: &Tx, grant: &Grant) -> std::result::Result<(), StoreError> {
+    let Principal::User(uid) = &grant.principal else { return Ok(()) };
     accounts::insert_person(tx, uid).await?;
     let user = accounts::UserRow {
         uid: uid.clone(),
@@ -59,7 +59,7 @@ async fn insert(tx: &Tx, grant: &Grant) -> std::result::Result<Recorded<()>, Sto
     accounts::insert_user(tx, &user).await?;
     accounts::insert_grant(tx, grant).await?;
     accounts::raise_epoch(tx).await?;
-    Ok(Recorded::outside_ledger(()))
+    Ok(())
 }
 
 async fn model(house: &House, uid: &str, name: &str) {
@@ -72,10 +72,10 @@ async fn model(house: &House, uid: &str, name: &str) {
         created_by: String::new(),
     };
     let insert = |model| {
-        house.store().write(model, |tx, model| {
+        house.store().set_up(model, |tx, model| {
             Box::pin(async move {
                 crate::store::models::insert(tx, model).await?;
-                Ok::<_, StoreError>(Recorded::outside_ledger(()))
+                Ok::<_, StoreError>(())
             })
         })
     };
@@ -198,11 +198,11 @@ async fn a_stream_ends_with_the_right_to_it(house: House) {
     let mut stream = watch(&house, &losing, None).await.unwrap();
     let uid = losing.user_uid.clone();
     let take = |uid| {
-        house.store().write(uid, |tx, uid: &String| {
+        house.store().set_up(uid, |tx, uid: &String| {
             Box::pin(async move {
                 crate::store::sql::execute(&**tx, "DELETE FROM grants WHERE principal_uid = $1", crate::bind![uid.as_str()]).await?;
                 accounts::raise_epoch(tx).await?;
-                Ok::<_, StoreError>(Recorded::outside_ledger(()))
+                Ok::<_, StoreError>(())
             })
         })
     };
@@ -213,11 +213,11 @@ async fn a_stream_ends_with_the_right_to_it(house: House) {
     let mut stream = watch(&house, &gone, None).await.unwrap();
     let uid = gone.user_uid.clone();
     let deactivate = |uid| {
-        house.store().write(uid, |tx, uid: &String| {
+        house.store().set_up(uid, |tx, uid: &String| {
             Box::pin(async move {
                 accounts::update_user(tx, uid, "", false).await?;
                 accounts::raise_epoch(tx).await?;
-                Ok::<_, StoreError>(Recorded::outside_ledger(()))
+                Ok::<_, StoreError>(())
             })
         })
     };

@@ -1,20 +1,20 @@
 use super::*;
 use crate::clock;
 use crate::store::testing::{self, TestStore};
-use crate::store::{Recorded, Store, experiments, runs};
+use crate::store::{Store, experiments, runs};
 
 /// A store of each engine with a run `r`, whose internal id is 1.
 async fn stores() -> Vec<TestStore> {
     let all = testing::stores().await;
     for TestStore { store, .. } in &all {
         store
-            .write((), |tx, ()| {
+            .set_up((), |tx, ()| {
                 Box::pin(async move {
                     experiments::insert_default(tx).await?;
                     let insert = "INSERT INTO runs (id, run_id, experiment, name, user_id, status, start_time, active, created_by) \
                                   VALUES (1, 'r', 0, 'run', '', 1, 0, TRUE, '')";
                     sql::execute(&**tx, insert, []).await?;
-                    Ok::<_, StoreError>(Recorded::outside_ledger(()))
+                    Ok::<_, StoreError>(())
                 })
             })
             .await
@@ -31,12 +31,12 @@ fn blob(uid: &str) -> Blob {
 async fn put_all(store: &Store, paths: &[&str]) {
     let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
     store
-        .write(paths, |tx, paths| {
+        .set_up(paths, |tx, paths| {
             Box::pin(async move {
                 for path in paths {
                     put(tx, &Owner::Run(1), path, &blob(path)).await?;
                 }
-                Ok::<_, StoreError>(Recorded::outside_ledger(()))
+                Ok::<_, StoreError>(())
             })
         })
         .await
@@ -51,12 +51,12 @@ async fn register(store: &Store) {
          VALUES ('v1', 'm', 1, '', '', '', '', '', 'None', 0, 0, ''), ('v2', 'm', 2, '', '', '', '', '', 'None', 0, 0, '')",
     ];
     store
-        .write(statements, |tx, statements| {
+        .set_up(statements, |tx, statements| {
             Box::pin(async move {
                 for statement in statements {
                     sql::execute(&**tx, statement, []).await?;
                 }
-                Ok::<_, StoreError>(Recorded::outside_ledger(()))
+                Ok::<_, StoreError>(())
             })
         })
         .await
@@ -107,21 +107,21 @@ async fn a_blob_is_kept_as_long_as_a_run_or_version_refers_to_it() {
         put_all(store, &["m/a", "m/b", "m0", "n"]).await;
         register(store).await;
         store
-            .write((), |tx, ()| {
+            .set_up((), |tx, ()| {
                 Box::pin(async move {
                     let manifest = manifest_of_run(&**tx, 1, "m/a").await?;
-                    insert_manifest(tx, "v1", &manifest).await.map(Recorded::outside_ledger)
+                    insert_manifest(tx, "v1", &manifest).await
                 })
             })
             .await
             .unwrap();
         let (taken, forgotten) = store
-            .write((), |tx, ()| {
+            .set_up((), |tx, ()| {
                 Box::pin(async move {
                     let taken = take(tx, &Owner::Run(1), "m").await?;
                     let blobs: Vec<String> = taken.iter().map(|file| file.blob.clone()).chain(["n".to_owned()]).collect();
                     let forgotten = forget_unused(tx, &blobs).await?;
-                    Ok::<_, StoreError>(Recorded::outside_ledger((taken, forgotten)))
+                    Ok::<_, StoreError>((taken, forgotten))
                 })
             })
             .await
@@ -150,19 +150,13 @@ async fn a_manifest_is_relative_to_what_was_registered_and_never_changes() {
         assert_eq!(paths("").await.len(), 5);
         assert!(paths("mod").await.is_empty());
         let manifest = manifest_of_run(store.reader(), 1, "model").await.unwrap();
-        let written = store
-            .write(manifest.clone(), |tx, manifest| {
-                Box::pin(async move { insert_manifest(tx, "v2", manifest).await.map(Recorded::outside_ledger) })
-            })
-            .await;
+        let written =
+            store.set_up(manifest.clone(), |tx, manifest| Box::pin(async move { insert_manifest(tx, "v2", manifest).await })).await;
         assert!(written.is_ok());
         assert_eq!(manifest_of_version(store.reader(), "v2").await.unwrap(), manifest);
         for change in ["UPDATE version_artifacts SET blob_uid = 'model0'", "DELETE FROM version_artifacts", "DELETE FROM blobs"] {
-            let refused = store
-                .write(change, |tx, change| {
-                    Box::pin(async move { sql::execute(&**tx, change, []).await.map(|_| Recorded::outside_ledger(())) })
-                })
-                .await;
+            let refused =
+                store.set_up(change, |tx, change| Box::pin(async move { sql::execute(&**tx, change, []).await.map(|_| ()) })).await;
             assert!(refused.is_err(), "{change}");
         }
     }
@@ -175,14 +169,14 @@ async fn concurrent_uploads_do_not_make_a_path_both_file_and_folder() {
             let store = store.clone();
             tokio::spawn(async move {
                 store
-                    .write(path, |tx, path| {
+                    .set_up(path, |tx, path| {
                         Box::pin(async move {
                             let run = runs::lock(tx, "r").await?.ok_or(StoreError::Conflict)?;
                             if obstacle(&**tx, &Owner::Run(run.id), path).await?.is_some() {
-                                return Ok(Recorded::nothing(false));
+                                return Ok(false);
                             }
                             put(tx, &Owner::Run(run.id), path, &blob(&clock::new_uid())).await?;
-                            Ok::<_, StoreError>(Recorded::outside_ledger(true))
+                            Ok::<_, StoreError>(true)
                         })
                     })
                     .await

@@ -120,12 +120,12 @@ pub async fn insert_experiment(tx: &Tx, id: Option<i64>, experiment: &Experiment
     sql::one(&**tx, &insert, values).await?.get(0)
 }
 
-/// Gives a model the times that it had, and the number of the last version that it ever had.
-pub async fn keep_model(tx: &Tx, model: &ModelRow, last_version: i64) -> Result<()> {
+/// Gives a model the times that it had, and the number of the last version that it ever had. Tells whether that
+/// changed anything.
+pub async fn keep_model(tx: &Tx, model: &ModelRow, last_version: i64) -> Result<bool> {
     let update = "UPDATE registered_models SET updated = $2, last_version = CASE WHEN last_version > $3 THEN last_version ELSE $3 END \
-                  WHERE uid = $1";
-    sql::execute(&**tx, update, bind![model.uid.as_str(), model.updated, last_version]).await?;
-    Ok(())
+                  WHERE uid = $1 AND (updated <> $2 OR last_version < $3)";
+    Ok(sql::execute(&**tx, update, bind![model.uid.as_str(), model.updated, last_version]).await? > 0)
 }
 
 /// Gives a version the time of its last change.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, Value};
 
-use super::{Recorded, Store, StoreError, Tx, is_sqlite, sql};
+use super::{Recorded, Store, StoreError, Tx, Unrecorded, is_sqlite, sql};
 use crate::bind;
 use crate::domain::ledger::{self, CheckpointSigner, Entry, Hash, Hashes, Outcome};
 
@@ -311,13 +311,13 @@ impl Store {
     pub async fn tend_ledger(&self, signer: &std::sync::Arc<CheckpointSigner>, checkpoint: bool) -> Result<bool> {
         let mut worked = false;
         if self.engine() == super::Engine::Postgres && is_waiting(self.reader()).await? {
-            let given = self.write((), |tx, ()| Box::pin(async move { sequence(tx).await.map(Recorded::outside_ledger) })).await?;
+            let given = self.write_unrecorded(Unrecorded::Ledger, (), |tx, ()| Box::pin(sequence(tx))).await?;
             worked = given > 0;
         }
         if checkpoint && is_behind(self.reader()).await? {
             worked |= self
-                .write(signer.clone(), |tx, signer| {
-                    Box::pin(async move { Ok::<_, StoreError>(Recorded::outside_ledger(grow_tree(tx, signer, TREE_STEP).await?.1)) })
+                .write_unrecorded(Unrecorded::Ledger, signer.clone(), |tx, signer| {
+                    Box::pin(async move { Ok::<_, StoreError>(grow_tree(tx, signer, TREE_STEP).await?.1) })
                 })
                 .await?;
         }

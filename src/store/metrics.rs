@@ -6,7 +6,7 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 
 use sea_orm::{ConnectionTrait, Value};
 
-use super::{Recorded, Store, StoreError, is_sqlite, sql};
+use super::{Store, StoreError, Unrecorded, is_sqlite, sql};
 use crate::bind;
 use crate::domain::metric_value::{self, latest_key};
 
@@ -93,14 +93,14 @@ impl Store {
         let mut learned = stored_names(self.reader(), &missing).await?;
         let new: Vec<String> = missing.into_iter().filter(|name| !learned.contains_key(name)).collect();
         if !new.is_empty() {
-            let stored = self.write(new, |tx, new| {
+            let stored = self.write_unrecorded(Unrecorded::Tracking, new, |tx, new| {
                 Box::pin(async move {
                     for (width, run) in sql::in_widths(new) {
                         let insert = format!("INSERT INTO metric_keys (name) VALUES {} ON CONFLICT DO NOTHING", sql::rows_of(1, width, 1));
                         let values: Vec<Value> = sql::padded(width, run).map(|name| name.as_str().into()).collect();
                         sql::execute(&**tx, &insert, values).await?;
                     }
-                    stored_names(&**tx, new).await.map(Recorded::outside_ledger)
+                    stored_names(&**tx, new).await
                 })
             });
             learned.extend(stored.await?);

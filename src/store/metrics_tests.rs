@@ -8,7 +8,7 @@ use crate::store::{experiments, inputs, run_values, runs};
 /// A new run in the experiment 0, and its internal id.
 async fn new_run(store: &Store) -> (String, i64) {
     let run_id = clock::new_uid();
-    let id = store.write(run_id.clone(), |tx, run_id| {
+    let id = store.set_up(run_id.clone(), |tx, run_id| {
         Box::pin(async move {
             experiments::insert_default(tx).await?;
             let row = runs::RunRow {
@@ -23,14 +23,14 @@ async fn new_run(store: &Store) -> (String, i64) {
                 active: true,
                 created_by: String::new(),
             };
-            runs::insert(tx, &row).await.map(Recorded::outside_ledger)
+            runs::insert(tx, &row).await
         })
     });
     (run_id, id.await.unwrap())
 }
 
 async fn delete(store: &Store, run: i64) {
-    let done = store.write(run, |tx, run| Box::pin(async move { runs::set_active(tx, *run, false).await.map(Recorded::outside_ledger) }));
+    let done = store.set_up(run, |tx, run| Box::pin(async move { runs::set_active(tx, *run, false).await }));
     done.await.unwrap();
 }
 
@@ -175,9 +175,7 @@ async fn an_error_of_one_request_is_not_the_others() {
         };
         // Beside other writes, too: there the points share a transaction.
         let name = |step| {
-            test.store.write((run, step), |tx, (run, step)| {
-                Box::pin(async move { runs::rename(tx, *run, &format!("run {step}")).await.map(Recorded::outside_ledger) })
-            })
+            test.store.set_up((run, step), |tx, (run, step)| Box::pin(async move { runs::rename(tx, *run, &format!("run {step}")).await }))
         };
         let (logged, named) = tokio::join!(futures::future::join_all((0..40).map(log)), futures::future::join_all((0..4).map(name)));
         for (step, outcome) in logged.iter().enumerate() {
@@ -195,9 +193,7 @@ async fn a_param_keeps_its_value_and_a_conflict_is_named() {
         let (_, run) = new_run(&test.store).await;
         let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
         let insert = |params: Vec<(String, String)>| {
-            test.store.write((run, params), |tx, (run, params)| {
-                Box::pin(async move { run_values::insert_params(tx, *run, params).await.map(Recorded::outside_ledger) })
-            })
+            test.store.set_up((run, params), |tx, (run, params)| Box::pin(async move { run_values::insert_params(tx, *run, params).await }))
         };
         assert_eq!(insert(pairs(&[("b", "1"), ("a", "")])).await.unwrap(), None);
         assert_eq!(insert(pairs(&[("c", "3"), ("b", "1")])).await.unwrap(), None);
@@ -222,9 +218,7 @@ async fn of_an_input_what_came_first_stays() {
         let (_, run) = new_run(&test.store).await;
         let (_, other) = new_run(&test.store).await;
         let insert = |run: i64, list: Vec<inputs::Input>| {
-            test.store.write((run, list), |tx, (run, list)| {
-                Box::pin(async move { inputs::insert(tx, *run, 0, list).await.map(Recorded::outside_ledger) })
-            })
+            test.store.set_up((run, list), |tx, (run, list)| Box::pin(async move { inputs::insert(tx, *run, 0, list).await }))
         };
         insert(run, vec![input("b", "first", "train"), input("a", "a", "test"), input("b", "second", "eval")]).await.unwrap();
         insert(run, vec![input("b", "third", "eval")]).await.unwrap();

@@ -1,5 +1,5 @@
 //! The store: one database, SQLite or PostgreSQL, behind typed queries per subject. Everything that
-//! changes goes through `Store::write`; queries take the connection or transaction they run on.
+//! changes goes through `Store::write`, or through `Store::write_unrecorded` for what never is a row; queries take the connection or transaction they run on.
 //! No rule of the service stands here, and no driver error leaves it.
 
 pub mod access;
@@ -34,8 +34,10 @@ pub mod scope_names;
 pub mod search;
 mod search_order;
 pub mod sql;
+mod statements;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tx;
 pub mod uploads;
 pub mod versions;
 mod write;
@@ -51,7 +53,9 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 pub use error::{StoreError, WriteError};
-pub use write::{Body, Recorded, Tx};
+pub use tx::{Kept, Recorded, Tx, Unrecorded, Watched};
+use write::Door;
+pub use write::{Body, UnrecordedBody};
 
 /// A connection that has idled this long is tried before it is used; a busy one is not, that costs a
 /// round trip for each statement.
@@ -178,15 +182,38 @@ impl Store {
         &self.feed
     }
 
-    /// Runs `body` in a write transaction. What it returns says whether the ledger has its row; an error
-    /// leaves nothing behind. See [`Body`] for what a body may do.
-    pub async fn write<I, T, E>(&self, input: I, body: Body<I, T, E>) -> Result<T, E>
+    /// Runs `body` in a write transaction that leaves a row in the ledger, or no change: one that changed what the
+    /// ledger keeps and wrote no row is undone, with an error. An error leaves nothing behind. See [`Body`] for what a
+    /// body may do.
+    pub async fn write<I, T, E>(&self, input: I, body: Body<I, T, E>) -> Result<Kept<T>, E>
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
         E: WriteError,
     {
-        self.writer.write(input, body).await
+        self.writer.write(input, Door::Recording(body)).await.map(Kept::new)
+    }
+
+    /// Runs `body` in a write transaction of a kind that never is a row. One that changed anything else is undone,
+    /// with an error. What it gives is no [`Kept`], so that no recording operation can end with it.
+    pub async fn write_unrecorded<I, T, E>(&self, kind: Unrecorded, input: I, body: UnrecordedBody<I, T, E>) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: WriteError,
+    {
+        self.writer.write(input, Door::Unrecorded(kind, body)).await
+    }
+
+    /// Puts something in place for a test, without rows in the ledger.
+    #[cfg(test)]
+    pub(crate) async fn set_up<I, T, E>(&self, input: I, body: UnrecordedBody<I, T, E>) -> Result<T, E>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        E: WriteError,
+    {
+        self.write_unrecorded(Unrecorded::Anything, input, body).await
     }
 
     fn writer(&self) -> &write::Writer {

@@ -3,7 +3,6 @@
 //! again when another one was in the way.
 
 use std::any::Any;
-use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::bulk::{self, Waiting as WaitingPoints};
 use super::metrics::Logged;
-use super::{StoreError, WriteError};
+use super::{Recorded, StoreError, Tx, Unrecorded, WriteError};
 use crate::clock;
 
 /// Requests that wait for the SQLite writer; more of them wait at their callers.
@@ -28,61 +27,30 @@ const HOLD: Duration = Duration::from_millis(50);
 /// How often a write is tried on PostgreSQL before its conflict is reported.
 pub(super) const ATTEMPTS: u32 = 8;
 
-/// A write transaction. It ends with the write that it was handed to.
-pub struct Tx {
-    transaction: DatabaseTransaction,
-    now: i64,
-}
-
-impl Tx {
-    /// Unix milliseconds at the start of the write; every time stamp of one write is this one.
-    pub fn now(&self) -> i64 {
-        self.now
-    }
-}
-
-impl Deref for Tx {
-    type Target = DatabaseTransaction;
-
-    fn deref(&self) -> &DatabaseTransaction {
-        &self.transaction
-    }
-}
-
-/// What a write may return: proof that the ledger has its row, or that there was nothing to record.
-#[must_use]
-#[derive(Debug)]
-pub struct Recorded<T>(T);
-
-impl<T> Recorded<T> {
-    /// Nothing changed that the ledger keeps: a retry of an earlier call, or a change without effect.
-    pub fn nothing(value: T) -> Self {
-        Self(value)
-    }
-
-    /// Of the kind that never is a row: params, run tags, inputs and the store's own bookkeeping.
-    pub fn outside_ledger(value: T) -> Self {
-        Self(value)
-    }
-
-    pub(super) fn in_ledger(value: T) -> Self {
-        Self(value)
-    }
-
-    /// The same proof for another value.
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Recorded<U> {
-        Recorded(change(self.0))
-    }
-
-    /// The value.
-    pub fn value(&self) -> &T {
-        &self.0
-    }
-}
-
 /// The body of a write. It may run twice and share its commit with others, so it gets all it needs as
 /// input and touches nothing but the transaction.
 pub type Body<I, T, E> = for<'a> fn(&'a Tx, &'a I) -> BoxFuture<'a, Result<Recorded<T>, E>>;
+/// The body of a write of a kind that never is a row.
+pub type UnrecordedBody<I, T, E> = for<'a> fn(&'a Tx, &'a I) -> BoxFuture<'a, Result<T, E>>;
+
+/// The two ways into a write. Which one it was decides how it may end.
+pub(super) enum Door<I, T, E> {
+    Recording(Body<I, T, E>),
+    Unrecorded(Unrecorded, UnrecordedBody<I, T, E>),
+}
+
+impl<I, T, E: WriteError> Door<I, T, E> {
+    async fn enter(&self, tx: &Tx, input: &I) -> Result<T, E> {
+        match self {
+            Self::Recording(body) => Ok(tx.recorded(body(tx, input).await?)?),
+            Self::Unrecorded(kind, body) => {
+                let value = body(tx, input).await?;
+                tx.unrecorded(*kind)?;
+                Ok(value)
+            }
+        }
+    }
+}
 
 /// Where writes go.
 #[derive(Clone)]
@@ -115,7 +83,7 @@ impl Writer {
         Self::Postgres { bulk: bulk::postgres(&pool), pool }
     }
 
-    pub(super) async fn write<I, T, E>(&self, input: I, body: Body<I, T, E>) -> Result<T, E>
+    pub(super) async fn write<I, T, E>(&self, input: I, door: Door<I, T, E>) -> Result<T, E>
     where
         I: Send + Sync + 'static,
         T: Send + 'static,
@@ -125,11 +93,11 @@ impl Writer {
             Self::Sqlite(queue) => {
                 let (reply, answer) = oneshot::channel();
                 let gone = |_| StoreError::Unavailable("the writer has stopped".to_owned());
-                let job = Work::Job(Box::new(Waiting { input, body, outcome: None, reply }));
+                let job = Work::Job(Box::new(Waiting { input, door, outcome: None, reply }));
                 queue.send(job).await.map_err(|_| gone(()))?;
                 answer.await.map_err(|_| gone(()))?
             }
-            Self::Postgres { pool, .. } => write_alone(pool, &input, body).await,
+            Self::Postgres { pool, .. } => write_alone(pool, &input, &door).await,
         }
     }
 }
@@ -144,7 +112,7 @@ pub(super) trait Job: Send {
 
 struct Waiting<I, T, E> {
     input: I,
-    body: Body<I, T, E>,
+    door: Door<I, T, E>,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
@@ -157,9 +125,9 @@ where
 {
     fn run<'a>(&'a mut self, tx: &'a Tx) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let outcome = guarded(tx, &self.input, self.body).await;
+            let outcome = guarded(tx, &self.input, &self.door).await;
             let keep = outcome.is_ok();
-            self.outcome = Some(outcome.map(|recorded| recorded.0));
+            self.outcome = Some(outcome);
             keep
         })
     }
@@ -186,8 +154,8 @@ pub(super) fn copy(error: &StoreError) -> StoreError {
 }
 
 /// Runs a body so that a panic in it is an error of this one request.
-async fn guarded<I, T, E: WriteError>(tx: &Tx, input: &I, body: Body<I, T, E>) -> Result<Recorded<T>, E> {
-    AssertUnwindSafe(async { body(tx, input).await }).catch_unwind().await.unwrap_or_else(|panic: Box<dyn Any + Send>| {
+async fn guarded<I, T, E: WriteError>(tx: &Tx, input: &I, door: &Door<I, T, E>) -> Result<T, E> {
+    AssertUnwindSafe(door.enter(tx, input)).catch_unwind().await.unwrap_or_else(|panic: Box<dyn Any + Send>| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         Err(StoreError::Internal(format!("a write panicked: {text}")).into())
@@ -307,11 +275,11 @@ async fn commit_group(connection: &DatabaseConnection, group: &mut Group) -> Res
     }
     let now = clock::now_ms();
     for job in &mut group.jobs {
-        let savepoint = Tx { transaction: outer.begin().await?, now };
+        let savepoint = Tx::new(outer.begin().await?, now);
         if job.run(&savepoint).await {
-            savepoint.transaction.commit().await?;
+            savepoint.into_transaction().commit().await?;
         } else {
-            savepoint.transaction.rollback().await?;
+            savepoint.into_transaction().rollback().await?;
         }
     }
     if !group.points.is_empty() {
@@ -328,11 +296,11 @@ pub(super) async fn pause(attempt: u32) {
     tokio::time::sleep(Duration::from_millis(pause)).await;
 }
 
-async fn write_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, body: Body<I, T, E>) -> Result<T, E> {
+async fn write_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, door: &Door<I, T, E>) -> Result<T, E> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let outcome = attempt_alone(pool, input, body).await;
+        let outcome = attempt_alone(pool, input, door).await;
         match outcome {
             Err(error) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
             outcome => return outcome,
@@ -340,17 +308,17 @@ async fn write_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, 
     }
 }
 
-async fn attempt_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, body: Body<I, T, E>) -> Result<T, E> {
+async fn attempt_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, door: &Door<I, T, E>) -> Result<T, E> {
     let transaction = pool.begin().await.map_err(StoreError::from)?;
-    let tx = Tx { transaction, now: clock::now_ms() };
-    match guarded(&tx, input, body).await {
-        Ok(recorded) => {
-            tx.transaction.commit().await.map_err(StoreError::from)?;
-            Ok(recorded.0)
+    let tx = Tx::new(transaction, clock::now_ms());
+    match guarded(&tx, input, door).await {
+        Ok(value) => {
+            tx.into_transaction().commit().await.map_err(StoreError::from)?;
+            Ok(value)
         }
         Err(error) => {
             // The error that is reported is the body's; a failed rollback ends with the connection.
-            let _ = tx.transaction.rollback().await;
+            let _ = tx.into_transaction().rollback().await;
             Err(error)
         }
     }

@@ -14,10 +14,10 @@ async fn begin_upload(store: &Store) -> Result<(), StoreError> {
         created: 0,
     };
     store
-        .write(upload, |tx, upload| {
+        .set_up(upload, |tx, upload| {
             Box::pin(async move {
                 uploads::insert(tx, upload).await?;
-                Ok(Recorded::outside_ledger(()))
+                Ok(())
             })
         })
         .await
@@ -26,11 +26,11 @@ async fn begin_upload(store: &Store) -> Result<(), StoreError> {
 /// As when the disk is full: SQLite ends the whole transaction by itself, with the savepoints in it, and what comes
 /// next finds itself in another one that nobody commits.
 async fn fill(store: &Store) -> StoreError {
-    let filled = store.write((), |tx, ()| {
+    let filled = store.set_up((), |tx, ()| {
         Box::pin(async move {
             sql::execute(&**tx, "ROLLBACK", bind![]).await?;
             sql::execute(&**tx, "BEGIN", bind![]).await?;
-            Err::<Recorded<()>, _>(StoreError::Unavailable("full".to_owned()))
+            Err::<(), _>(StoreError::Unavailable("full".to_owned()))
         })
     });
     filled.await.unwrap_err()

@@ -10,6 +10,7 @@ use crate::service::artifact_target::{self as target, Place};
 use crate::service::artifact_upload::{Expected, Landing, upload};
 use crate::service::artifacts::{delete, whole_folder};
 use crate::service::{Error, RequestStream, ResponseStream, Result};
+use crate::store::Kept;
 use crate::store::artifacts::Child;
 use crate::store::blobs::Blob;
 
@@ -20,7 +21,7 @@ pub async fn write_artifact(
     call: &Call,
     first: mlflow::WriteArtifactRequest,
     rest: RequestStream<mlflow::WriteArtifactRequest>,
-) -> Result<mlflow::WriteArtifactResponse> {
+) -> Result<Kept<mlflow::WriteArtifactResponse>> {
     if first.path.ends_with('/') {
         return Err(Error::invalid("path", "ends with `/`, and so names no file"));
     }
@@ -31,7 +32,7 @@ pub async fn write_artifact(
         mlflow::WriteArtifactRequest { path, size: None, chunk } if path.is_empty() => Ok(chunk),
         _ => Err(only_bytes()),
     });
-    upload(call, Landing { target, path }, &expected, first.chunk, rest.boxed()).await.map(stored)
+    upload(call, Landing { target, path }, &expected, first.chunk, rest.boxed()).await.map(|kept| kept.map(stored))
 }
 
 /// See the proto.
@@ -39,7 +40,7 @@ pub async fn upload_run_artifact(
     call: &Call,
     first: mlflow::UploadRunArtifactRequest,
     rest: RequestStream<mlflow::UploadRunArtifactRequest>,
-) -> Result<mlflow::WriteArtifactResponse> {
+) -> Result<Kept<mlflow::WriteArtifactResponse>> {
     ids::run_id("run_uuid", &first.run_uuid)?;
     artifact_path::file("path", &first.path)?;
     let expected = Expected::some_up_to(limits::BROWSER_UPLOAD_BYTES, first.size)?;
@@ -48,7 +49,7 @@ pub async fn upload_run_artifact(
         mlflow::UploadRunArtifactRequest { run_uuid, path, size: None, chunk } if run_uuid.is_empty() && path.is_empty() => Ok(chunk),
         _ => Err(only_bytes()),
     });
-    upload(call, landing, &expected, first.chunk, rest.boxed()).await.map(stored)
+    upload(call, landing, &expected, first.chunk, rest.boxed()).await.map(|kept| kept.map(stored))
 }
 
 /// What a later message of an upload must be.
@@ -142,8 +143,8 @@ fn shown(above: &str, child: Child) -> mlflow::FileInfo {
 pub async fn delete_artifact_by_path(
     call: &Call,
     request: mlflow::DeleteArtifactByPathRequest,
-) -> Result<mlflow::DeleteArtifactByPathResponse> {
+) -> Result<Kept<mlflow::DeleteArtifactByPathResponse>> {
     let (target, path) = target::target_of("path", &request.path)?;
-    delete(call, Landing { target, path }).await?;
-    Ok(mlflow::DeleteArtifactByPathResponse {})
+    let kept = delete(call, Landing { target, path }).await?;
+    Ok(kept.map(|()| mlflow::DeleteArtifactByPathResponse {}))
 }

@@ -19,7 +19,7 @@ use crate::service::artifacts::{discard, to_the_end};
 use crate::service::{Error, RequestStream, Result};
 use crate::store::blobs::{Blob, Upload};
 use crate::store::uploads::{self as rows, UploadRow};
-use crate::store::{Recorded, Store, StoreError};
+use crate::store::{Kept, Recorded, Store, StoreError, Unrecorded};
 
 /// The header in which a part's token comes over HTTP.
 pub const TOKEN_HEADER: &str = "x-stagegate-upload-token";
@@ -61,14 +61,7 @@ pub async fn create_multipart_upload(
         created: clock::now_ms(),
     };
     let uid = upload.uid.clone();
-    call.store()
-        .write(upload, |tx, upload| {
-            Box::pin(async move {
-                rows::insert(tx, upload).await?;
-                Ok::<_, StoreError>(Recorded::outside_ledger(()))
-            })
-        })
-        .await?;
+    call.store().write_unrecorded(Unrecorded::Uploads, upload, |tx, upload| Box::pin(rows::insert(tx, upload))).await?;
     let credential = |part_number: i64| mlflow::MultipartCredential {
         url: format!("{origin}/api/2.0/mlflow-artifacts/mpu/parts/{uid}/{part_number}"),
         part_number,
@@ -114,15 +107,15 @@ async fn keep_part(call: &Call, upload_id: String, part: i64, upload: Upload) ->
     let blob = upload.finish().await?;
     let written = call
         .store()
-        .write((upload_id, part, blob.clone()), |tx, (upload_id, part, blob)| {
+        .write_unrecorded(Unrecorded::Uploads, (upload_id, part, blob.clone()), |tx, (upload_id, part, blob)| {
             Box::pin(async move {
                 going_on(rows::lock(tx, upload_id).await?, upload_id, tx.now())?;
                 let replaced = rows::put_part(tx, upload_id, *part, blob).await?;
-                Ok::<_, Error>(Recorded::outside_ledger(replaced.into_iter().collect()))
+                Ok::<_, Error>(replaced.into_iter().collect())
             })
         })
         .await;
-    settle(call, written, &blob).await?;
+    settle(call, written.map(|unused| ((), unused)), &blob).await?;
     Ok(blob)
 }
 
@@ -136,7 +129,7 @@ fn going_on(upload: Option<UploadRow>, uid: &str, now: i64) -> Result<UploadRow>
 pub async fn complete_multipart_upload(
     call: &Call,
     request: mlflow::CompleteMultipartUploadRequest,
-) -> Result<mlflow::CompleteMultipartUploadResponse> {
+) -> Result<Kept<mlflow::CompleteMultipartUploadResponse>> {
     let (landing, file_name) = landing(&request.folder, &request.path)?;
     ids::uid("upload_id", &request.upload_id)?;
     let call = call.clone();
@@ -146,16 +139,22 @@ pub async fn complete_multipart_upload(
         let upload = rows::by_uid(on, &request.upload_id).await?;
         let upload = upload.filter(|upload| upload.folder == request.folder && upload.file_name == file_name);
         if upload.as_ref().is_some_and(|upload| upload.blob_uid.is_some()) {
-            return Ok(mlflow::CompleteMultipartUploadResponse {});
+            return again(call.store()).await;
         }
         let upload = going_on(upload, &request.upload_id, clock::now_ms())?;
         let parts = complete(&upload, &request.parts, rows::parts(on, &upload.uid).await?)?;
         may_land(&call, &landing).await?;
         let composed = compose(&call, &parts).await?;
-        keep(&call, landing, &upload.uid, composed).await?;
-        Ok(mlflow::CompleteMultipartUploadResponse {})
+        let kept = keep(&call, landing, &upload.uid, composed).await?;
+        Ok(kept.map(|()| mlflow::CompleteMultipartUploadResponse {}))
     })
     .await
+}
+
+/// The answer to who completes an upload that has become a file already.
+async fn again(store: &Store) -> Result<Kept<mlflow::CompleteMultipartUploadResponse>> {
+    let answer = mlflow::CompleteMultipartUploadResponse {};
+    store.write(answer, |_, answer| Box::pin(async move { Ok::<_, Error>(Recorded::nothing(*answer)) })).await
 }
 
 /// All parts in their order, when those that the client names are those that came.
@@ -190,7 +189,7 @@ async fn compose(call: &Call, parts: &[Blob]) -> Result<Upload> {
     Ok(upload)
 }
 
-async fn keep(call: &Call, landing: Landing, upload_id: &str, composed: Upload) -> Result<()> {
+async fn keep(call: &Call, landing: Landing, upload_id: &str, composed: Upload) -> Result<Kept<()>> {
     let blob = composed.finish().await?;
     let input = (call.clone(), landing, upload_id.to_owned(), blob.clone());
     let written = call
@@ -206,7 +205,7 @@ async fn keep(call: &Call, landing: Landing, upload_id: &str, composed: Upload) 
             })
         })
         .await;
-    settle(call, written, &blob).await
+    settle(call, written.map(Kept::split), &blob).await
 }
 
 /// See the proto.
@@ -229,11 +228,11 @@ pub async fn abort_multipart_upload(
 /// Forgets an upload and its parts; one that has become a file only when it is told so.
 async fn forget(store: &Store, uid: String, done_too: bool) -> Result<()> {
     let unused = store
-        .write((uid, done_too), |tx, (uid, done_too)| {
+        .write_unrecorded(Unrecorded::Uploads, (uid, done_too), |tx, (uid, done_too)| {
             Box::pin(async move {
                 let upload = rows::lock(tx, uid).await?.filter(|upload| *done_too || upload.blob_uid.is_none());
                 let blobs = if upload.is_some() { rows::delete(tx, uid).await? } else { Vec::new() };
-                Ok::<_, StoreError>(Recorded::outside_ledger(blobs))
+                Ok::<_, StoreError>(blobs)
             })
         })
         .await?;

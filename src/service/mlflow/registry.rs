@@ -3,12 +3,13 @@
 use super::super::{self as service, Error, Result, models};
 use crate::access::Call;
 use crate::contract::{ObjectKind, Permission, mlflow, v1};
+use crate::store::Kept;
 
 /// See the proto.
 pub async fn create_registered_model(
     call: &Call,
     request: mlflow::CreateRegisteredModelRequest,
-) -> Result<mlflow::CreateRegisteredModelResponse> {
+) -> Result<Kept<mlflow::CreateRegisteredModelResponse>> {
     match models::by_name(call, &request.name).await {
         Ok(_) => return Err(Error::already_exists("registered model", request.name)),
         Err(Error::NotFound { .. }) => {}
@@ -22,7 +23,7 @@ pub async fn create_registered_model(
         idempotency_key: None,
     };
     let answer = service::create_registered_model(call, request).await?;
-    Ok(mlflow::CreateRegisteredModelResponse { registered_model: answer.registered_model })
+    Ok(answer.map(|answer| mlflow::CreateRegisteredModelResponse { registered_model: answer.registered_model }))
 }
 
 /// See the proto.
@@ -43,17 +44,20 @@ pub async fn list_registered_models(
 pub async fn update_registered_model(
     call: &Call,
     request: mlflow::UpdateRegisteredModelRequest,
-) -> Result<mlflow::UpdateRegisteredModelResponse> {
+) -> Result<Kept<mlflow::UpdateRegisteredModelResponse>> {
     let request = v1::UpdateRegisteredModelRequest { name: request.name, description: Some(request.description) };
     let answer = service::update_registered_model(call, request).await?;
-    Ok(mlflow::UpdateRegisteredModelResponse { registered_model: answer.registered_model })
+    Ok(answer.map(|answer| mlflow::UpdateRegisteredModelResponse { registered_model: answer.registered_model }))
 }
 
 /// See the proto.
-pub async fn update_model_version(call: &Call, request: mlflow::UpdateModelVersionRequest) -> Result<mlflow::UpdateModelVersionResponse> {
+pub async fn update_model_version(
+    call: &Call,
+    request: mlflow::UpdateModelVersionRequest,
+) -> Result<Kept<mlflow::UpdateModelVersionResponse>> {
     let request = v1::UpdateModelVersionRequest { name: request.name, version: request.version, description: Some(request.description) };
     let answer = service::update_model_version(call, request).await?;
-    Ok(mlflow::UpdateModelVersionResponse { model_version: answer.model_version })
+    Ok(answer.map(|answer| mlflow::UpdateModelVersionResponse { model_version: answer.model_version }))
 }
 
 /// See the proto.
@@ -75,7 +79,7 @@ pub async fn get_model_version_by_alias(
 pub async fn transition_model_version_stage(
     call: &Call,
     request: mlflow::TransitionModelVersionStageRequest,
-) -> Result<mlflow::TransitionModelVersionStageResponse> {
+) -> Result<Kept<mlflow::TransitionModelVersionStageResponse>> {
     let request = v1::TransitionModelVersionStageRequest {
         name: request.name,
         version: request.version,
@@ -84,5 +88,5 @@ pub async fn transition_model_version_stage(
         comment: String::new(),
     };
     let answer = service::transition_model_version_stage(call, request).await?;
-    Ok(mlflow::TransitionModelVersionStageResponse { model_version: answer.model_version })
+    Ok(answer.map(|answer| mlflow::TransitionModelVersionStageResponse { model_version: answer.model_version }))
 }
