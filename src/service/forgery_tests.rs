@@ -114,7 +114,7 @@ async fn the_place_of_a_row_goes_to_nothing_but_its_refusal(house: House) {
     }
 }
 
-/// Another server's key, as of one who restored an old master key, writes nothing that this one signs.
+// Another server's key, as of one who restored an old master key, writes nothing that this one signs.
 on_both_engines!(a_row_under_another_key_is_kept_out);
 async fn a_row_under_another_key_is_kept_out(house: House) {
     house.grow(2).await;
