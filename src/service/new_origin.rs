@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Error, Result};
-use crate::access::{Access, Caller, Credential, Subject, checkpoint_signer, entry, ledger_key_under};
+use crate::access::{Access, Caller, ClientAddress, Credential, Subject, checkpoint_signer, entry, ledger_key_under};
 use crate::clock;
 use crate::domain::ledger::{CheckpointSigner, LedgerKey, NEW_ORIGIN, NewOrigin, VerifiedCheckpoint, origin_behind, origin_number};
 use crate::domain::{limits, text};
@@ -61,7 +61,7 @@ async fn begin(tx: &Tx, new: &KeyRow, signer: &CheckpointSigner, mut said: NewOr
     let payload = serde_json::to_value(&said).map_err(|error| Error::Internal(error.to_string()))?;
     let caller = Caller::without_user(Credential::CommandLine, "");
     let subject = Subject { kind: "ledger", id: &new.key_id, name: &new.key_id, scope: "" };
-    let recorded = tx.record_before_waiting(&entry(&caller, NEW_ORIGIN, "", tx.now(), &subject, &payload)).await?;
+    let recorded = tx.record_before_waiting(&entry(&caller, NEW_ORIGIN, "", ClientAddress::NONE, tx.now(), &subject, &payload)).await?;
     keys::insert_key(tx, new).await?;
     keys::retire_keys(tx, &new.purpose, &new.key_id).await?;
     // Running servers take up the key with the epoch; until then they sign nothing.

@@ -24,4 +24,5 @@ mod promotion_walks;
 mod registry;
 mod replicas;
 mod rest;
+mod sign_ins;
 mod strangers;
