@@ -23,7 +23,7 @@ async fn rows_have_the_address_of_the_client(server: Server) {
     assert_eq!(made.status, 200);
     let addresses = "SELECT source_address FROM ledger_entries WHERE object_name IN ('over gRPC', 'over REST')";
     assert_eq!(texts(&server, addresses).await, ["127.0.0.1", "127.0.0.1"]);
-    assert!(server.command(&["user", "create", "ann"]).0);
+    assert!(server.command(&["user", "create", "ann", "--persona", "viewer"]).0);
     let local = "SELECT source_address FROM ledger_entries WHERE object_name = 'ann' AND credential = 'command_line'";
     let local = texts(&server, local).await;
     assert!(!local.is_empty() && local.iter().all(String::is_empty), "{local:?}");
