@@ -7,6 +7,8 @@ use std::path::Path;
 
 use chacha20poly1305::aead::Aead;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
+use hkdf::Hkdf;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::clock;
@@ -38,8 +40,8 @@ pub enum MasterKeyError {
     Missing(String),
 }
 
-/// A key that seals and opens.
-pub struct MasterKey(ChaCha20Poly1305);
+/// A key that seals and opens, and from which further keys are derived.
+pub struct MasterKey(Zeroizing<[u8; 32]>);
 
 impl MasterKey {
     /// Reads the file. When it is not there, makes a new one, mode 0600, unless the database is in use already.
@@ -56,20 +58,33 @@ impl MasterKey {
         let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
         let mut key = Zeroizing::new([0_u8; 32]);
         hex::decode_to_slice(text.trim(), &mut *key).map_err(|_| MasterKeyError::Malformed(shown))?;
-        Ok(Self(ChaCha20Poly1305::new((&*key).into())))
+        Ok(Self(key))
+    }
+
+    /// The key for one purpose (HKDF-SHA256), the same on every replica. Who knows it knows neither the master key nor
+    /// the key for another purpose. A purpose is a constant text such as `stagegate ledger row v1`.
+    pub fn derive(&self, purpose: &'static str) -> Zeroizing<[u8; 32]> {
+        let mut key = Zeroizing::new([0; 32]);
+        // HKDF refuses only more than 255 blocks of 32 bytes; this is one.
+        Hkdf::<Sha256>::new(None, &*self.0).expand(purpose.as_bytes(), &mut *key).expect("one block is never too long");
+        key
+    }
+
+    fn cipher(&self) -> ChaCha20Poly1305 {
+        ChaCha20Poly1305::new((&*self.0).into())
     }
 
     /// Encrypts a secret; the nonce stands in front.
     pub fn seal(&self, secret: &[u8]) -> Result<Vec<u8>, MasterKeyError> {
         let nonce = clock::random_bytes::<NONCE_BYTES>();
-        let sealed = self.0.encrypt(&nonce.into(), secret).map_err(|_| MasterKeyError::Wrong)?;
+        let sealed = self.cipher().encrypt(&nonce.into(), secret).map_err(|_| MasterKeyError::Wrong)?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
     /// Decrypts what `seal` made. Errors when it was made under another key, or changed.
     pub fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(MasterKeyError::Wrong)?;
-        self.0.decrypt(&(*nonce).into(), sealed).map(Zeroizing::new).map_err(|_| MasterKeyError::Wrong)
+        self.cipher().decrypt(&(*nonce).into(), sealed).map(Zeroizing::new).map_err(|_| MasterKeyError::Wrong)
     }
 }
 
@@ -95,6 +110,18 @@ mod tests {
         assert!(key.open(&sealed[1..]).is_err() && key.open(b"").is_err());
         let again = MasterKey::load(&folder.path().join("a"), true).unwrap();
         assert_eq!(&**again.open(&sealed).unwrap(), b"secret");
+    }
+
+    #[test]
+    fn each_purpose_has_a_key_of_its_own_which_is_the_same_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = MasterKey::load(&folder.path().join("a"), false).unwrap();
+        let again = MasterKey::load(&folder.path().join("a"), true).unwrap();
+        let other = MasterKey::load(&folder.path().join("b"), false).unwrap();
+        assert_eq!(key.derive("one"), again.derive("one"));
+        assert_ne!(key.derive("one"), key.derive("two"));
+        assert_ne!(key.derive("one"), other.derive("one"));
+        assert_ne!(key.derive("one"), key.0);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::store::{Store, ledger};
 /// The commands about the ledger.
 #[derive(Subcommand)]
 pub enum LedgerCommand {
-    /// Recompute every row and the tree. Exit status: 0 sound, 1 not sound, 2 cannot be checked.
+    /// Recompute every row and the tree. Exit status: 0 sound and vouched for to the last row, 1 not sound, 2 cannot be
+    /// checked, 3 sound as far as it goes, but no checkpoint vouches for the last rows.
     #[command(after_help = "Examples:\n  stagegate ledger verify --data-dir /var/lib/stagegate\n  \
         stagegate ledger verify --export ledger.jsonl --key 'stagegate.…+…+…' --against kept-checkpoint")]
     Verify {
@@ -66,7 +67,7 @@ pub async fn run(data: &DataOptions, command: LedgerCommand) -> Result<ExitCode,
                 None => verify_database(data, key, note.as_deref()).await?,
             };
             println!("{report}");
-            Ok(if report.sound() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+            Ok(status(&report))
         }
         LedgerCommand::Export { output } => export(data, output.as_deref()).await,
         LedgerCommand::NewOrigin { reason, against } => {
@@ -83,6 +84,15 @@ pub async fn run(data: &DataOptions, command: LedgerCommand) -> Result<ExitCode,
             print!("{note}");
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Zero only when nothing is wrong and checkpoints vouch for every row.
+fn status(report: &Report) -> ExitCode {
+    match (report.sound(), report.vouched()) {
+        (true, true) => ExitCode::SUCCESS,
+        (true, false) => ExitCode::from(3),
+        (false, _) => ExitCode::from(1),
     }
 }
 

@@ -36,7 +36,7 @@ pub async fn export_ledger(call: &Call, _: v1::ExportLedgerRequest) -> Result<Re
     Ok(chunks.try_flatten().boxed())
 }
 
-/// An export in the making. It ends where the ledger ended when it began.
+/// An export in the making. It ends with the first checkpoint that covers what was there when it began.
 pub struct Export {
     store: Store,
     begin: Option<Line>,
@@ -49,7 +49,7 @@ impl Export {
     /// Begins an export of the ledger of that name and key.
     pub async fn new(store: Store, origin: &str, verifier_key: &str) -> Result<Self> {
         let begin = Line::Begin { format: 1, origin: origin.to_owned(), verifier_key: verifier_key.to_owned() };
-        let end = rows::next_position(store.reader()).await?;
+        let end = rows::settled_end(store.reader()).await?.cast_signed();
         Ok(Self { store, begin: Some(begin), next: 0, end, done: false })
     }
 

@@ -68,9 +68,9 @@ pub async fn tail_fault(store: &Store, key: &LedgerKey) -> Result<Option<String>
 impl Check {
     /// Begins to verify a database.
     pub async fn begin(store: Store, verifier: Verifier) -> Result<Self> {
-        // In this order: rows that come in between are only more.
+        // In this order: rows and checkpoints that come in between are only more.
         let tree_size = rows::newest_checkpoint(store.reader()).await?.map_or(0, |(size, _)| size);
-        let end = rows::next_position(store.reader()).await?.cast_unsigned();
+        let end = rows::settled_end(store.reader()).await?;
         let sound = verifier.sound();
         let mut check = Self { store, verifier, checkpoints: Vec::new(), tree_size, end, frontier: Hashes::default(), sound, done: false };
         check.read_checkpoints(i64::MIN, 0).await?;
@@ -146,8 +146,9 @@ impl Check {
         let in_tree = stored.get(&ledger::leaf_index(position)).copied();
         let hashes: Vec<Hash> = [Some(row.leaf_hash), in_tree].into_iter().flatten().collect();
         self.verifier.row(row.position.cast_unsigned(), &row.entry, &hashes);
-        if row.entry.payload.is_none() {
-            self.bad(Some(position), id, "the payload was removed, and no order of the ledger says so".to_owned());
+        if self.store.row_key().is_some_and(|key| !row.is_authentic(key)) {
+            let what = "the server did not write the row as it is: its authentication code is wrong";
+            self.bad(Some(position), id, what.to_owned());
         }
         let leaf = row.entry.leaf_hash();
         let plan = ledger::appended(position, leaf);

@@ -2,7 +2,8 @@
 """Verifies an export of the ledger, written from FORMAT.md alone.
 
 verify_export.py EXPORT [--key VERIFIER_KEY] [--against CHECKPOINT_FILE]
-Exit code 0: sound. 1: not sound, with the first bad row named. 2: the input cannot be read.
+Exit code 0: sound, and checkpoints vouch for every row. 1: not sound, with the first bad row named. 2: the input cannot
+be read. 3: sound as far as it goes, but no checkpoint vouches for the last rows.
 """
 
 import argparse
@@ -102,7 +103,9 @@ def check_row(position, entry, tree):
     where = f"row {position} (entry {entry['entry_id']})"
     if position != tree.size:
         raise NotSound(f"row {tree.size}: missing or out of order: row {position} is here")
-    if entry["payload"] is not None and payload_digest(entry["salt"], entry["payload"]) != entry["payload_digest"]:
+    if entry["payload"] is None:
+        raise NotSound(f"{where}: the payload was removed, and no row orders that")
+    if payload_digest(entry["salt"], entry["payload"]) != entry["payload_digest"]:
         raise NotSound(f"{where}: the payload was changed")
     tree.append(leaf_hash(entry))
 
@@ -153,8 +156,10 @@ def verify(path, key_text, kept_note):
             elif kind == "entry":
                 check_row(record["position"], record["entry"], tree)
                 origins.follow(record["position"], record["entry"])
-                if kept and kept[1] == tree.size and kept[2] != tree.root() and not origins.lost(kept):
-                    raise NotSound(f"the first {tree.size} rows are not those of the kept checkpoint")
+                if kept and kept[1] == tree.size and not origins.lost(kept):
+                    if kept[2] != tree.root():
+                        raise NotSound(f"the first {tree.size} rows are not those of the kept checkpoint")
+                    vouched = tree.size
             elif kind == "checkpoint":
                 origin, size, root = signed_by(key, record["note"], f"the checkpoint behind row {tree.size - 1}")
                 if size != tree.size:
@@ -199,9 +204,12 @@ def main():
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(f"cannot verify: {error!r}", file=sys.stderr)
         return 2
-    print(f"sound: {rows} rows, the newest checkpoint covers {vouched}")
+    print(f"sound: {rows} rows, {vouched} are vouched for")
     for position, origin, reason, _ in restarts:
         print(f"row {position} starts the origin {origin}, because the ledger was restored: {reason!r}")
+    if not 0 < vouched == rows:
+        print(f"NOT vouched for to the end: no checkpoint covers the {rows - vouched} rows from row {vouched} on")
+        return 3
     return 0
 
 

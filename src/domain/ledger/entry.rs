@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
-use tlog_tiles::{Hash, record_hash};
+use tlog_tiles::Hash;
 
 /// The layout of the hashed bytes; a new layout gets a new number and old rows keep theirs.
 pub const FORMAT_VERSION: u8 = 1;
@@ -14,7 +14,11 @@ const PAYLOAD_TAG: &str = "stagegate.ledger.payload";
 /// the new origin.
 pub const NEW_ORIGIN: &str = "stagegate.ledger.NewOrigin";
 
-/// What the payload of such a row says.
+/// The action of the row that stands in the log where a row was refused that the server had not written. Its object's
+/// id is the internal id of the refused row.
+pub const REFUSED_ENTRY: &str = "stagegate.ledger.RefusedEntry";
+
+/// What the payload of a row says that starts a new origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewOrigin {
     /// The origin until here.
@@ -52,7 +56,7 @@ impl Outcome {
     }
 }
 
-/// A row: the header, and the salted payload or, once that is erased, its digest.
+/// A row: the header, and the salted payload, of which the leaf holds only the digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
@@ -92,16 +96,16 @@ pub struct Entry {
     pub outcome: Outcome,
     /// Why, when it was refused.
     pub reason: String,
-    /// 16 random bytes in hexadecimal, so that an erased payload cannot be guessed from its digest.
+    /// 16 random bytes in hexadecimal, so that a payload cannot be guessed from its digest.
     pub salt: String,
-    /// JSON; none once erased, which an export has to say.
+    /// JSON. None is a finding: the leaf would allow a payload to be erased, but nothing orders that yet.
     #[serde(deserialize_with = "said")]
     pub payload: Option<String>,
     /// SHA-256 over tag, salt and payload, in hexadecimal.
     pub payload_digest: String,
 }
 
-/// Reads a field that may be null but not missing: what is left out by mistake must not pass as erased.
+/// Reads a field that may be null but not missing: what is left out makes a line malformed.
 fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Option::deserialize(deserializer)
 }
@@ -149,12 +153,7 @@ impl Entry {
 
     /// The leaf in the tree (RFC 9162).
     pub fn leaf_hash(&self) -> Hash {
-        record_hash(&self.leaf_bytes())
-    }
-
-    /// Whether the payload is what its digest says; an erased one has nothing to contradict it.
-    pub fn payload_matches(&self) -> bool {
-        self.payload.as_ref().is_none_or(|payload| payload_digest(&self.salt, payload) == self.payload_digest)
+        super::leaf_hash(&self.leaf_bytes())
     }
 }
 

@@ -31,14 +31,16 @@ impl fmt::Display for Finding {
 pub struct Report {
     /// Rows read.
     pub entries: u64,
-    /// Rows whose payload was erased; their headers were checked all the same.
-    pub erased: u64,
     /// Checkpoints whose signature and root are good.
     pub checkpoints: u64,
-    /// How many rows the newest good checkpoint covers.
+    /// How many rows good checkpoints vouch for: the ledger's own, or one that was kept elsewhere.
     pub checkpointed: u64,
     /// Where the ledger went on under a new origin.
     pub restarts: Vec<Restart>,
+    /// How many rows say that an entry was refused which the server had not written.
+    pub refused: u64,
+    /// The first of them.
+    pub first_refused: Option<u64>,
     /// The first bad row or checkpoint.
     pub first_bad: Option<Finding>,
 }
@@ -71,19 +73,28 @@ impl Report {
     pub fn sound(&self) -> bool {
         self.first_bad.is_none()
     }
+
+    /// Whether checkpoints vouch for every row. A ledger without a checkpoint is vouched for by nothing.
+    pub fn vouched(&self) -> bool {
+        self.checkpointed > 0 && self.checkpointed == self.entries
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.first_bad {
-            None => write!(f, "the ledger is sound: ")?,
+            None if self.vouched() => write!(f, "the ledger is sound: ")?,
+            None => write!(f, "the ledger is sound as far as it goes, but NOT vouched for to its end: ")?,
             Some(finding) => write!(f, "the ledger is NOT sound: {finding}; ")?,
         }
-        write!(
-            f,
-            "{} rows read ({} with erased payload), {} checkpoints verified, the newest covers {} rows",
-            self.entries, self.erased, self.checkpoints, self.checkpointed
-        )?;
+        write!(f, "{} rows read, {} checkpoints verified, {} rows are vouched for", self.entries, self.checkpoints, self.checkpointed)?;
+        if self.sound() && !self.vouched() {
+            write!(f, "; no checkpoint vouches for the {} rows from row {} on", self.entries - self.checkpointed, self.checkpointed)?;
+        }
+        if let Some(first) = self.first_refused {
+            let refused = self.refused;
+            write!(f, "; {refused} entries that the server had not written were kept out of the log, the first as row {first} tells")?;
+        }
         self.restarts.iter().try_for_each(|restart| write!(f, "; {restart}"))
     }
 }

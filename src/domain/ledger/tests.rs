@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-fn entry(n: u64) -> Entry {
+pub fn entry(n: u64) -> Entry {
     let salt = format!("{n:032x}");
     let payload = format!("{{\"n\":{n}}}");
     Entry {
@@ -198,6 +198,35 @@ fn a_kept_checkpoint_shows_a_cut_or_rewritten_log() {
     let mut longer = plain.clone();
     longer.push(entry(10));
     assert!(verify(&rows(&longer), &[], Some(&kept)).sound(), "a longer log may follow");
+}
+
+#[test]
+fn a_removed_payload_is_never_sound() {
+    let mut entries: Vec<_> = (0..4).map(|n| (n, entry(n))).collect();
+    let plain: Vec<_> = entries.iter().map(|(_, entry)| entry.clone()).collect();
+    entries.iter_mut().for_each(|(_, entry)| entry.payload = None);
+    let report = verify(&entries, &[note(&plain)], Some(&note(&plain)));
+    let found = report.first_bad.expect("nothing orders the removal");
+    assert!(found.position == Some(0) && found.what.contains("the payload was removed"), "{found}");
+}
+
+#[test]
+fn what_no_checkpoint_vouches_for_is_told() {
+    let mut entries: Vec<_> = (0..6).map(|n| (n, entry(n))).collect();
+    let plain: Vec<_> = entries.iter().map(|(_, entry)| entry.clone()).collect();
+    let vouched = |entries: &[(u64, Entry)], checkpoints: &[String], kept: Option<&str>| {
+        let report = verify(entries, checkpoints, kept);
+        assert!(report.sound(), "{report}");
+        assert_eq!(report.to_string().contains("NOT vouched for"), !report.vouched(), "{report}");
+        (report.vouched(), report.checkpointed)
+    };
+    assert_eq!(vouched(&entries, &[note(&plain)], None), (true, 6));
+    assert_eq!(vouched(&entries, &[note(&plain[..4])], None), (false, 4), "two rows came after it");
+    assert_eq!(vouched(&entries, &[], Some(&note(&plain))), (true, 6), "a kept checkpoint vouches as well");
+    assert_eq!(vouched(&[], &[], None), (false, 0));
+    // All checkpoints cut out and a row rewritten: nothing contradicts it, and nothing vouches for it.
+    entries[2].1.actor_name = "bob".into();
+    assert_eq!(vouched(&entries, &[], None), (false, 0));
 }
 
 #[test]

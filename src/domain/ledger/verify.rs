@@ -2,7 +2,8 @@
 
 use tlog_tiles::{EMPTY_HASH, Hash, node_hash};
 
-use super::{CheckpointError, Entry, Finding, LedgerKey, NEW_ORIGIN, NewOrigin, Report, Restart, VerifiedCheckpoint};
+use super::entry::payload_digest;
+use super::{CheckpointError, Entry, Finding, LedgerKey, NEW_ORIGIN, NewOrigin, REFUSED_ENTRY, Report, Restart, VerifiedCheckpoint};
 
 /// Recomputes the tree from rows and compares it with checkpoints.
 pub struct Verifier {
@@ -12,8 +13,6 @@ pub struct Verifier {
     against: Vec<VerifiedCheckpoint>,
     /// The roots of the full subtrees so far, the largest first.
     frontier: Vec<Hash>,
-    /// The size up to which the last good checkpoint vouches.
-    vouched: u64,
     last_entry_id: String,
     report: Report,
 }
@@ -27,9 +26,16 @@ impl Verifier {
             key,
             against: Vec::new(),
             frontier: Vec::new(),
-            vouched: 0,
             last_entry_id: String::new(),
-            report: Report { entries: 0, erased: 0, checkpoints: 0, checkpointed: 0, restarts: Vec::new(), first_bad: None },
+            report: Report {
+                entries: 0,
+                checkpoints: 0,
+                checkpointed: 0,
+                restarts: Vec::new(),
+                refused: 0,
+                first_refused: None,
+                first_bad: None,
+            },
         })
     }
 
@@ -66,25 +72,42 @@ impl Verifier {
             };
             self.bad(Some(expected), &entry.entry_id, what);
         }
-        if !entry.payload_matches() {
-            self.bad(Some(position), &entry.entry_id, "the payload was changed".to_owned());
+        match &entry.payload {
+            // The format has no row that orders an erasure, so nothing excuses a payload that is not there.
+            None => self.bad(Some(position), &entry.entry_id, "the payload was removed, and no row of the ledger orders that".to_owned()),
+            Some(payload) if payload_digest(&entry.salt, payload) != entry.payload_digest => {
+                self.bad(Some(position), &entry.entry_id, "the payload was changed".to_owned());
+            }
+            Some(_) => {}
         }
         let leaf = entry.leaf_hash();
         if stored.iter().any(|hash| *hash != leaf) {
             self.bad(Some(position), &entry.entry_id, "the row was changed: it does not match its hash".to_owned());
         }
-        self.report.erased += u64::from(entry.payload.is_none());
         self.push(leaf);
         entry.entry_id.clone_into(&mut self.last_entry_id);
-        if entry.action == NEW_ORIGIN {
-            self.restart(position, entry);
+        match entry.action.as_str() {
+            NEW_ORIGIN => self.restart(position, entry),
+            REFUSED_ENTRY => {
+                self.report.refused += 1;
+                self.report.first_refused.get_or_insert(position);
+            }
+            _ => {}
         }
         let size = self.report.entries;
         let root = self.root();
-        let contradicted = self.against.iter().any(|kept| kept.size == size && kept.root != root && self.lost_by(kept).is_none());
-        if contradicted {
-            let what = format!("the first {size} rows are not those that the kept checkpoint covers");
-            self.bad_since_vouched(what);
+        let kept = self.against.iter().filter(|kept| kept.size == size && self.lost_by(kept).is_none());
+        match kept.map(|kept| kept.root == root).reduce(|all, agrees| all && agrees) {
+            None => {}
+            Some(true) => self.vouch(size),
+            Some(false) => self.bad_since_vouched(format!("the first {size} rows are not those that the kept checkpoint covers")),
+        }
+    }
+
+    /// A good checkpoint covers so many rows.
+    fn vouch(&mut self, size: u64) {
+        if self.report.first_bad.is_none() {
+            self.report.checkpointed = size;
         }
     }
 
@@ -153,10 +176,7 @@ impl Verifier {
             }
             Ok(_) => {
                 self.report.checkpoints += 1;
-                if self.report.first_bad.is_none() {
-                    self.vouched = size;
-                    self.report.checkpointed = size;
-                }
+                self.vouch(size);
             }
         }
     }
@@ -174,7 +194,7 @@ impl Verifier {
 
     /// Rows and their hashes agree, yet the tree is another: the bad row is behind the last good checkpoint.
     fn bad_since_vouched(&mut self, what: String) {
-        let first = self.vouched;
+        let first = self.report.checkpointed;
         let last = self.report.entries.saturating_sub(1);
         let entry_id = self.last_entry_id.clone();
         let (entry_id, range) = if first == last {
