@@ -10,7 +10,7 @@ use http::header::AUTHORIZATION;
 use super::call::{Caller, Credential};
 use super::refusal::Refused;
 use super::token::{self, Claims};
-use super::{Access, Throttled};
+use super::{Access, ClientAddress, Throttled};
 use crate::clock;
 use crate::domain::access::{Snapshot, TokenLimits, User};
 use crate::domain::{limits, text};
@@ -21,13 +21,13 @@ const HEADER_BYTES: usize = 8 * 1024;
 
 impl Access {
     /// Refuses a request without good credentials, for paths where there is no operation to admit it to.
-    pub async fn known(&self, headers: &HeaderMap, source: &str) -> Result<(), Refused> {
+    pub async fn known(&self, headers: &HeaderMap, source: ClientAddress) -> Result<(), Refused> {
         self.authenticate(headers, source).await?.map(drop).ok_or(Refused::Unauthenticated)
     }
 
     /// The caller of a request's headers; none when they carry no credentials. Errors when the
     /// credentials are not good, whatever is wrong with them.
-    pub(super) async fn authenticate(&self, headers: &HeaderMap, source: &str) -> Result<Option<Caller>, Refused> {
+    pub(super) async fn authenticate(&self, headers: &HeaderMap, source: ClientAddress) -> Result<Option<Caller>, Refused> {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let Some(header) = given.next() else { return Ok(None) };
         let text = header.to_str().map_err(|_| Refused::Unauthenticated)?;
@@ -56,6 +56,27 @@ impl Access {
             }
             None => return Err(Refused::Unauthenticated),
         };
+        let token_id = claims.jti.clone();
+        let caller = self.bearer(claims).await?;
+        self.used_tokens.insert(token_id, clock::now_ms());
+        Ok(caller)
+    }
+
+    /// The caller of a credential that was proved earlier, for what outlasts the call that came with it: the user, and
+    /// what the token said ([`Caller::claims_text`]). Errors when it is no longer good.
+    pub async fn caller_again(&self, user_uid: &str, claims: Option<&str>) -> Result<Caller, Refused> {
+        if let Some(text) = claims {
+            let claims: Claims = serde_json::from_str(text).map_err(|_| Refused::Unauthenticated)?;
+            let over = claims.sub != user_uid || claims.exp < clock::now_ms().unsigned_abs() / 1_000;
+            return if over { Err(Refused::Unauthenticated) } else { self.bearer(claims).await };
+        }
+        let snapshot = self.snapshot().await?;
+        let user = snapshot.users.get(user_uid).filter(|user| user.active).ok_or(Refused::Unauthenticated)?;
+        Ok(caller(user, Credential::Password))
+    }
+
+    /// The caller of a token that is authentic and has not expired.
+    async fn bearer(&self, claims: Claims) -> Result<Caller, Refused> {
         let mut snapshot = self.snapshot().await?;
         if !snapshot.users.contains_key(&claims.sub) {
             // The command line may have made the user a moment ago.
@@ -65,11 +86,10 @@ impl Access {
         if snapshot.revoked.contains(&claims.jti) {
             return Err(Refused::Unauthenticated);
         }
-        self.used_tokens.insert(claims.jti.clone(), clock::now_ms());
         Ok(token_caller(user, claims))
     }
 
-    async fn by_basic(&self, value: &str, source: &str) -> Result<Caller, Refused> {
+    async fn by_basic(&self, value: &str, source: ClientAddress) -> Result<Caller, Refused> {
         let decoded = STANDARD.decode(value).map_err(|_| Refused::Unauthenticated)?;
         let text = String::from_utf8(decoded).map_err(|_| Refused::Unauthenticated)?;
         let (name, password) = text.split_once(':').ok_or(Refused::Unauthenticated)?;
@@ -77,7 +97,7 @@ impl Access {
     }
 
     /// The caller of a user name and a password. Takes equally long for a user that does not exist.
-    pub async fn by_password(&self, name: &str, password: &str, source: &str) -> Result<Caller, Refused> {
+    pub async fn by_password(&self, name: &str, password: &str, source: ClientAddress) -> Result<Caller, Refused> {
         if name.len() > limits::PRINCIPAL_NAME || password.chars().count() > limits::PASSWORD_MAX {
             return Err(Refused::Unauthenticated);
         }
@@ -87,7 +107,7 @@ impl Access {
             Err(_) => None,
         };
         let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
-        match self.passwords.verify(name, source, password, stored).await {
+        match self.passwords.verify(name, &source.network(), password, stored).await {
             Ok(true) => {}
             Ok(false) => return Err(Refused::Unauthenticated),
             Err(Throttled(wait)) => return Err(Refused::Throttled(wait)),
@@ -113,18 +133,24 @@ fn caller(user: &User, credential: Credential) -> Caller {
         token_expires: None,
         limits: TokenLimits::default(),
         credential,
+        claims: None,
     }
 }
 
 fn token_caller(user: &User, claims: Claims) -> Caller {
     let mut caller = caller(user, if claims.cli { Credential::CommandLineToken } else { Credential::Token });
-    caller.limits = TokenLimits { permissions: rows::known_permissions(&claims.perm), model_pattern: claims.models };
+    caller.limits = TokenLimits {
+        permissions: rows::known_permissions(&claims.perm),
+        model_pattern: claims.models.clone(),
+        experiment_pattern: claims.experiments.clone(),
+    };
     // A limit to permissions that this version does not know must not become no limit.
     if caller.limits.permissions.is_empty() && !claims.perm.is_empty() {
         caller.limits.permissions = vec![crate::contract::Permission::Unspecified];
     }
-    caller.issuer_person = claims.by.filter(|person| *person != user.person_uid);
+    caller.issuer_person = claims.by.clone().filter(|person| *person != user.person_uid);
     caller.token_expires = Some(i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1_000));
-    caller.token_id = Some(claims.jti);
+    caller.token_id = Some(claims.jti.clone());
+    caller.claims = Some(claims);
     caller
 }

@@ -2,27 +2,39 @@
 //! trust: a write that changed what the ledger keeps ends with its row, or it is undone and its caller gets an error.
 
 use std::ops::Deref;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
 use super::StoreError;
 use super::statements::{Change, Verb, changes};
+use crate::domain::ledger::RowKey;
 
 /// A write transaction. It ends with the write that it was handed to.
 pub struct Tx {
     watched: Watched,
     now: i64,
+    row_key: SharedRowKey,
 }
 
+/// With which rows of the ledger are authenticated. It comes once the master key is known, after the database was opened.
+pub(super) type SharedRowKey = Arc<OnceLock<RowKey>>;
+
 impl Tx {
-    pub(super) fn new(transaction: DatabaseTransaction, now: i64) -> Self {
-        Self { watched: Watched { transaction, changed: Mutex::default() }, now }
+    pub(super) fn new(transaction: DatabaseTransaction, now: i64, row_key: SharedRowKey) -> Self {
+        Self { watched: Watched { transaction, changed: Mutex::default() }, now, row_key }
     }
 
     /// Unix milliseconds at the start of the write; every time stamp of one write is this one.
     pub fn now(&self) -> i64 {
         self.now
+    }
+
+    /// With which rows of the ledger are authenticated. Errors where the store was opened without the server's keys.
+    pub(super) fn row_key(&self) -> Result<&RowKey, StoreError> {
+        self.row_key
+            .get()
+            .ok_or_else(|| StoreError::Internal("rows of the ledger need the server's keys, which were not opened".to_owned()))
     }
 
     pub(super) fn into_transaction(self) -> DatabaseTransaction {
@@ -156,7 +168,6 @@ impl<T> Recorded<T> {
 
 /// The outcome of a recording write that was committed: its row is in the ledger, or it changed nothing that the
 /// ledger keeps. Only [`super::Store::write`] makes one, and an operation whose rule says that it records must return one.
-#[must_use]
 #[derive(Debug)]
 pub struct Kept<T>(T);
 
@@ -202,7 +213,7 @@ pub enum Unrecorded {
     TokenUse,
     /// What the first start makes: keys, and the experiment `Default`.
     FirstStart,
-    /// The ledger's own upkeep: positions, tree and checkpoints.
+    /// The ledger's own upkeep: positions, tree and checkpoints, and its rows about entries that it refused.
     Ledger,
     /// What tests put in place.
     #[cfg(test)]
@@ -211,8 +222,8 @@ pub enum Unrecorded {
 
 impl Unrecorded {
     /// Whether a write of this kind may make the change.
-    fn allows(self, Change { verb, table }: &Change) -> bool {
-        let table = table.as_str();
+    fn allows(self, change: &Change) -> bool {
+        let (verb, table) = (change.verb, change.table.as_str());
         match self {
             Self::Tracking => matches!(
                 table,
@@ -231,12 +242,14 @@ impl Unrecorded {
                     | "latest_metrics"
             ),
             Self::Uploads => matches!(table, "uploads" | "upload_parts" | "blobs"),
-            Self::Session => *verb == Verb::Insert && table == "tokens",
-            Self::TokenUse => *verb == Verb::Update && table == "tokens",
-            Self::FirstStart => *verb == Verb::Insert && matches!(table, "settings" | "secret_keys" | "experiments"),
+            Self::Session => verb == Verb::Insert && table == "tokens",
+            Self::TokenUse => verb == Verb::Update && table == "tokens",
+            Self::FirstStart => verb == Verb::Insert && matches!(table, "settings" | "secret_keys" | "experiments"),
             #[cfg(test)]
             Self::Anything => true,
-            Self::Ledger => matches!(table, "ledger_positions" | "ledger_pending" | "ledger_hashes" | "ledger_checkpoints"),
+            Self::Ledger => {
+                is_row(change) || matches!(table, "ledger_positions" | "ledger_pending" | "ledger_hashes" | "ledger_checkpoints")
+            }
         }
     }
 

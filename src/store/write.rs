@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::bulk::{self, Waiting as WaitingPoints};
 use super::metrics::Logged;
+use super::tx::SharedRowKey;
 use super::{Recorded, StoreError, Tx, Unrecorded, WriteError};
 use crate::clock;
 
@@ -56,7 +57,7 @@ impl<I, T, E: WriteError> Door<I, T, E> {
 #[derive(Clone)]
 pub(super) enum Writer {
     Sqlite(mpsc::Sender<Work>),
-    Postgres { pool: DatabaseConnection, bulk: mpsc::Sender<WaitingPoints> },
+    Postgres { pool: DatabaseConnection, bulk: mpsc::Sender<WaitingPoints>, row_key: SharedRowKey },
 }
 
 /// What waits for the SQLite writer.
@@ -70,17 +71,17 @@ impl Writer {
     ///
     /// # Errors
     /// When the database cannot be opened.
-    pub(super) async fn sqlite(options: ConnectOptions) -> Result<Self, StoreError> {
+    pub(super) async fn sqlite(options: ConnectOptions, row_key: SharedRowKey) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let mut connection = Renewed { options, open: None };
         connection.get().await?;
-        tokio::spawn(drain(connection, receiver));
+        tokio::spawn(drain(connection, receiver, row_key));
         Ok(Self::Sqlite(sender))
     }
 
     /// The writer of a PostgreSQL database.
-    pub(super) fn postgres(pool: DatabaseConnection) -> Self {
-        Self::Postgres { bulk: bulk::postgres(&pool), pool }
+    pub(super) fn postgres(pool: DatabaseConnection, row_key: SharedRowKey) -> Self {
+        Self::Postgres { bulk: bulk::postgres(&pool), pool, row_key }
     }
 
     pub(super) async fn write<I, T, E>(&self, input: I, door: Door<I, T, E>) -> Result<T, E>
@@ -97,7 +98,7 @@ impl Writer {
                 queue.send(job).await.map_err(|_| gone(()))?;
                 answer.await.map_err(|_| gone(()))?
             }
-            Self::Postgres { pool, .. } => write_alone(pool, &input, &door).await,
+            Self::Postgres { pool, row_key, .. } => write_alone(pool, row_key, &input, &door).await,
         }
     }
 }
@@ -220,7 +221,7 @@ impl Renewed {
     }
 }
 
-async fn drain(mut connection: Renewed, mut queue: mpsc::Receiver<Work>) {
+async fn drain(mut connection: Renewed, mut queue: mpsc::Receiver<Work>, row_key: SharedRowKey) {
     let mut since_pause = Instant::now();
     while let Some(first) = queue.recv().await {
         let mut group = Group::default();
@@ -232,7 +233,7 @@ async fn drain(mut connection: Renewed, mut queue: mpsc::Receiver<Work>) {
             }
         }
         let committed = match connection.get().await {
-            Ok(connection) => commit_group(connection, &mut group).await,
+            Ok(connection) => commit_group(connection, &mut group, &row_key).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &committed {
@@ -257,7 +258,7 @@ async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, S
     Ok(connection.begin_with_options(options).await?)
 }
 
-async fn commit_group(connection: &DatabaseConnection, group: &mut Group) -> Result<(), StoreError> {
+async fn commit_group(connection: &DatabaseConnection, group: &mut Group, row_key: &SharedRowKey) -> Result<(), StoreError> {
     let mut outer = begin(connection).await?;
     if group.jobs.is_empty() {
         // Nothing else is in the transaction, so it needs no savepoint unless something goes wrong.
@@ -275,7 +276,7 @@ async fn commit_group(connection: &DatabaseConnection, group: &mut Group) -> Res
     }
     let now = clock::now_ms();
     for job in &mut group.jobs {
-        let savepoint = Tx::new(outer.begin().await?, now);
+        let savepoint = Tx::new(outer.begin().await?, now, row_key.clone());
         if job.run(&savepoint).await {
             savepoint.into_transaction().commit().await?;
         } else {
@@ -296,11 +297,16 @@ pub(super) async fn pause(attempt: u32) {
     tokio::time::sleep(Duration::from_millis(pause)).await;
 }
 
-async fn write_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, door: &Door<I, T, E>) -> Result<T, E> {
+async fn write_alone<I, T, E: WriteError>(
+    pool: &DatabaseConnection,
+    row_key: &SharedRowKey,
+    input: &I,
+    door: &Door<I, T, E>,
+) -> Result<T, E> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let outcome = attempt_alone(pool, input, door).await;
+        let outcome = attempt_alone(pool, row_key, input, door).await;
         match outcome {
             Err(error) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
             outcome => return outcome,
@@ -308,9 +314,14 @@ async fn write_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, 
     }
 }
 
-async fn attempt_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, door: &Door<I, T, E>) -> Result<T, E> {
+async fn attempt_alone<I, T, E: WriteError>(
+    pool: &DatabaseConnection,
+    row_key: &SharedRowKey,
+    input: &I,
+    door: &Door<I, T, E>,
+) -> Result<T, E> {
     let transaction = pool.begin().await.map_err(StoreError::from)?;
-    let tx = Tx::new(transaction, clock::now_ms());
+    let tx = Tx::new(transaction, clock::now_ms(), row_key.clone());
     match guarded(&tx, input, door).await {
         Ok(value) => {
             tx.into_transaction().commit().await.map_err(StoreError::from)?;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Object, Persona, built_in};
+use super::{Object, Persona, TokenLimits, built_in};
 use crate::contract::Permission;
 
 /// What kind of principal a user is.
@@ -42,6 +42,8 @@ pub struct User {
     pub person_uid: String,
     /// Whether its credentials work.
     pub active: bool,
+    /// Whether it can sign in as itself: with a password. Tokens do not count, for they end.
+    pub signs_in: bool,
 }
 
 /// A named set of users.
@@ -109,15 +111,6 @@ pub struct Grant {
     pub created_by: String,
 }
 
-/// What a token is limited to, besides what its user may do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TokenLimits {
-    /// Permissions; none: all.
-    pub permissions: Vec<Permission>,
-    /// A pattern of model names; none: all.
-    pub model_pattern: Option<String>,
-}
-
 /// Users, groups, personas, grants and revoked tokens, at one moment.
 #[derive(Debug, Default, Clone)]
 pub struct Snapshot {
@@ -164,7 +157,7 @@ impl Snapshot {
         })
     }
 
-    /// The active logins that hold the persona `admin` on the server and can still manage access: whatever
+    /// The active logins that can sign in, hold the persona `admin` on the server, and can still manage access: whatever
     /// else is denied to them, they can undo it.
     pub fn admins(&self) -> Vec<&User> {
         let holds_persona = |user: &User| {
@@ -175,6 +168,7 @@ impl Snapshot {
             let may = |permission| self.decide(&user.uid, &TokenLimits::default(), permission, &Object::SERVER).allowed;
             may(Permission::GrantsManage) && may(Permission::UsersManage)
         };
-        self.users.values().filter(|user| user.active && user.kind == UserKind::Person && holds_persona(user) && manages(user)).collect()
+        let counts = |user: &&User| user.active && user.signs_in && user.kind == UserKind::Person && holds_persona(user) && manages(user);
+        self.users.values().filter(counts).collect()
     }
 }

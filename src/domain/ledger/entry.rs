@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
-use tlog_tiles::{Hash, record_hash};
+use tlog_tiles::Hash;
 
 /// The layout of the hashed bytes; a new layout gets a new number and old rows keep theirs.
 pub const FORMAT_VERSION: u8 = 1;
@@ -14,7 +14,11 @@ const PAYLOAD_TAG: &str = "stagegate.ledger.payload";
 /// the new origin.
 pub const NEW_ORIGIN: &str = "stagegate.ledger.NewOrigin";
 
-/// What the payload of such a row says.
+/// The action of the row that stands in the log where a row was refused that the server had not written. Its object's
+/// id is the internal id of the refused row.
+pub const REFUSED_ENTRY: &str = "stagegate.ledger.RefusedEntry";
+
+/// What the payload of a row says that starts a new origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewOrigin {
     /// The origin until here.
@@ -76,6 +80,8 @@ pub struct Entry {
     pub credential: String,
     /// What the client saw in the response metadata.
     pub request_id: String,
+    /// The network address of the client, or whom a trusted proxy named; empty for the command line and the server itself.
+    pub source_address: String,
     /// The operation's full name.
     pub action: String,
     /// What kind of object it was done to.
@@ -130,6 +136,7 @@ impl Entry {
             &self.token_id,
             &self.credential,
             &self.request_id,
+            &self.source_address,
             &self.action,
             &self.object_kind,
             &self.object_id,
@@ -146,7 +153,7 @@ impl Entry {
 
     /// The leaf in the tree (RFC 9162).
     pub fn leaf_hash(&self) -> Hash {
-        record_hash(&self.leaf_bytes())
+        super::leaf_hash(&self.leaf_bytes())
     }
 }
 

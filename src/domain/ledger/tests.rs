@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-fn entry(n: u64) -> Entry {
+pub fn entry(n: u64) -> Entry {
     let salt = format!("{n:032x}");
     let payload = format!("{{\"n\":{n}}}");
     Entry {
@@ -19,6 +19,7 @@ fn entry(n: u64) -> Entry {
         token_id: String::new(),
         credential: "password".into(),
         request_id: "r".into(),
+        source_address: "192.0.2.7".into(),
         action: "stagegate.v1.TrackingService/CreateRun".into(),
         object_kind: "run".into(),
         object_id: "o".into(),
