@@ -53,3 +53,40 @@ async fn what_was_answered_is_there_after_the_disk_was_full() {
         }
     }
 }
+
+async fn rows(store: &Store) -> i64 {
+    sql::one(store.reader(), "SELECT COUNT(*) FROM persons", []).await.unwrap().get(0).unwrap()
+}
+
+#[tokio::test]
+async fn a_change_without_a_row_is_undone_whatever_its_write_says() {
+    for test in stores().await {
+        let store = &test.store;
+        let before = rows(store).await;
+        let claimed = store.write((), |tx, ()| {
+            Box::pin(async move {
+                sql::execute(&**tx, "INSERT INTO persons (uid, created) VALUES ('p', 0)", bind![]).await?;
+                Ok::<_, StoreError>(Recorded::nothing(()))
+            })
+        });
+        let refused = claimed.await.unwrap_err().to_string();
+        assert!(refused.contains("INSERT INTO persons") && refused.contains("no row"), "{refused}");
+        assert_eq!(rows(store).await, before, "{:?}", store.engine());
+        let disguised = store.write_unrecorded(Unrecorded::Tracking, (), |tx, ()| {
+            Box::pin(async move {
+                sql::one(&**tx, "INSERT INTO persons (uid, created) VALUES ('p', 0) RETURNING uid", bind![]).await?;
+                Ok::<_, StoreError>(())
+            })
+        });
+        assert!(disguised.await.is_err());
+        assert_eq!(rows(store).await, before, "{:?}", store.engine());
+        let without_effect = store.write((), |tx, ()| {
+            Box::pin(async move {
+                sql::execute(&**tx, "DELETE FROM persons WHERE uid = 'nobody'", bind![]).await?;
+                sql::all(&**tx, "SELECT uid FROM persons", bind![]).await?;
+                Ok::<_, StoreError>(Recorded::nothing(()))
+            })
+        });
+        without_effect.await.expect("nothing was changed");
+    }
+}
