@@ -173,10 +173,8 @@ impl Check {
     }
 
     async fn read_checkpoints(&mut self, after: i64, until: i64) -> Result<()> {
-        let query = "SELECT size, note FROM ledger_checkpoints WHERE size > $1 AND size <= $2 ORDER BY size DESC";
-        for row in sql::all(self.store.reader(), query, bind![after, until]).await? {
-            self.checkpoints.push((row.get(0)?, row.get(1)?));
-        }
+        let found = rows::checkpoints_between(self.store.reader(), after, until).await?;
+        self.checkpoints.extend(found.into_iter().rev().map(|(size, note)| (size.cast_signed(), note)));
         Ok(())
     }
 
