@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Access;
 use super::refusal::Refused;
+use super::token::Claims;
 use crate::clock;
 use crate::contract::{Operation, Permission};
 use crate::domain::access::{Decision, Object, ObjectClass, Snapshot, TokenLimits, UserKind, Visibility};
@@ -64,9 +65,16 @@ pub struct Caller {
     pub limits: TokenLimits,
     /// How the caller proved it.
     pub credential: Credential,
+    /// What the token said.
+    pub claims: Option<Claims>,
 }
 
 impl Caller {
+    /// What the token said, as [`Access::caller_again`] takes it; none without a token.
+    pub fn claims_text(&self) -> Option<String> {
+        self.claims.as_ref().map(|claims| serde_json::json!(claims).to_string())
+    }
+
     /// Nobody: the caller of a public operation.
     pub(super) fn nobody() -> Self {
         Self::without_user(Credential::None, "")
@@ -84,6 +92,7 @@ impl Caller {
             token_expires: None,
             limits: TokenLimits::default(),
             credential,
+            claims: None,
         }
     }
 

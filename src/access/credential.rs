@@ -56,6 +56,27 @@ impl Access {
             }
             None => return Err(Refused::Unauthenticated),
         };
+        let token_id = claims.jti.clone();
+        let caller = self.bearer(claims).await?;
+        self.used_tokens.insert(token_id, clock::now_ms());
+        Ok(caller)
+    }
+
+    /// The caller of a credential that was proved earlier, for what outlasts the call that came with it: the user, and
+    /// what the token said ([`Caller::claims_text`]). Errors when it is no longer good.
+    pub async fn caller_again(&self, user_uid: &str, claims: Option<&str>) -> Result<Caller, Refused> {
+        if let Some(text) = claims {
+            let claims: Claims = serde_json::from_str(text).map_err(|_| Refused::Unauthenticated)?;
+            let over = claims.sub != user_uid || claims.exp < clock::now_ms().unsigned_abs() / 1_000;
+            return if over { Err(Refused::Unauthenticated) } else { self.bearer(claims).await };
+        }
+        let snapshot = self.snapshot().await?;
+        let user = snapshot.users.get(user_uid).filter(|user| user.active).ok_or(Refused::Unauthenticated)?;
+        Ok(caller(user, Credential::Password))
+    }
+
+    /// The caller of a token that is authentic and has not expired.
+    async fn bearer(&self, claims: Claims) -> Result<Caller, Refused> {
         let mut snapshot = self.snapshot().await?;
         if !snapshot.users.contains_key(&claims.sub) {
             // The command line may have made the user a moment ago.
@@ -65,7 +86,6 @@ impl Access {
         if snapshot.revoked.contains(&claims.jti) {
             return Err(Refused::Unauthenticated);
         }
-        self.used_tokens.insert(claims.jti.clone(), clock::now_ms());
         Ok(token_caller(user, claims))
     }
 
@@ -113,18 +133,20 @@ fn caller(user: &User, credential: Credential) -> Caller {
         token_expires: None,
         limits: TokenLimits::default(),
         credential,
+        claims: None,
     }
 }
 
 fn token_caller(user: &User, claims: Claims) -> Caller {
     let mut caller = caller(user, if claims.cli { Credential::CommandLineToken } else { Credential::Token });
-    caller.limits = TokenLimits { permissions: rows::known_permissions(&claims.perm), model_pattern: claims.models };
+    caller.limits = TokenLimits { permissions: rows::known_permissions(&claims.perm), model_pattern: claims.models.clone() };
     // A limit to permissions that this version does not know must not become no limit.
     if caller.limits.permissions.is_empty() && !claims.perm.is_empty() {
         caller.limits.permissions = vec![crate::contract::Permission::Unspecified];
     }
-    caller.issuer_person = claims.by.filter(|person| *person != user.person_uid);
+    caller.issuer_person = claims.by.clone().filter(|person| *person != user.person_uid);
     caller.token_expires = Some(i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1_000));
-    caller.token_id = Some(claims.jti);
+    caller.token_id = Some(claims.jti.clone());
+    caller.claims = Some(claims);
     caller
 }

@@ -4,6 +4,7 @@
 mod call;
 mod check;
 mod credential;
+mod key_rows;
 mod keys;
 mod master_key;
 mod password;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use call::{Call, Caller, Credential, Subject, entry};
 pub use check::Arrival;
+pub use key_rows::{authentic_keys, replace_key};
 pub use keys::{KeyError, KeyRing, checkpoint_signer, ledger_key_under, token_key};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use password::{Passwords, Throttled};

@@ -209,7 +209,7 @@ async fn update(tx: &Tx, call: &Call, request: &v1::UpdateUserRequest) -> Result
     }
     rows::update_user(tx, &before.uid, &after.display_name, after.active).await?;
     if !after.active {
-        keep_an_admin(tx).await?;
+        keep_an_admin(tx, &snapshot).await?;
     }
     let state = |row: &UserRow| json!({"display_name": row.display_name, "active": row.active});
     let payload = json!({"before": state(&before), "after": state(&after)});

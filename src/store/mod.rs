@@ -6,6 +6,7 @@ pub mod access;
 pub mod artifacts;
 pub mod blobs;
 mod bulk;
+pub mod chunks;
 pub mod comments;
 pub mod error;
 pub mod evidence;

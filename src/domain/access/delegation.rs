@@ -95,7 +95,8 @@ mod tests {
 
     fn snapshot(grants: Vec<(&str, Scope, &[&str], Effect)>) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let ann = User { uid: "ann".into(), name: "ann".into(), kind: UserKind::Person, person_uid: "p".into(), active: true };
+        let (uid, name, person_uid) = ("ann".into(), "ann".into(), "p".into());
+        let ann = User { uid, name, kind: UserKind::Person, person_uid, active: true, signs_in: true };
         snapshot.users.insert("ann".into(), ann);
         let grant = |(persona, scope, targets, effect): (&str, Scope, &[&str], Effect)| Grant {
             uid: format!("{persona}-{effect:?}"),

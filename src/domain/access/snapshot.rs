@@ -42,6 +42,8 @@ pub struct User {
     pub person_uid: String,
     /// Whether its credentials work.
     pub active: bool,
+    /// Whether it can sign in as itself: with a password. Tokens do not count, for they end.
+    pub signs_in: bool,
 }
 
 /// A named set of users.
@@ -164,7 +166,7 @@ impl Snapshot {
         })
     }
 
-    /// The active logins that hold the persona `admin` on the server and can still manage access: whatever
+    /// The active logins that can sign in, hold the persona `admin` on the server, and can still manage access: whatever
     /// else is denied to them, they can undo it.
     pub fn admins(&self) -> Vec<&User> {
         let holds_persona = |user: &User| {
@@ -175,6 +177,7 @@ impl Snapshot {
             let may = |permission| self.decide(&user.uid, &TokenLimits::default(), permission, &Object::SERVER).allowed;
             may(Permission::GrantsManage) && may(Permission::UsersManage)
         };
-        self.users.values().filter(|user| user.active && user.kind == UserKind::Person && holds_persona(user) && manages(user)).collect()
+        let counts = |user: &&User| user.active && user.signs_in && user.kind == UserKind::Person && holds_persona(user) && manages(user);
+        self.users.values().filter(counts).collect()
     }
 }

@@ -8,7 +8,14 @@ fn snapshot(grants: Vec<Grant>) -> Snapshot {
     for name in ["ann", "bob"] {
         snapshot.users.insert(
             name.into(),
-            User { uid: name.into(), name: name.into(), kind: UserKind::Person, person_uid: format!("person-{name}"), active: true },
+            User {
+                uid: name.into(),
+                name: name.into(),
+                kind: UserKind::Person,
+                person_uid: format!("person-{name}"),
+                active: true,
+                signs_in: true,
+            },
         );
     }
     let team = Group { uid: "team".into(), name: "team".into(), members: ["ann".to_owned()].into() };
@@ -123,6 +130,9 @@ fn admins_are_counted_for_the_last_of_them_to_stay() {
     let team = snapshot(vec![grant(Principal::Group("team".into()), "admin", Scope::Server, Effect::Allow)]);
     assert_eq!(team.admins().len(), 1);
     assert_eq!(snapshot(vec![ann("admin", Scope::Models("*".into()))]).admins().len(), 0);
+    let mut locked_out = snapshot(vec![ann("admin", Scope::Server)]);
+    locked_out.users.values_mut().for_each(|user| user.signs_in = false);
+    assert_eq!(locked_out.admins().len(), 0, "who cannot sign in is no admin to count on");
     let deny = |persona: &str| {
         let denied = grant(Principal::Group("team".into()), persona, Scope::Server, Effect::Deny);
         let mut denied = snapshot(vec![ann("admin", Scope::Server), denied]);
