@@ -110,8 +110,8 @@ def drop(copy, size):
 
 
 def swap(copy, size):
-    copy.change("UPDATE ledger_positions SET position = -7 WHERE position = 1", "UPDATE ledger_positions SET position = 1 WHERE position = 2",
-                "UPDATE ledger_positions SET position = 2 WHERE position = -7")
+    copy.change("UPDATE ledger_positions SET position = 90000 WHERE position = 1", "UPDATE ledger_positions SET position = 1 WHERE position = 2",
+                "UPDATE ledger_positions SET position = 2 WHERE position = 90000")
 
 
 def cut(copy, size):

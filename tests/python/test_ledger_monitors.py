@@ -83,14 +83,17 @@ def test_witnesses_cosign_and_are_counted(engine, tmp_path):
     away.server.shutdown()
     away.server.server_close()
     options = ["--witness", f"{one.vkey}@{one.url}/w", "--witness", f"{away.vkey}@{away.url}/w"]
-    server = Server(tmp_path / "data", engine, options)
+    server = Server(tmp_path / "data", engine)
     keys["log"] = key_of(server)
+    server.stop()
+    server.options = options
+    server.start()
     for name in ("one", "two", "three"):
         add(server, name)
-        deadline = time.time() + 20
+        deadline = time.time() + 60
         while one.name not in get(server.address, "/ledger/checkpoint")[2].decode() and time.time() < deadline:
             time.sleep(0.1)
-        assert one.name in get(server.address, "/ledger/checkpoint")[2].decode()
+        assert one.name in get(server.address, "/ledger/checkpoint")[2].decode(), (server.folder / "server.log").read_text()
     assert 422 not in one.refused and one.size == checkpoint(server)[1]
     counted = ["--witness", one.vkey, "--witness", away.vkey]
     for more in ([], ["--export", str(tmp_path / "export")]):

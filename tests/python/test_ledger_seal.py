@@ -57,7 +57,7 @@ def test_an_older_log_is_not_served_until_the_loss_is_recorded(server, tmp_path)
 def test_an_emptied_database_is_no_new_server(one_server, tmp_path):
     folder = tmp_path / "data"
     one_server.command("ledger", "verify")
-    shutil.copytree(one_server.folder, folder)
+    shutil.copytree(one_server.folder, folder, ignore=shutil.ignore_patterns(".ledger-checkpoint.*"))
     for name in os.listdir(folder):
         if name.startswith("stagegate.db"):
             (folder / name).unlink()

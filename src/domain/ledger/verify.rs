@@ -78,6 +78,11 @@ impl Verifier {
         &self.origin
     }
 
+    /// How many rows the largest checkpoint covers that was kept elsewhere.
+    pub fn kept_size(&self) -> u64 {
+        self.against.iter().map(|kept| kept.checkpoint.size).max().unwrap_or(0)
+    }
+
     /// Whether nothing is wrong so far.
     pub fn sound(&self) -> bool {
         self.report.sound()
