@@ -14,9 +14,8 @@ use tokio::sync::Semaphore;
 
 use super::plain::refuse;
 use super::rest::response;
-use super::server::Peer;
 use super::surface::{Passage, Surface};
-use crate::access::Access;
+use crate::access::{Access, ClientAddress};
 use crate::contract::{operation_by_path, v1};
 use crate::service::{self, Error};
 
@@ -82,7 +81,7 @@ async fn reader(access: &Arc<Access>, request: &Parts) -> Result<(), Error> {
     let surface = Surface::new(access.clone());
     let passage = Passage::begin(operation);
     let checked = async {
-        let source = request.extensions.get::<Peer>().map(Peer::host).unwrap_or_default();
+        let source = request.extensions.get::<ClientAddress>().copied().unwrap_or_default();
         let sender = surface.known(operation, request.headers.clone(), source).await?;
         surface.admit(&passage, &sender, &v1::ListLedgerEntriesRequest::default()).await
     };
