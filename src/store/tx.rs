@@ -213,7 +213,7 @@ pub enum Unrecorded {
     TokenUse,
     /// What the first start makes: keys, and the experiment `Default`.
     FirstStart,
-    /// The ledger's own upkeep: positions, tree and checkpoints, and its rows about entries that it refused.
+    /// The ledger's own upkeep: positions, tree, checkpoints, cosignatures, and its rows about entries that it refused.
     Ledger,
     /// What tests put in place.
     #[cfg(test)]
@@ -248,7 +248,11 @@ impl Unrecorded {
             #[cfg(test)]
             Self::Anything => true,
             Self::Ledger => {
-                is_row(change) || matches!(table, "ledger_positions" | "ledger_pending" | "ledger_hashes" | "ledger_checkpoints")
+                is_row(change)
+                    || matches!(
+                        table,
+                        "ledger_positions" | "ledger_pending" | "ledger_hashes" | "ledger_checkpoints" | "ledger_cosignatures"
+                    )
             }
         }
     }

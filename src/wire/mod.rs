@@ -13,3 +13,4 @@ pub mod rest;
 pub mod server;
 mod socket;
 pub mod surface;
+mod tiles;
