@@ -148,7 +148,11 @@ fn caller(user: &User, credential: Credential) -> Caller {
 
 fn token_caller(user: &User, claims: Claims) -> Caller {
     let mut caller = caller(user, if claims.cli { Credential::CommandLineToken } else { Credential::Token });
-    caller.limits = TokenLimits { permissions: rows::known_permissions(&claims.perm), model_pattern: claims.models.clone() };
+    caller.limits = TokenLimits {
+        permissions: rows::known_permissions(&claims.perm),
+        model_pattern: claims.models.clone(),
+        experiment_pattern: claims.experiments.clone(),
+    };
     // A limit to permissions that this version does not know must not become no limit.
     if caller.limits.permissions.is_empty() && !claims.perm.is_empty() {
         caller.limits.permissions = vec![crate::contract::Permission::Unspecified];

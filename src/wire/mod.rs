@@ -14,3 +14,4 @@ pub mod rest;
 pub mod server;
 mod socket;
 pub mod surface;
+mod tiles;

@@ -32,6 +32,7 @@ use super::request_body::RequestBody;
 use super::rest;
 use super::socket::{HEAD_TIME, Socket};
 use super::surface::Surface;
+use super::tiles;
 use crate::access::Access;
 use crate::contract::{DESCRIPTOR_SET, add_services};
 
@@ -198,6 +199,8 @@ async fn routes(access: &Arc<Access>) -> Result<(Router, Health), tonic_reflecti
     let plain = Router::new()
         .route("/health", get(plain::health))
         .route("/version", get(plain::version))
+        .route("/ledger/checkpoint", get(tiles::checkpoint))
+        .route("/ledger/tile/{*path}", get(tiles::tile))
         .route("/.well-known/jwks.json", get(plain::jwks));
     let grpc = grpc.into_axum_router().reset_fallback().route_layer(from_fn_with_state(surface.clone(), know_sender));
     let routes: Router<Arc<Access>> = grpc.with_state(());
