@@ -4,26 +4,37 @@ use serde_json::json;
 
 use super::access_change::{begin, must_hold_all_of, user_object};
 use super::{Error, Result, access_shown, tokens, users};
-use crate::access::{Call, Subject, Throttled};
+use crate::access::{Call, Subject, Throttled, sign_in_row};
 use crate::contract::v1;
 use crate::domain::access::UserKind;
 use crate::domain::limits;
 use crate::domain::text;
 use crate::store::access::UserRow;
-use crate::store::{Kept, Recorded, Tx, Unrecorded, access as rows};
+use crate::store::{Kept, Recorded, Tx, access as rows};
 
 /// The reason of a refusal that only the present password lifts.
 const WRONG_PASSWORD: &str = "WRONG_PASSWORD";
 
 /// See the proto.
-pub async fn sign_in(call: &Call, request: v1::SignInRequest) -> Result<v1::SignInResponse> {
+pub async fn sign_in(call: &Call, request: v1::SignInRequest) -> Result<Kept<v1::SignInResponse>> {
     let password = zeroize::Zeroizing::new(request.password);
     let caller = call.access().by_password(&request.user_name, &password, call.source()).await?;
     let issued = tokens::session(call, &caller)?;
     let row = issued.row;
     let expiry_time = row.expires;
-    call.store().write_unrecorded(Unrecorded::Session, row, |tx, row| Box::pin(rows::insert_token(tx, row))).await?;
-    Ok(v1::SignInResponse { token: issued.text, expiry_time })
+    let payload = json!({"token_id": row.token_id, "expires": expiry_time});
+    let recorded = sign_in_row(&caller, call.request_id(), call.source(), &payload);
+    let kept = call
+        .store()
+        .write((row, recorded), |tx, (row, recorded)| {
+            Box::pin(async move {
+                rows::insert_token(tx, row).await?;
+                Ok::<_, Error>(tx.record(recorded).await?)
+            })
+        })
+        .await?;
+    tracing::info!(user = caller.user_name, address = %call.source(), request_id = call.request_id(), "signed in");
+    Ok(kept.map(|()| v1::SignInResponse { token: issued.text, expiry_time }))
 }
 
 /// See the proto.

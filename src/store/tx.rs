@@ -207,8 +207,6 @@ pub enum Unrecorded {
     Tracking,
     /// Bytes on their way up that are no artifact yet.
     Uploads,
-    /// A session that a sign-in begins.
-    Session,
     /// When tokens were last used.
     TokenUse,
     /// What the first start makes: keys, and the experiment `Default`.
@@ -242,7 +240,6 @@ impl Unrecorded {
                     | "latest_metrics"
             ),
             Self::Uploads => matches!(table, "uploads" | "upload_parts" | "blobs"),
-            Self::Session => verb == Verb::Insert && table == "tokens",
             Self::TokenUse => verb == Verb::Update && table == "tokens",
             Self::FirstStart => verb == Verb::Insert && matches!(table, "settings" | "secret_keys" | "experiments"),
             #[cfg(test)]
@@ -257,9 +254,9 @@ impl Unrecorded {
         }
     }
 
-    /// What a recording write may change when it has nothing to record: the bulk, the answers kept for retries, and
-    /// what an import remembers of its source.
+    /// What a recording write may change when it has nothing to record: the bulk, the answers kept for retries,
+    /// what an import remembers of its source, and the counter that has snapshots of access read anew.
     fn allows_without_row(change: &Change) -> bool {
-        matches!(change.table.as_str(), "idempotent_answers" | "import_objects") || Self::Tracking.allows(change)
+        matches!(change.table.as_str(), "idempotent_answers" | "import_objects" | "access_epoch") || Self::Tracking.allows(change)
     }
 }

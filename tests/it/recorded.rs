@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use stagegate::contract::{DESCRIPTOR_SET, OPERATIONS, Operation, Record, v1};
 
 use crate::access_matrix::{World, smallest, world};
-use crate::house::{Client, Server};
+use crate::house::{Client, PASSWORD, Server};
 
 on_both_engines!(what_a_rule_says_is_recorded_is_recorded_and_nothing_else);
 
@@ -74,6 +74,7 @@ impl Scene {
             base
         };
         match operation.name {
+            "SignIn" => json!({"user_name": "admin", "password": PASSWORD}),
             "SignOut" | "RotateSigningKey" => json!({}),
             "CreateUser" | "CreateServiceAccount" => json!({"user_name": fresh}),
             "UpdateUser" => json!({"user_name": w.user, "display_name": "Somebody Else"}),
