@@ -12,6 +12,7 @@ use crate::config::{ConfigError, DataOptions, ServeOptions};
 use crate::service::{self, Recipient, Sink, Witness};
 use crate::store::Store;
 use crate::wire::hosts::Hosts;
+use crate::wire::proxies::Proxies;
 use crate::wire::server::{self, Server};
 
 /// A server that accepts calls until it is stopped.
@@ -38,6 +39,7 @@ impl Instance {
     pub async fn start(data: &DataOptions, options: &ServeOptions, admin_password: Option<String>) -> Result<Self, Failure> {
         options.check()?;
         let hosts = Hosts::new(options.address().ip(), &options.allowed_hosts).map_err(ConfigError::NoHost)?;
+        let proxies = Proxies::new(&options.trusted_proxies).map_err(ConfigError::NoNetwork)?;
         let store = setup::store(data).await?.with_blobs(setup::blobs(data).await?);
         service::check_not_emptied(&store).await?;
         let access = setup::access(data, &store).await?;
@@ -49,7 +51,7 @@ impl Instance {
             _ => None,
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let server = Server::bind(options.address(), tls, hosts, &access).await?;
+        let server = Server::bind(options.address(), tls, hosts, proxies, &access).await?;
         let address = server.local_addr()?;
         // Behind everything that may stop the start: the password is shown this once.
         let generated_password = service::ensure_admin(&access, admin_password).await?;

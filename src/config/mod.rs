@@ -62,6 +62,10 @@ pub struct ServeOptions {
     /// on need not be listed. Requests that name another host are refused.
     #[arg(long, env = "STAGEGATE_ALLOWED_HOSTS", value_delimiter = ',')]
     pub allowed_hosts: Vec<String>,
+    /// Networks (`10.0.0.0/8`) and addresses of proxies in front, by comma: whose `X-Forwarded-For` says where a
+    /// request comes from. That of anybody else is not read. [default: none]
+    #[arg(long, env = "STAGEGATE_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
 }
 
 /// The TOML file.
@@ -87,6 +91,9 @@ pub enum ConfigError {
     /// An entry that is no host.
     #[error("--allowed-hosts: `{0}` is no host; give names such as track.example.com, *.example.com or track.example.com:5000")]
     NoHost(String),
+    /// An entry that is no network of proxies.
+    #[error("--trusted-proxies: `{0}` is no network; give addresses or networks such as 10.0.0.0/8, and not all there are")]
+    NoNetwork(String),
     /// A sink of a kind that is not known. The text is not shown: it may hold a password.
     #[error("--checkpoint-sink: give a folder, or a URL that begins with https:// or http://")]
     NoSink,
@@ -198,6 +205,9 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
         serve.insecure_http |= from.serve.insecure_http;
         if serve.allowed_hosts.is_empty() {
             serve.allowed_hosts = from.serve.allowed_hosts;
+        }
+        if serve.trusted_proxies.is_empty() {
+            serve.trusted_proxies = from.serve.trusted_proxies;
         }
     }
     Ok(())

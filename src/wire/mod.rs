@@ -8,6 +8,7 @@ mod guard;
 mod health;
 pub mod hosts;
 mod plain;
+pub mod proxies;
 pub mod request_body;
 pub mod rest;
 pub mod server;

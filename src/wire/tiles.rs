@@ -79,9 +79,9 @@ fn answer(body: Bytes, kind: &'static str, caching: &'static str) -> Response {
 async fn reader(access: &Arc<Access>, request: &Parts) -> Result<(), Error> {
     let operation = operation_by_path(READS).ok_or_else(|| Error::Internal(format!("there is no operation {READS}")))?;
     let surface = Surface::new(access.clone());
-    let passage = Passage::begin(operation);
+    let source = request.extensions.get::<ClientAddress>().copied().unwrap_or_default();
+    let passage = Passage::begin(operation, source);
     let checked = async {
-        let source = request.extensions.get::<ClientAddress>().copied().unwrap_or_default();
         let sender = surface.known(operation, request.headers.clone(), source).await?;
         surface.admit(&passage, &sender, &v1::ListLedgerEntriesRequest::default()).await
     };
