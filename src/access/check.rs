@@ -48,6 +48,9 @@ impl Access {
             let on = first_object(arrival.operation, fields);
             Call::new(self.clone(), arrival.operation, caller, request_id, source, origin(arrival.headers), on)
         };
+        if caller.password_due && !rule.password_due {
+            return Err(Refused::PasswordDue);
+        }
         if rule.clauses.is_empty() {
             return Ok(call(caller));
         }

@@ -12,7 +12,8 @@ use super::refusal::Refused;
 use super::token::{self, Claims};
 use super::{Access, Throttled};
 use crate::clock;
-use crate::domain::access::{Snapshot, TokenLimits, User};
+use crate::domain::access::{Snapshot, Standing, TokenLimits, User};
+use crate::domain::person::{Deed, Login, Maker};
 use crate::domain::{limits, text};
 use crate::store::access as rows;
 
@@ -57,16 +58,18 @@ impl Access {
             None => return Err(Refused::Unauthenticated),
         };
         let mut snapshot = self.snapshot().await?;
-        if !snapshot.users.contains_key(&claims.sub) {
-            // The command line may have made the user a moment ago.
+        let knows = |snapshot: &Snapshot| snapshot.users.get(&claims.sub).is_some_and(|user| user.generation >= claims.r#gen);
+        if !knows(&snapshot) {
+            // The user may have been made, or have signed in with a new password, elsewhere a moment ago.
             snapshot = self.refresh().await?;
         }
-        let user = snapshot.users.get(&claims.sub).filter(|user| user.active).ok_or(Refused::Unauthenticated)?;
-        if snapshot.revoked.contains(&claims.jti) {
+        let user = snapshot.users.get(&claims.sub).ok_or(Refused::Unauthenticated)?;
+        let caller = token_caller(&snapshot, user, claims);
+        if !caller.stands(&snapshot) {
             return Err(Refused::Unauthenticated);
         }
-        self.used_tokens.insert(claims.jti.clone(), clock::now_ms());
-        Ok(token_caller(user, claims))
+        self.used_tokens.insert(caller.token_id.clone().unwrap_or_default(), clock::now_ms());
+        Ok(caller)
     }
 
     async fn by_basic(&self, value: &str, source: &str) -> Result<Caller, Refused> {
@@ -92,39 +95,68 @@ impl Access {
             Ok(false) => return Err(Refused::Unauthenticated),
             Err(Throttled(wait)) => return Err(Refused::Throttled(wait)),
         }
-        let user = user.ok_or(Refused::Unauthenticated)?;
+        let row = user.ok_or(Refused::Unauthenticated)?;
         let mut snapshot: Arc<Snapshot> = self.snapshot().await?;
-        if !snapshot.users.contains_key(&user.uid) {
+        // What is known of the user must be of the very password that was proven.
+        if snapshot.users.get(&row.uid).is_none_or(|user| user.generation != row.generation) {
             snapshot = self.refresh().await?;
         }
-        let user = snapshot.users.get(&user.uid).filter(|user| user.active).ok_or(Refused::Unauthenticated)?;
-        Ok(caller(user, Credential::Password))
+        let same = |user: &&User| user.active && user.generation == row.generation;
+        let user = snapshot.users.get(&row.uid).filter(same).ok_or(Refused::Unauthenticated)?;
+        let mut caller = caller(user, Credential::Password);
+        caller.signed_in = Some(clock::now_ms());
+        caller.password_due = user.password_temporary;
+        Ok(caller)
     }
 }
 
 fn caller(user: &User, credential: Credential) -> Caller {
     Caller {
         user_uid: user.uid.clone(),
-        user_name: user.name.clone(),
         kind: user.kind,
         person_uid: user.person_uid.clone(),
-        issuer_person: None,
-        token_id: None,
-        token_expires: None,
-        limits: TokenLimits::default(),
-        credential,
+        standing: Standing { generation: user.generation, ..Standing::default() },
+        makers: user.makers.clone(),
+        ..Caller::without_user(credential, &user.name)
     }
 }
 
-fn token_caller(user: &User, claims: Claims) -> Caller {
+fn token_caller(snapshot: &Snapshot, user: &User, claims: Claims) -> Caller {
     let mut caller = caller(user, if claims.cli { Credential::CommandLineToken } else { Credential::Token });
-    caller.limits = TokenLimits { permissions: rows::known_permissions(&claims.perm), model_pattern: claims.models };
+    let maker = claims.by.as_ref().and_then(|(uid, _)| snapshot.users.get(uid));
+    caller.limits = TokenLimits {
+        permissions: rows::known_permissions(&claims.perm),
+        model_pattern: claims.models,
+        maker: claims.by.as_ref().map(|(uid, _)| uid.clone()),
+    };
     // A limit to permissions that this version does not know must not become no limit.
     if caller.limits.permissions.is_empty() && !claims.perm.is_empty() {
         caller.limits.permissions = vec![crate::contract::Permission::Unspecified];
     }
-    caller.issuer_person = claims.by.filter(|person| *person != user.person_uid);
-    caller.token_expires = Some(i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1_000));
+    caller.issuer_person = maker.map(|maker| maker.person_uid.clone()).filter(|person| *person != user.person_uid);
+    if claims.cli {
+        caller.makers.push(Maker::command_line(Deed::Token));
+    }
+    if let Some(maker) = maker.filter(|maker| maker.person_uid != user.person_uid) {
+        caller.makers.push(Maker { person: maker.person_uid.clone(), login: login(maker), deed: Deed::Token, through: None });
+    }
+    // Vouching for the user does not reach back: who stood behind the making of a token stays behind the token.
+    for behind in claims.makers.iter().filter_map(|uid| snapshot.users.get(uid)) {
+        let known = caller.makers.iter().any(|maker| maker.person == behind.person_uid);
+        if !known && behind.person_uid != user.person_uid {
+            let through = Some(login(maker.unwrap_or(user)));
+            caller.makers.push(Maker { person: behind.person_uid.clone(), login: login(behind), deed: Deed::Token, through });
+        }
+    }
+    let ms = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+    caller.standing = Standing { generation: claims.r#gen, ancestors: claims.up, maker: claims.by };
+    caller.signed_in = claims.auth_time.map(ms);
+    caller.password_due = user.password_temporary && claims.auth_time.is_some();
+    caller.token_expires = Some(ms(claims.exp));
     caller.token_id = Some(claims.jti);
     caller
+}
+
+fn login(user: &User) -> Login {
+    Login { uid: user.uid.clone(), name: user.name.clone() }
 }

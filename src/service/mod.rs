@@ -49,6 +49,7 @@ mod users;
 mod verify;
 mod version_origin;
 mod versions;
+mod vouching;
 mod watch;
 
 use std::pin::Pin;
@@ -62,7 +63,7 @@ pub use artifact_upload::*;
 pub use artifacts::*;
 pub use comments::*;
 pub use decisions::*;
-pub use error::{Error, FOUR_EYES, GATE_DEMANDS_REQUEST, OWN_REQUEST_OPEN, PERMISSION_MISSING};
+pub use error::{Error, FOUR_EYES, GATE_DEMANDS_REQUEST, OWN_REQUEST_OPEN, PASSWORD_CHANGE_DUE, PERMISSION_MISSING};
 pub use experiments::*;
 pub use expiry::expire_requests;
 pub use explain::*;
@@ -94,6 +95,7 @@ pub use upkeep::tend_ledger;
 pub use users::*;
 pub use verify::*;
 pub use versions::*;
+pub use vouching::*;
 pub use watch::watch_ledger;
 
 /// The outcome of a service function.

@@ -14,6 +14,8 @@ mod import_sql;
 mod ledger;
 mod logged_model_search;
 mod logged_models;
+mod makers;
+mod makers_sql;
 mod metric_samples;
 mod migrations;
 mod promotion;

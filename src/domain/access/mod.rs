@@ -11,4 +11,4 @@ mod tests;
 pub use decision::{Decision, Object, ObjectClass, Visibility};
 pub use delegation::Delegated;
 pub use persona::{ADMIN, BUILT_IN, Persona, Right, built_in};
-pub use snapshot::{Effect, Grant, Group, Principal, Scope, Snapshot, TokenLimits, User, UserKind};
+pub use snapshot::{Effect, Grant, Group, Principal, Scope, Snapshot, Standing, TokenLimits, User, UserKind};

@@ -1,6 +1,7 @@
 //! Users, groups, personas, grants and tokens, and the snapshot of them all.
 
 mod keys;
+mod makers;
 mod tokens;
 mod users;
 
@@ -9,6 +10,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, Value};
 
 pub use keys::*;
+pub use makers::*;
 pub use tokens::*;
 pub use users::*;
 
@@ -36,10 +38,24 @@ pub async fn raise_epoch(tx: &Tx) -> Result<()> {
 /// Who is who, now. The epoch is read first: a change in between makes the snapshot look older than it is.
 pub async fn snapshot<C: ConnectionTrait>(on: &C, now: i64) -> Result<Snapshot> {
     let mut snapshot = Snapshot { epoch: epoch(on).await?, ..Snapshot::default() };
-    for row in sql::all(on, "SELECT uid, name, kind, person_uid, active FROM users", []).await? {
+    for row in sql::all(on, "SELECT uid, name, kind, person_uid, active, generation, password_temporary FROM users", []).await? {
         let kind: String = row.get(2)?;
-        let user = User { uid: row.get(0)?, name: row.get(1)?, kind: UserKind::parse(&kind), person_uid: row.get(3)?, active: row.get(4)? };
+        let user = User {
+            uid: row.get(0)?,
+            name: row.get(1)?,
+            kind: UserKind::parse(&kind),
+            person_uid: row.get(3)?,
+            active: row.get(4)?,
+            generation: row.get(5)?,
+            password_temporary: row.get(6)?,
+            makers: Vec::new(),
+        };
         snapshot.users.insert(user.uid.clone(), user);
+    }
+    for (user, maker) in makers(on).await? {
+        if let Some(user) = snapshot.users.get_mut(&user) {
+            user.makers.push(maker);
+        }
     }
     for row in sql::all(on, "SELECT uid, name FROM user_groups", []).await? {
         let group = Group { uid: row.get(0)?, name: row.get(1)?, members: std::collections::HashSet::new() };
