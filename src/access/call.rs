@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Access;
 use super::refusal::Refused;
+use super::token::Claims;
 use crate::clock;
 use crate::contract::{Operation, Permission};
 use crate::domain::access::{Decision, Object, ObjectClass, Snapshot, Standing, TokenLimits, UserKind, Visibility};
@@ -73,9 +74,18 @@ pub struct Caller {
     pub password_due: bool,
     /// Who stands behind the login and the token.
     pub makers: Vec<Maker>,
+    /// What the token said.
+    pub claims: Option<Claims>,
 }
 
 impl Caller {
+    /// What the credential stands on, as [`Access::caller_again`] takes it: what the token said or, of a password, the
+    /// generation.
+    pub fn claims_text(&self) -> Option<String> {
+        let password = || serde_json::json!(self.standing.generation);
+        Some(self.claims.as_ref().map_or_else(password, |claims| serde_json::json!(claims)).to_string())
+    }
+
     /// Nobody: the caller of a public operation.
     pub(super) fn nobody() -> Self {
         Self::without_user(Credential::None, "")
@@ -97,6 +107,7 @@ impl Caller {
             signed_in: None,
             password_due: false,
             makers: Vec::new(),
+            claims: None,
         }
     }
 

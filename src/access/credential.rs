@@ -57,6 +57,29 @@ impl Access {
             }
             None => return Err(Refused::Unauthenticated),
         };
+        let token_id = claims.jti.clone();
+        let caller = self.bearer(claims).await?;
+        self.used_tokens.insert(token_id, clock::now_ms());
+        Ok(caller)
+    }
+
+    /// The caller of a credential that was proved earlier, for what outlasts the call that came with it: the user, and
+    /// what it stood on ([`Caller::claims_text`]). Errors when it is no longer good.
+    pub async fn caller_again(&self, user_uid: &str, claims: Option<&str>) -> Result<Caller, Refused> {
+        let text = claims.unwrap_or_default();
+        if let Ok(generation) = text.parse::<i64>() {
+            let snapshot = self.snapshot().await?;
+            let same = |user: &&User| user.active && user.generation == generation;
+            let user = snapshot.users.get(user_uid).filter(same).ok_or(Refused::Unauthenticated)?;
+            return Ok(caller(user, Credential::Password));
+        }
+        let claims: Claims = serde_json::from_str(text).map_err(|_| Refused::Unauthenticated)?;
+        let over = claims.sub != user_uid || claims.exp < clock::now_ms().unsigned_abs() / 1_000;
+        if over { Err(Refused::Unauthenticated) } else { self.bearer(claims).await }
+    }
+
+    /// The caller of a token that is authentic and has not expired.
+    async fn bearer(&self, claims: Claims) -> Result<Caller, Refused> {
         let mut snapshot = self.snapshot().await?;
         let knows = |snapshot: &Snapshot| snapshot.users.get(&claims.sub).is_some_and(|user| user.generation >= claims.r#gen);
         if !knows(&snapshot) {
@@ -68,7 +91,6 @@ impl Access {
         if !caller.stands(&snapshot) {
             return Err(Refused::Unauthenticated);
         }
-        self.used_tokens.insert(caller.token_id.clone().unwrap_or_default(), clock::now_ms());
         Ok(caller)
     }
 
@@ -126,7 +148,7 @@ fn token_caller(snapshot: &Snapshot, user: &User, claims: Claims) -> Caller {
     let maker = claims.by.as_ref().and_then(|(uid, _)| snapshot.users.get(uid));
     caller.limits = TokenLimits {
         permissions: rows::known_permissions(&claims.perm),
-        model_pattern: claims.models,
+        model_pattern: claims.models.clone(),
         maker: claims.by.as_ref().map(|(uid, _)| uid.clone()),
     };
     // A limit to permissions that this version does not know must not become no limit.
@@ -149,11 +171,12 @@ fn token_caller(snapshot: &Snapshot, user: &User, claims: Claims) -> Caller {
         }
     }
     let ms = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
-    caller.standing = Standing { generation: claims.r#gen, ancestors: claims.up, maker: claims.by };
+    caller.standing = Standing { generation: claims.r#gen, ancestors: claims.up.clone(), maker: claims.by.clone() };
     caller.signed_in = claims.auth_time.map(ms);
     caller.password_due = user.password_temporary && claims.auth_time.is_some();
     caller.token_expires = Some(ms(claims.exp));
-    caller.token_id = Some(claims.jti);
+    caller.token_id = Some(claims.jti.clone());
+    caller.claims = Some(claims);
     caller
 }
 

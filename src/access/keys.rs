@@ -10,6 +10,7 @@ use ed25519_dalek::SigningKey;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use moka::sync::Cache;
 
+use super::key_rows::{authentic_keys, new_row};
 use super::master_key::{MasterKey, MasterKeyError};
 use super::token::Claims;
 use crate::clock;
@@ -39,6 +40,11 @@ pub enum KeyError {
     /// A stored key that cannot be read.
     #[error("the stored key {0} is malformed")]
     Malformed(String),
+    /// A key that the server cannot do without is not there, or its row is not authentic.
+    #[error(
+        "the table secret_keys has no usable key for `{0}`: it is missing or not authentic, and the log names it; restore the table from a backup"
+    )]
+    Missing(&'static str),
 }
 
 /// The keys, open.
@@ -65,7 +71,7 @@ pub struct KeyRing {
 impl KeyRing {
     /// Opens the keys of a database; makes them when it has none.
     pub async fn open(store: &Store, master: &Arc<MasterKey>) -> Result<Self, KeyError> {
-        let mut stored = rows::keys(store.reader()).await?;
+        let mut stored = authentic_keys(store, master).await?;
         if stored.is_empty() {
             let new = [token_key(master)?, ledger_key(master)?, secret_key(master)?];
             match store.write(new, |tx, new| Box::pin(insert_first(tx, new))).await {
@@ -73,13 +79,13 @@ impl KeyRing {
                 Ok(()) | Err(StoreError::Duplicate(_)) => {}
                 Err(error) => return Err(error.into()),
             }
-            stored = rows::keys(store.reader()).await?;
+            stored = authentic_keys(store, master).await?;
         }
         Self::from_rows(&stored, master)
     }
 
     fn from_rows(stored: &[rows::KeyRow], master: &MasterKey) -> Result<Self, KeyError> {
-        let missing = || KeyError::Malformed("of a purpose that is needed".to_owned());
+        let missing = |purpose| move || KeyError::Missing(purpose);
         let mut verifying = HashMap::new();
         let mut published = Vec::new();
         let mut signing = None;
@@ -87,18 +93,19 @@ impl KeyRing {
             let malformed = |_| KeyError::Malformed(key.key_id.clone());
             verifying.insert(key.key_id.clone(), DecodingKey::from_ed_components(&key.public_key).map_err(malformed)?);
             published.push((key.key_id.clone(), key.public_key.clone()));
-            if !key.retired {
+            if key.retired.is_none() {
                 let seed = master.open(&key.sealed)?;
                 let der = zeroize::Zeroizing::new([PKCS8_ED25519.as_slice(), &seed].concat());
                 signing = Some((key.key_id.clone(), EncodingKey::from_ed_der(&der)));
             }
         }
-        let ledger = stored.iter().find(|key| key.purpose == LEDGER && !key.retired).ok_or_else(missing)?;
+        // The newest, so that putting back the row of one that is retired changes nothing.
+        let ledger = stored.iter().rfind(|key| key.purpose == LEDGER && key.retired.is_none()).ok_or_else(missing(LEDGER))?;
         let signer = checkpoint_signer(master, ledger)?;
-        let page = stored.iter().find(|key| key.purpose == PAGE_TOKEN).ok_or_else(missing)?;
+        let page = stored.iter().find(|key| key.purpose == PAGE_TOKEN).ok_or_else(missing(PAGE_TOKEN))?;
         let page_token = master.open(&page.sealed)?.as_slice().try_into().map_err(|_| KeyError::Malformed(page.key_id.clone()))?;
         Ok(Self {
-            signing: signing.ok_or_else(missing)?,
+            signing: signing.ok_or_else(missing(TOKEN))?,
             verifying,
             published,
             ledger: Arc::new(signer),
@@ -126,18 +133,12 @@ async fn insert_first(tx: &store::Tx, new: &[rows::KeyRow; 3]) -> Result<Recorde
 }
 
 /// A new key that signs tokens.
-pub fn token_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {
+pub fn token_key(master: &MasterKey) -> Result<rows::KeyRow, KeyError> {
     let key = SigningKey::from_bytes(&clock::random_bytes::<32>());
-    Ok(rows::KeyRow {
-        key_id: clock::new_uid(),
-        purpose: TOKEN.to_owned(),
-        public_key: URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
-        sealed: master.seal(key.as_bytes())?,
-        retired: false,
-    })
+    new_row(master, clock::new_uid(), TOKEN, URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()), key.as_bytes())
 }
 
-fn ledger_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {
+fn ledger_key(master: &MasterKey) -> Result<rows::KeyRow, KeyError> {
     let key = SigningKey::from_bytes(&clock::random_bytes::<32>());
     ledger_key_of(master, format!("stagegate.{}", clock::new_uid()), &key)
 }
@@ -149,23 +150,17 @@ pub fn ledger_key_under(master: &MasterKey, origin: String, present: &rows::KeyR
     let encoded = std::str::from_utf8(&text).ok().and_then(|text| text.splitn(5, '+').nth(4)).ok_or_else(malformed)?;
     let bytes = zeroize::Zeroizing::new(STANDARD.decode(encoded).map_err(|_| malformed())?);
     let seed: &[u8; 32] = bytes.get(1..).and_then(|seed| seed.try_into().ok()).ok_or_else(malformed)?;
-    Ok(ledger_key_of(master, origin, &SigningKey::from_bytes(seed))?)
+    ledger_key_of(master, origin, &SigningKey::from_bytes(seed))
 }
 
-fn ledger_key_of(master: &MasterKey, origin: String, key: &SigningKey) -> Result<rows::KeyRow, MasterKeyError> {
+fn ledger_key_of(master: &MasterKey, origin: String, key: &SigningKey) -> Result<rows::KeyRow, KeyError> {
     let public = signed_note::new_ed25519_verifier_key(&origin, &key.verifying_key());
     let id = public.split('+').nth(1).unwrap_or_default();
     // Algorithm 1 is Ed25519 in the private key form of signed notes.
     let bytes = zeroize::Zeroizing::new([&[1], key.as_bytes().as_slice()].concat());
     let private = zeroize::Zeroizing::new(STANDARD.encode(&*bytes));
     let private = zeroize::Zeroizing::new(format!("PRIVATE+KEY+{origin}+{id}+{}", *private));
-    Ok(rows::KeyRow {
-        key_id: origin,
-        purpose: LEDGER.to_owned(),
-        public_key: public,
-        sealed: master.seal(private.as_bytes())?,
-        retired: false,
-    })
+    new_row(master, origin, LEDGER, public, private.as_bytes())
 }
 
 /// What signs the checkpoints of a stored key.
@@ -176,12 +171,6 @@ pub fn checkpoint_signer(master: &MasterKey, ledger: &rows::KeyRow) -> Result<Ch
     CheckpointSigner::new(&ledger.key_id, private).map_err(|_| malformed())
 }
 
-fn secret_key(master: &MasterKey) -> Result<rows::KeyRow, MasterKeyError> {
-    Ok(rows::KeyRow {
-        key_id: clock::new_uid(),
-        purpose: PAGE_TOKEN.to_owned(),
-        public_key: String::new(),
-        sealed: master.seal(&clock::random_bytes::<32>())?,
-        retired: false,
-    })
+fn secret_key(master: &MasterKey) -> Result<rows::KeyRow, KeyError> {
+    new_row(master, clock::new_uid(), PAGE_TOKEN, String::new(), &clock::random_bytes::<32>())
 }

@@ -4,6 +4,7 @@
 mod call;
 mod check;
 mod credential;
+mod key_rows;
 mod keys;
 mod master_key;
 mod password;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use call::{Call, Caller, Credential, Subject, entry};
 pub use check::Arrival;
+pub use key_rows::{authentic_keys, replace_key};
 pub use keys::{KeyError, KeyRing, checkpoint_signer, ledger_key_under, token_key};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use password::{Passwords, Throttled};
@@ -24,6 +26,7 @@ pub use refusal::{HOW_TO_ASK, Refused};
 pub use snapshot::POLL;
 
 use crate::domain::access::Snapshot;
+use crate::domain::ledger::{ROW_KEY_PURPOSE, RowKey};
 use crate::store::{Store, StoreError};
 use refusal::Refusals;
 use resolve::Resolver;
@@ -50,6 +53,7 @@ impl Access {
     pub async fn open(store: Store, master: MasterKey) -> Result<Arc<Self>, KeyError> {
         let master = Arc::new(master);
         let keys = KeyRing::open(&store, &master).await?;
+        store.authenticate_rows(RowKey::new(&master.derive(ROW_KEY_PURPOSE)));
         Ok(Arc::new(Self {
             snapshot: SnapshotCache::open(store.clone()).await?,
             store,

@@ -17,7 +17,7 @@ use super::{Error, Import, Result, actions};
 use crate::access::Subject;
 use crate::domain::artifact_path;
 use crate::store::artifacts::{self as rows, ManifestFile, Owner};
-use crate::store::blobs::Blob;
+use crate::store::blobs::NewBlob;
 use crate::store::{Recorded, Tx, logged_models, runs};
 
 /// Bytes that are handed on at once.
@@ -260,7 +260,7 @@ async fn bring_file(import: &Import, keeper: &Keeper, root: &Root, path: &str) -
 }
 
 /// Makes a blob the file at a path, unless something is in the way.
-async fn attach(tx: &Tx, import: &Import, keeper: &Keeper, path: &str, blob: &Blob) -> Result<Recorded<Option<String>>> {
+async fn attach(tx: &Tx, import: &Import, keeper: &Keeper, path: &str, blob: &NewBlob) -> Result<Recorded<Option<String>>> {
     let Some((name, experiment)) = keeper.lock(tx).await? else {
         return Ok(Recorded::nothing(Some("it is gone".to_owned())));
     };

@@ -102,10 +102,15 @@ fn beyond(missing: Permission) -> Error {
     Error::Denied { permission: Some(missing), reason: super::PERMISSION_MISSING, message }
 }
 
-/// Refuses a change after which nobody could manage access. Called behind the change, before its end.
-pub(super) async fn keep_an_admin(tx: &Tx) -> Result<()> {
-    if rows::snapshot(&**tx, tx.now()).await?.admins().is_empty() {
-        return Err(Error::precondition("LAST_ADMIN", "no active admin would remain; make another one first"));
+/// Refuses a change after which nobody who can sign in could manage access. Called after the change, before its end; `before` is
+/// the state that it started from. Where there was nobody to begin with, nobody is lost, and a stolen account can still
+/// be deactivated.
+pub(super) async fn keep_an_admin(tx: &Tx, before: &Snapshot) -> Result<()> {
+    if !before.admins().is_empty() && rows::snapshot(&**tx, tx.now()).await?.admins().is_empty() {
+        return Err(Error::precondition(
+            "LAST_ADMIN",
+            "no active admin who can sign in with a password would remain; make another one first",
+        ));
     }
     Ok(())
 }

@@ -1,4 +1,7 @@
-//! Bytes of artifacts on their way down, compared with their digest as they pass.
+//! Bytes of artifacts on their way down. Each MiB is compared with its digest before any of it is given, so that no part
+//! of a file is served that is not what was uploaded; a whole file is compared with its own digest as well.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -12,14 +15,23 @@ use crate::contract::v1::{self, download_artifact_response::Part};
 use crate::domain::artifact_path;
 use crate::store::artifacts as rows;
 use crate::store::blobs::{Blob, BlobError};
+use crate::store::chunks::{CHUNK_BYTES, DIGEST_BYTES};
 
-/// Bytes that are handed out and watched.
+/// Bytes that are compared and then handed out.
 struct Watched {
     bytes: BoxStream<'static, std::result::Result<Bytes, BlobError>>,
     blob: Blob,
-    /// The byte of the file that comes next.
+    /// The digests of the MiBs that are still to come.
+    digests: VecDeque<u8>,
+    /// The byte of the file that comes next out of the store.
     next: u64,
-    /// Over all bytes until now; none when the file is not read from its start, or is compared already.
+    /// The first byte that was asked for; it may lie within a MiB.
+    from: u64,
+    /// Bytes that came out of the store together with those of the MiB before.
+    rest: Bytes,
+    /// Bytes that were compared and wait to be given.
+    good: VecDeque<Bytes>,
+    /// Over all bytes until now; none when the file is not read from its start.
     hash: Option<Sha256>,
 }
 
@@ -36,28 +48,36 @@ pub(super) async fn download(call: &Call, place: Place, path: &str, offset: i64)
     let watched = open(call, &place, path, offset).await?;
     let header = v1::DownloadArtifactHeader { size: watched.blob.size, sha256: watched.blob.sha256.clone(), version: place.version };
     let answer = |part| v1::DownloadArtifactResponse { part: Some(part) };
-    let chunks = stream::try_unfold(watched, Watched::chunk).map(move |chunk| chunk.map(|bytes| answer(Part::Chunk(bytes))));
+    let chunks = stream::try_unfold(watched, Watched::give).map(move |chunk| chunk.map(|bytes| answer(Part::Chunk(bytes))));
     Ok(stream::iter([Ok(answer(Part::Header(header)))]).chain(chunks).boxed())
 }
 
-/// Finds the file and opens its bytes.
+/// Finds the file and opens its bytes, from the beginning of the MiB that holds the offset.
 async fn open(call: &Call, place: &Place, path: &str, offset: u64) -> Result<Watched> {
     let mut missing = None;
     loop {
-        let blob = rows::file(call.store().reader(), &place.owner, path).await?;
-        let blob = blob.ok_or_else(|| Error::not_found("artifact", path))?;
+        let found = rows::file_from(call.store().reader(), &place.owner, path, offset).await?;
+        let (blob, digests) = found.ok_or_else(|| Error::not_found("artifact", path))?;
         let size = blob.size.unsigned_abs();
         if offset > size {
             return Err(Error::invalid("offset", format!("is {offset}; the file has {size} bytes")));
         }
+        let next = if offset == size { size } else { offset / CHUNK_BYTES * CHUNK_BYTES };
+        let watched = |bytes| Watched {
+            bytes,
+            blob: blob.clone(),
+            digests: digests.into(),
+            next,
+            from: offset,
+            rest: Bytes::new(),
+            good: VecDeque::new(),
+            hash: (next == 0).then(Sha256::new),
+        };
         if offset > 0 && offset == size {
-            return Ok(Watched { bytes: stream::empty().boxed(), blob, next: offset, hash: None });
+            return Ok(watched(stream::empty().boxed()));
         }
-        match call.store().blobs()?.read(&blob.uid, offset).await {
-            Ok(found) if found.size == size => {
-                let hash = (offset == 0).then(Sha256::new);
-                return Ok(Watched { bytes: found.bytes, blob, next: offset, hash });
-            }
+        match call.store().blobs()?.read(&blob.uid, next).await {
+            Ok(found) if found.size == size => return Ok(watched(found.bytes)),
             Ok(found) => return Err(damaged(&blob, &format!("has {} bytes", found.size))),
             // Replaced between the two looks: the path has another blob by now.
             Err(BlobError::NotFound(uid)) if missing.as_ref() != Some(&uid) => missing = Some(uid),
@@ -68,28 +88,57 @@ async fn open(call: &Call, place: &Place, path: &str, offset: u64) -> Result<Wat
 }
 
 impl Watched {
-    /// The next bytes. The last ones of a whole file are given only when its digest is right.
-    async fn chunk(mut self) -> Result<Option<(Bytes, Self)>> {
-        let size = self.blob.size.unsigned_abs();
-        let chunk = self.bytes.next().await.transpose()?;
-        if let Some(bytes) = &chunk {
-            self.next += bytes.len() as u64;
-            if let Some(hash) = &mut self.hash {
-                hash.update(bytes);
+    /// The next bytes, if there are more.
+    async fn give(mut self) -> Result<Option<(Bytes, Self)>> {
+        loop {
+            if let Some(bytes) = self.good.pop_front() {
+                return Ok(Some((bytes, self)));
             }
+            if self.next >= self.blob.size.unsigned_abs() {
+                return Ok(None);
+            }
+            self.compare().await?;
         }
-        if self.next > size || chunk.is_none() && self.next < size {
-            return Err(damaged(&self.blob, &format!("gave {} bytes", self.next)));
+    }
+
+    /// Reads a MiB, or what is left, and lets it be given when its digest is right, and at the end of a whole file
+    /// the digest of all of it.
+    async fn compare(&mut self) -> Result<()> {
+        let (first, size) = (self.next, self.blob.size.unsigned_abs());
+        let end = size.min(first + CHUNK_BYTES);
+        let mut hash = Sha256::new();
+        let mut pieces = VecDeque::new();
+        while self.next < end {
+            let mut piece = std::mem::take(&mut self.rest);
+            if piece.is_empty() {
+                let more = self.bytes.next().await.transpose()?;
+                piece = more.ok_or_else(|| damaged(&self.blob, &format!("gave {} bytes", self.next)))?;
+            }
+            let wanted = usize::try_from(end - self.next).unwrap_or(usize::MAX).min(piece.len());
+            self.rest = piece.split_off(wanted);
+            hash.update(&piece);
+            if let Some(whole) = &mut self.hash {
+                whole.update(&piece);
+            }
+            let skipped = usize::try_from(self.from.saturating_sub(self.next)).unwrap_or(usize::MAX).min(piece.len());
+            self.next += piece.len() as u64;
+            pieces.push_back(piece.slice(skipped..));
+        }
+        let digest: Vec<u8> = self.digests.drain(..DIGEST_BYTES.min(self.digests.len())).collect();
+        if hash.finalize()[..] != digest[..] {
+            return Err(damaged(&self.blob, &format!("has other bytes from {first} to {end}")));
         }
         if self.next == size
-            && let Some(hash) = self.hash.take()
+            && let Some(whole) = self.hash.take()
         {
-            let found = hex::encode(hash.finalize());
+            let found = hex::encode(whole.finalize());
             if found != self.blob.sha256 {
                 return Err(damaged(&self.blob, &format!("has the SHA-256 {found}")));
             }
         }
-        Ok(chunk.map(|bytes| (bytes, self)))
+        pieces.retain(|piece| !piece.is_empty());
+        self.good = pieces;
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::contract::v1;
 use crate::domain::field::{Check, FieldError};
 use crate::domain::{artifact_path, limits, text};
 use crate::store::artifacts as rows;
-use crate::store::blobs::{Blob, Upload};
+use crate::store::blobs::{Blob, NewBlob, Upload};
 use crate::store::{Recorded, Tx};
 
 /// A client that sends no bytes for this long has gone.
@@ -180,7 +180,7 @@ async fn keep(call: &Call, landing: Landing, upload: Upload) -> Result<Blob> {
         .write((call.clone(), landing, blob.clone()), |tx, (call, landing, blob)| Box::pin(attach(tx, call, landing, blob)))
         .await;
     settle(call, written, &blob).await?;
-    Ok(blob)
+    Ok(blob.blob)
 }
 
 /// Deletes the bytes that nothing refers to after a write: those that it replaced, or the new ones when it failed.
@@ -202,7 +202,7 @@ pub(super) async fn settle(call: &Call, written: Result<Vec<String>>, blob: &Blo
 }
 
 /// Makes the blob the target's file. Gives the blob that it replaced, when nothing else refers to it.
-pub(super) async fn attach(tx: &Tx, call: &Call, landing: &Landing, blob: &Blob) -> Result<Recorded<Vec<String>>> {
+pub(super) async fn attach(tx: &Tx, call: &Call, landing: &Landing, blob: &NewBlob) -> Result<Recorded<Vec<String>>> {
     let live = landing.target.lock(tx).await?;
     free(rows::obstacle(&**tx, &live.owner, &landing.path).await?, &landing.path)?;
     let before = rows::file(&**tx, &live.owner, &landing.path).await?;

@@ -109,7 +109,7 @@ async fn insert(
     }
     rows::insert_grant(tx, &grant).await?;
     if grant.effect == Effect::Deny {
-        keep_an_admin(tx).await?;
+        keep_an_admin(tx, &snapshot).await?;
     }
     let recorded = record(tx, call, &snapshot, &grant).await?;
     // A retry finds the grant by its id; should it be gone by then, the request says what it was.
@@ -182,7 +182,7 @@ pub async fn delete_grant(call: &Call, request: v1::DeleteGrantRequest) -> Resul
                 // Taking a denial away gives what it held back.
                 must_hold_grants(tx, call, &snapshot, std::iter::once(grant), Effect::Deny).await?;
                 rows::delete_grant(tx, grant_id).await?;
-                keep_an_admin(tx).await?;
+                keep_an_admin(tx, &snapshot).await?;
                 record(tx, call, &snapshot, grant).await
             })
         })

@@ -52,7 +52,7 @@ pub async fn delete_group(call: &Call, request: v1::DeleteGroupRequest) -> Resul
                 // What the group's grants denied would be given back.
                 must_hold_grants(tx, call, &snapshot, grants_to(&snapshot, group), Effect::Deny).await?;
                 rows::delete_group(tx, &group.uid).await?;
-                keep_an_admin(tx).await?;
+                keep_an_admin(tx, &snapshot).await?;
                 let grants: Vec<_> =
                     grants_to(&snapshot, group).map(|grant| json!({"grant_id": grant.uid, "persona": grant.persona})).collect();
                 let payload = json!({"group_name": group.name, "members": members(&snapshot, group), "grants": grants});
@@ -124,7 +124,7 @@ async fn member(tx: &Tx, call: &Call, group_name: &str, user_name: &str, add: bo
         rows::remove_member(tx, &group.uid, &user.uid).await?;
     }
     // The group may deny what an admin needs, or be what makes one.
-    keep_an_admin(tx).await?;
+    keep_an_admin(tx, &snapshot).await?;
     let payload = json!({"group_name": group.name, "user_name": user.name, "user_id": user.uid, "member": add});
     record(tx, call, &group.uid, &group.name, &payload).await
 }

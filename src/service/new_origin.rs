@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use super::{Error, Result};
-use crate::access::{Access, Caller, Credential, Subject, checkpoint_signer, entry, ledger_key_under};
+use crate::access::{
+    Access, Caller, Credential, MasterKey, Subject, authentic_keys, checkpoint_signer, entry, ledger_key_under, replace_key,
+};
 use crate::clock;
 use crate::domain::ledger::{CheckpointSigner, LedgerKey, NEW_ORIGIN, NewOrigin, VerifiedCheckpoint, origin_behind, origin_number};
 use crate::domain::{limits, text};
 use crate::store::access::{self as keys, KeyRow};
-use crate::store::{Recorded, Tx, ledger as rows};
+use crate::store::{Recorded, Tx, ledger as rows, ledger_sequence};
 
 /// Lets the ledger go on under a new origin, which names the one before, its newest checkpoint, and the lost
 /// one when it was kept. Returns the first checkpoint of the new origin. Errors when the kept checkpoint is of another
@@ -28,8 +30,8 @@ pub async fn start_new_origin(access: &Arc<Access>, reason: &str, kept: Option<&
     // It counts up from the later of the origins that are known.
     let before = kept.as_ref().map(|(_, kept)| &kept.origin).filter(|origin| origin_number(origin) > origin_number(&ring.ledger_origin));
     let origin = origin_behind(before.unwrap_or(&ring.ledger_origin), &clock::new_uid()[..8]);
-    let stored = keys::keys(access.store.reader()).await?;
     let malformed = |error: crate::access::KeyError| Error::Internal(error.to_string());
+    let stored = authentic_keys(&access.store, access.master()).await.map_err(malformed)?;
     let present = stored.iter().find(|key| key.key_id == ring.ledger_origin);
     let present = present.ok_or_else(|| Error::Internal("the ledger's key is not stored".to_owned()))?;
     let new = ledger_key_under(access.master(), origin, present).map_err(malformed)?;
@@ -40,7 +42,8 @@ pub async fn start_new_origin(access: &Arc<Access>, reason: &str, kept: Option<&
         lost_checkpoint: kept.map(|(note, _)| note).unwrap_or_default(),
         reason: reason.to_owned(),
     };
-    access.store.write((new, signer, said), |tx, (new, signer, said)| Box::pin(begin(tx, new, signer, said.clone()))).await?;
+    let input = (access.clone(), new, signer, said);
+    access.store.write(input, |tx, (access, new, signer, said)| Box::pin(begin(tx, access.master(), new, signer, said.clone()))).await?;
     let newest = rows::newest_checkpoint(access.store.reader()).await?;
     newest.map(|(_, note)| note).ok_or_else(|| Error::Internal("the new origin has signed nothing".to_owned()))
 }
@@ -56,17 +59,16 @@ async fn must_be_lost(access: &Access, kept: &VerifiedCheckpoint) -> Result<()> 
     Ok(())
 }
 
-async fn begin(tx: &Tx, new: &KeyRow, signer: &CheckpointSigner, mut said: NewOrigin) -> Result<Recorded<()>> {
+async fn begin(tx: &Tx, master: &MasterKey, new: &KeyRow, signer: &CheckpointSigner, mut said: NewOrigin) -> Result<Recorded<()>> {
     said.previous_checkpoint = rows::newest_checkpoint(&**tx).await?.map(|(_, note)| note).unwrap_or_default();
     let payload = serde_json::to_value(&said).map_err(|error| Error::Internal(error.to_string()))?;
     let caller = Caller::without_user(Credential::CommandLine, "");
     let subject = Subject { kind: "ledger", id: &new.key_id, name: &new.key_id, scope: "" };
     let recorded = tx.record_before_waiting(&entry(&caller, NEW_ORIGIN, "", tx.now(), &subject, &payload)).await?;
-    keys::insert_key(tx, new).await?;
-    keys::retire_keys(tx, &new.purpose, &new.key_id).await?;
+    replace_key(tx, master, new).await?;
     // Running servers take up the key with the epoch; until then they sign nothing.
     keys::raise_epoch(tx).await?;
-    rows::grow_tree(tx, signer, i64::MAX.unsigned_abs()).await?;
+    ledger_sequence::grow_tree(tx, signer, i64::MAX.unsigned_abs()).await?;
     Ok(recorded)
 }
 

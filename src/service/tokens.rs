@@ -5,7 +5,7 @@ use serde_json::json;
 use super::access_change::{begin, current, must_hold_all_of, user_object};
 use super::{Error, FOUR_EYES, Result, access_shown, paging, users};
 use crate::access::token::{Claims, sign};
-use crate::access::{Call, Caller, Credential, Subject, token_key};
+use crate::access::{Call, Caller, Credential, Subject, replace_key, token_key};
 use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, TokenLimits};
@@ -251,8 +251,7 @@ pub async fn rotate_signing_key(call: &Call, _: v1::RotateSigningKeyRequest) -> 
 
 async fn rotate(tx: &Tx, call: &Call, key: &KeyRow) -> Result<Recorded<()>> {
     begin(tx, call, &Object::SERVER).await?;
-    rows::insert_key(tx, key).await?;
-    rows::retire_keys(tx, &key.purpose, &key.key_id).await?;
+    replace_key(tx, call.access().master(), key).await?;
     let subject = Subject { kind: "signing_key", id: &key.key_id, name: &key.key_id, scope: "" };
     Ok(tx.record(&call.entry(tx.now(), &subject, &json!({"public_key": key.public_key}))).await?)
 }

@@ -221,7 +221,7 @@ async fn update(tx: &Tx, call: &Call, request: &v1::UpdateUserRequest) -> Result
     let state = |row: &UserRow| json!({"display_name": row.display_name, "active": row.active});
     let mut payload = json!({"before": state(&before), "after": state(&after)});
     if !after.active {
-        keep_an_admin(tx).await?;
+        keep_an_admin(tx, &snapshot).await?;
         payload["tokens_revoked"] = rows::end_credentials(tx, &before.uid).await?.into();
     }
     Ok(record(tx, call, &before, &payload).await?.map(|()| after))

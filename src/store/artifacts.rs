@@ -2,7 +2,8 @@
 
 use sea_orm::{ConnectionTrait, Value};
 
-use super::blobs::Blob;
+use super::blobs::{Blob, NewBlob};
+use super::chunks::{CHUNK_BYTES, DIGEST_BYTES};
 use super::{StoreError, Tx, is_sqlite, sql};
 use crate::bind;
 
@@ -70,6 +71,20 @@ pub async fn file<C: ConnectionTrait>(on: &C, owner: &Owner, path: &str) -> Resu
     row.map(|row| Ok(Blob { uid: row.get(0)?, size: row.get(1)?, sha256: row.get(2)? })).transpose()
 }
 
+/// The file at a path, and the digests of its MiBs from the one that holds the byte `offset` on.
+pub async fn file_from<C: ConnectionTrait>(on: &C, owner: &Owner, path: &str, offset: u64) -> Result<Option<(Blob, Vec<u8>)>> {
+    let (table, key, id) = owner.rows();
+    // Positions are counted from 1. No blob has so many MiBs that the position does not fit. SQLite gives NULL for a part
+    // of an empty one.
+    let first = i32::try_from(offset / CHUNK_BYTES * DIGEST_BYTES as u64 + 1).unwrap_or(i32::MAX);
+    let query = format!(
+        "SELECT b.uid, b.size, b.sha256, COALESCE(SUBSTR(b.chunks, $3), b.chunks) FROM {table} f JOIN blobs b ON b.uid = f.blob_uid \
+         WHERE f.{key} = $1 AND f.path = $2"
+    );
+    let row = sql::first(on, &query, [id, path.into(), first.into()]).await?;
+    row.map(|row| Ok((Blob { uid: row.get(0)?, size: row.get(1)?, sha256: row.get(2)? }, row.get(3)?))).transpose()
+}
+
 /// Files and folders directly below a folder, empty for the root, in the order of their names' bytes and
 /// behind the name `after`.
 pub async fn children<C: ConnectionTrait>(on: &C, owner: &Owner, folder: &str, after: &str, limit: u64) -> Result<Vec<Child>> {
@@ -115,9 +130,9 @@ pub async fn obstacle<C: ConnectionTrait>(on: &C, owner: &Owner, path: &str) -> 
 }
 
 /// Makes a blob the file at a path of a run or logged model.
-pub async fn put(tx: &Tx, owner: &Owner, path: &str, blob: &Blob) -> Result<()> {
-    let insert = "INSERT INTO blobs (uid, size, sha256, created) VALUES ($1, $2, $3, $4)";
-    sql::execute(&**tx, insert, bind![blob.uid.as_str(), blob.size, blob.sha256.as_str(), tx.now()]).await?;
+pub async fn put(tx: &Tx, owner: &Owner, path: &str, blob: &NewBlob) -> Result<()> {
+    let insert = "INSERT INTO blobs (uid, size, sha256, chunks, created) VALUES ($1, $2, $3, $4, $5)";
+    sql::execute(&**tx, insert, bind![blob.uid.as_str(), blob.size, blob.sha256.as_str(), blob.chunks.clone(), tx.now()]).await?;
     let (table, key, id) = owner.rows();
     let upsert = format!(
         "INSERT INTO {table} ({key}, path, blob_uid) VALUES ($1, $2, $3) ON CONFLICT ({key}, path) DO UPDATE SET blob_uid = excluded.blob_uid"

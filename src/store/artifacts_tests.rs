@@ -27,6 +27,10 @@ fn blob(uid: &str) -> Blob {
     Blob { uid: uid.to_owned(), size: 3, sha256: format!("sha-{uid}") }
 }
 
+fn new_blob(uid: &str) -> NewBlob {
+    NewBlob { blob: blob(uid), chunks: Vec::new() }
+}
+
 /// Puts a file whose blob is named as its path.
 async fn put_all(store: &Store, paths: &[&str]) {
     let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
@@ -34,7 +38,7 @@ async fn put_all(store: &Store, paths: &[&str]) {
         .write(paths, |tx, paths| {
             Box::pin(async move {
                 for path in paths {
-                    put(tx, &Owner::Run(1), path, &blob(path)).await?;
+                    put(tx, &Owner::Run(1), path, &new_blob(path)).await?;
                 }
                 Ok::<_, StoreError>(Recorded::outside_ledger(()))
             })
@@ -181,7 +185,7 @@ async fn concurrent_uploads_do_not_make_a_path_both_file_and_folder() {
                             if obstacle(&**tx, &Owner::Run(run.id), path).await?.is_some() {
                                 return Ok(Recorded::nothing(false));
                             }
-                            put(tx, &Owner::Run(run.id), path, &blob(&clock::new_uid())).await?;
+                            put(tx, &Owner::Run(run.id), path, &new_blob(&clock::new_uid())).await?;
                             Ok::<_, StoreError>(Recorded::outside_ledger(true))
                         })
                     })

@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio_util::io::{ReaderStream, StreamReader};
 use url::Url;
 
+use super::chunks::Chunks;
 use crate::clock;
 
 /// Bytes that a read gives at once, at most.
@@ -66,6 +67,23 @@ pub struct Blob {
     pub size: i64,
     /// SHA-256 in hexadecimal.
     pub sha256: String,
+}
+
+/// A blob that has just been written.
+#[derive(Debug, Clone)]
+pub struct NewBlob {
+    /// What it is.
+    pub blob: Blob,
+    /// The SHA-256 of each of its MiBs, one after the other.
+    pub chunks: Vec<u8>,
+}
+
+impl std::ops::Deref for NewBlob {
+    type Target = Blob;
+
+    fn deref(&self) -> &Blob {
+        &self.blob
+    }
 }
 
 /// A blob that is being read.
@@ -138,7 +156,7 @@ impl Blobs {
     pub fn begin(&self) -> Upload {
         let uid = clock::new_uid();
         let writer = BufWriter::with_capacity(self.backend.clone(), key(&uid), self.part).with_max_concurrency(PARTS);
-        Upload { writer: Some(writer), uid, size: 0, hash: Sha256::new() }
+        Upload { writer: Some(writer), uid, size: 0, hash: Sha256::new(), chunks: Chunks::default() }
     }
 
     /// Reads a blob from a byte on. An offset at or behind its end gives no bytes.
@@ -178,6 +196,7 @@ pub struct Upload {
     uid: String,
     size: u64,
     hash: Sha256,
+    chunks: Chunks,
 }
 
 impl Upload {
@@ -195,17 +214,19 @@ impl Upload {
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.size += bytes.len() as u64;
         self.hash.update(&bytes);
+        self.chunks.update(&bytes);
         let writer = self.writer.as_mut().ok_or_else(ended)?;
         writer.put(bytes).await.map_err(|error| fault(&error))
     }
 
     /// Ends the blob. It is whole and synced when this returns; after an error nothing is left.
-    pub async fn finish(mut self) -> Result<Blob> {
+    pub async fn finish(mut self) -> Result<NewBlob> {
         // Taken, so that dropping has nothing more to abort; a failed shutdown cleans up by itself.
         let mut writer = self.writer.take().ok_or_else(ended)?;
         writer.shutdown().await.map_err(|error| fault(&error))?;
         let size = i64::try_from(self.size).map_err(|error| fault(&error))?;
-        Ok(Blob { uid: std::mem::take(&mut self.uid), size, sha256: self.sha256() })
+        let blob = Blob { uid: std::mem::take(&mut self.uid), size, sha256: self.sha256() };
+        Ok(NewBlob { blob, chunks: std::mem::take(&mut self.chunks).finish() })
     }
 
     /// Gives the blob up; nothing of it is left when this returns.

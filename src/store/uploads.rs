@@ -15,6 +15,8 @@ pub struct UploadRow {
     pub uid: String,
     /// The user who began it, by id.
     pub created_by: String,
+    /// What the creator's credential stood on.
+    pub claims: Option<String>,
     /// Where the file is to lie, as the client wrote it.
     pub folder: String,
     /// The file's name.
@@ -27,17 +29,18 @@ pub struct UploadRow {
     pub created: i64,
 }
 
-const COLUMNS: &str = "uid, created_by, folder, file_name, parts, blob_uid, created";
+const COLUMNS: &str = "uid, created_by, claims, folder, file_name, parts, blob_uid, created";
 
 fn read(row: &sql::Row) -> Result<UploadRow> {
     Ok(UploadRow {
         uid: row.get(0)?,
         created_by: row.get(1)?,
-        folder: row.get(2)?,
-        file_name: row.get(3)?,
-        parts: row.get(4)?,
-        blob_uid: row.get(5)?,
-        created: row.get(6)?,
+        claims: row.get(2)?,
+        folder: row.get(3)?,
+        file_name: row.get(4)?,
+        parts: row.get(5)?,
+        blob_uid: row.get(6)?,
+        created: row.get(7)?,
     })
 }
 
@@ -55,9 +58,9 @@ pub async fn lock(tx: &Tx, uid: &str) -> Result<Option<UploadRow>> {
 
 /// Begins an upload.
 pub async fn insert(tx: &Tx, upload: &UploadRow) -> Result<()> {
-    let insert = "INSERT INTO uploads (uid, created_by, folder, file_name, parts, created) VALUES ($1, $2, $3, $4, $5, $6)";
+    let insert = "INSERT INTO uploads (uid, created_by, folder, file_name, claims, parts, created) VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let texts = [&upload.uid, &upload.created_by, &upload.folder, &upload.file_name].map(String::as_str);
-    sql::execute(&**tx, insert, bind![texts[0], texts[1], texts[2], texts[3], upload.parts, tx.now()]).await?;
+    sql::execute(&**tx, insert, bind![texts[0], texts[1], texts[2], texts[3], upload.claims.clone(), upload.parts, tx.now()]).await?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use crate::store::{Engine, Store, sql, uploads};
 async fn begin_upload(store: &Store) -> Result<(), StoreError> {
     let upload = uploads::UploadRow {
         uid: clock::new_uid(),
+        claims: None,
         created_by: String::new(),
         folder: "x".repeat(20_000),
         file_name: String::new(),

@@ -4,6 +4,8 @@ use http::header::HeaderName;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use stagegate::contract::v1;
+
 use crate::house::files::{Owners, STORE, listed};
 use crate::house::{Answer, Http, Server};
 
@@ -11,6 +13,7 @@ on_both_engines! {
     parts_become_a_file,
     a_part_needs_its_own_token,
     an_upload_that_does_not_fit_is_refused,
+    a_part_comes_only_while_its_creator_may_write,
 }
 
 const TOKEN: HeaderName = HeaderName::from_static("x-stagegate-upload-token");
@@ -139,4 +142,47 @@ async fn an_upload_that_does_not_fit_is_refused(server: Server) {
         let answer = mpu(&http, "create", &folder, &json!({"path": path, "num_parts": parts})).await;
         assert_eq!(answer.status.as_u16(), status, "{folder} {path:?} {parts}: {answer:?}");
     }
+}
+
+/// The address and token of a part are no more than what the creator may do at the time of each use.
+async fn a_part_comes_only_while_its_creator_may_write(server: Server) {
+    let admin = server.admin().await;
+    let (nobody, owners) = (server.nobody().http(), Owners::of(&admin, "creators").await);
+    let body = json!({"path": "f", "num_parts": 2});
+    for way in ["deactivated", "signed out", "denied", "moved away"] {
+        let creator = server.signed_in("ml_engineer").await;
+        let parts = credentials(&mpu(&creator.http(), "create", &owners.run(), &body).await);
+        assert_eq!(send(&nobody, &parts[0], b"x").await.status, 200, "{way}");
+        let name = creator.user_name.clone();
+        let to = Some(v1::Principal { principal: Some(v1::principal::Principal::UserName(name.clone())) });
+        match way {
+            "deactivated" => {
+                let request = v1::UpdateUserRequest { user_name: name.clone(), active: Some(false), ..Default::default() };
+                let _: v1::UpdateUserResponse = admin.call("UpdateUser", request).await.expect("deactivated");
+            }
+            "signed out" => {
+                let _: v1::SignOutResponse = creator.call("SignOut", v1::SignOutRequest {}).await.expect("signed out");
+            }
+            "denied" => {
+                let scope = Some(v1::Scope { scope: Some(v1::scope::Scope::ExperimentId(owners.experiment_id.clone())) });
+                let effect = v1::GrantEffect::Deny.into();
+                let request =
+                    v1::CreateGrantRequest { principal: to, persona: "ml_engineer".to_owned(), scope, effect, ..Default::default() };
+                let _: v1::CreateGrantResponse = admin.call("CreateGrant", request).await.expect("denied");
+            }
+            _ => {
+                let request = v1::ListGrantsRequest { user_name: name.clone(), ..Default::default() };
+                let grants: v1::ListGrantsResponse = admin.call("ListGrants", request).await.expect("grants");
+                let request = v1::DeleteGrantRequest { grant_id: grants.grants[0].grant_id.clone() };
+                let _: v1::DeleteGrantResponse = admin.call("DeleteGrant", request).await.expect("taken away");
+            }
+        }
+        for part in &parts {
+            let answer = send(&nobody, part, b"late").await;
+            assert_eq!((answer.status.as_u16(), answer.error_code().as_str()), (403, "PERMISSION_DENIED"), "{way}: {answer:?}");
+        }
+    }
+    let upload = server.signed_in("ml_engineer").await.http();
+    let parts = credentials(&mpu(&upload, "create", &owners.run(), &body).await);
+    assert_eq!(send(&nobody, &parts[1], b"others go on").await.status, 200);
 }

@@ -4,13 +4,16 @@
 mod house;
 
 mod access_matrix;
+mod artifact_damage;
 mod artifact_doors;
 mod artifact_files;
 mod artifact_parts;
 mod contract;
 mod faults;
+mod forged_keys;
 mod hostile;
 mod import_sql;
+mod last_admin;
 mod ledger;
 mod logged_model_search;
 mod logged_models;
@@ -27,3 +30,4 @@ mod registry;
 mod replicas;
 mod rest;
 mod strangers;
+mod token_limits;

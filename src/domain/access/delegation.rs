@@ -103,6 +103,7 @@ mod tests {
             kind: UserKind::Person,
             person_uid: "p".into(),
             active: true,
+            signs_in: true,
             generation: 0,
             password_temporary: false,
             makers: Vec::new(),

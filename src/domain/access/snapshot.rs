@@ -49,6 +49,8 @@ pub struct User {
     pub password_temporary: bool,
     /// Who stands behind the login, as long as nobody vouched for it.
     pub makers: Vec<Maker>,
+    /// Whether it can sign in as itself: with a password. Tokens do not count, for they end.
+    pub signs_in: bool,
 }
 
 /// A named set of users.
@@ -195,7 +197,7 @@ impl Snapshot {
         same(user_uid, on.generation) && !revoked && made
     }
 
-    /// The active logins that hold the persona `admin` on the server and can still manage access: whatever
+    /// The active logins that can sign in, hold the persona `admin` on the server, and can still manage access: whatever
     /// else is denied to them, they can undo it.
     pub fn admins(&self) -> Vec<&User> {
         let holds_persona = |user: &User| {
@@ -206,6 +208,7 @@ impl Snapshot {
             let may = |permission| self.decide(&user.uid, &TokenLimits::default(), permission, &Object::SERVER).allowed;
             may(Permission::GrantsManage) && may(Permission::UsersManage)
         };
-        self.users.values().filter(|user| user.active && user.kind == UserKind::Person && holds_persona(user) && manages(user)).collect()
+        let counts = |user: &&User| user.active && user.signs_in && user.kind == UserKind::Person && holds_persona(user) && manages(user);
+        self.users.values().filter(counts).collect()
     }
 }

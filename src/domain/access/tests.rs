@@ -17,6 +17,7 @@ fn snapshot(grants: Vec<Grant>) -> Snapshot {
                 generation: 0,
                 password_temporary: false,
                 makers: Vec::new(),
+                signs_in: true,
             },
         );
     }
@@ -132,6 +133,9 @@ fn admins_are_counted_for_the_last_of_them_to_stay() {
     let team = snapshot(vec![grant(Principal::Group("team".into()), "admin", Scope::Server, Effect::Allow)]);
     assert_eq!(team.admins().len(), 1);
     assert_eq!(snapshot(vec![ann("admin", Scope::Models("*".into()))]).admins().len(), 0);
+    let mut locked_out = snapshot(vec![ann("admin", Scope::Server)]);
+    locked_out.users.values_mut().for_each(|user| user.signs_in = false);
+    assert_eq!(locked_out.admins().len(), 0, "who cannot sign in is no admin to count on");
     let deny = |persona: &str| {
         let denied = grant(Principal::Group("team".into()), persona, Scope::Server, Effect::Deny);
         let mut denied = snapshot(vec![ann("admin", Scope::Server), denied]);

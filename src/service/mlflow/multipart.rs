@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use http::HeaderMap;
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use super::artifacts::{only_bytes, stored};
-use crate::access::{Access, Call};
+use crate::access::{Access, Arrival, Call, Refused};
 use crate::clock;
-use crate::contract::mlflow;
+use crate::contract::{mlflow, operation_by_path};
 use crate::domain::page_token::Query;
 use crate::domain::{artifact_path, ids, limits, text};
 use crate::service::artifact_target::target_of;
@@ -23,6 +25,8 @@ use crate::store::{Recorded, Store, StoreError};
 
 /// The header in which a part's token comes over HTTP.
 pub const TOKEN_HEADER: &str = "x-stagegate-upload-token";
+/// What the creator of an upload was asked, and is asked again for each part.
+const BEGIN: &str = "/stagegate.mlflow.v1.MlflowArtifactsService/CreateMultipartUpload";
 /// How often uploads that nobody completed are looked for.
 const LOOK: Duration = Duration::from_secs(600);
 /// Parts are made one file for one upload at a time. Who calls again, because it takes long, waits here and finds
@@ -54,6 +58,7 @@ pub async fn create_multipart_upload(
     let upload = UploadRow {
         uid: clock::new_uid(),
         created_by: call.caller().user_uid.clone(),
+        claims: call.caller().claims_text(),
         folder: request.folder,
         file_name,
         parts: request.num_parts,
@@ -95,7 +100,8 @@ pub async fn upload_part(
         let message = format!("the header {TOKEN_HEADER} must bear the token of this part of this upload");
         return Err(Error::Denied { permission: None, reason: "UPLOAD_TOKEN", message });
     }
-    going_on(rows::by_uid(call.store().reader(), &first.upload_id).await?, &first.upload_id, clock::now_ms())?;
+    let begun = going_on(rows::by_uid(call.store().reader(), &first.upload_id).await?, &first.upload_id, clock::now_ms())?;
+    creator_may(call, &begun).await?;
     let expected = Expected::size(first.size)?;
     let rest = rest.map(|message| match message? {
         mlflow::UploadPartRequest { upload_id, part_number, token, size: None, chunk }
@@ -107,7 +113,29 @@ pub async fn upload_part(
     });
     let upload = receive(call, &expected, first.chunk, rest.boxed()).await?;
     let call = call.clone();
+    // The bytes may have been long on their way.
+    creator_may(&call, &begun).await?;
     to_the_end(async move { keep_part(&call, first.upload_id, part, upload).await }).await.map(stored)
+}
+
+/// Errors unless whoever began the upload could begin it now. The address of a part is good for no longer than that.
+async fn creator_may(call: &Call, upload: &UploadRow) -> Result<()> {
+    let operation = operation_by_path(BEGIN).ok_or_else(|| Error::Internal(format!("there is no operation {BEGIN}")))?;
+    let (folder, path) = (upload.folder.clone(), upload.file_name.clone());
+    let begin = mlflow::CreateMultipartUploadRequest { folder, path, num_parts: upload.parts };
+    let arrival = Arrival { operation, headers: &HeaderMap::new(), request_id: call.request_id(), source: call.source() };
+    let asked = async {
+        let creator = call.access().caller_again(&upload.created_by, upload.claims.as_deref()).await?;
+        call.access().admit(&arrival, creator, &begin).await.map(drop)
+    };
+    match asked.await {
+        Ok(()) => Ok(()),
+        Err(Refused::Store(error)) => Err(error.into()),
+        Err(_) => {
+            let message = "whoever began this upload may no longer write there".to_owned();
+            Err(Error::Denied { permission: None, reason: "UPLOAD_TOKEN", message })
+        }
+    }
 }
 
 async fn keep_part(call: &Call, upload_id: String, part: i64, upload: Upload) -> Result<Blob> {
@@ -123,7 +151,7 @@ async fn keep_part(call: &Call, upload_id: String, part: i64, upload: Upload) ->
         })
         .await;
     settle(call, written, &blob).await?;
-    Ok(blob)
+    Ok(blob.blob)
 }
 
 /// An upload that still takes parts.
@@ -179,12 +207,14 @@ async fn compose(call: &Call, parts: &[Blob]) -> Result<Upload> {
     let mut upload = blobs.begin();
     for part in parts {
         let mut bytes = blobs.read(&part.uid, 0).await?.bytes;
-        let before = upload.size();
+        let mut hash = Sha256::new();
         while let Some(chunk) = bytes.next().await.transpose()? {
+            hash.update(&chunk);
             upload.write(chunk).await?;
         }
-        if upload.size() - before != part.size.unsigned_abs() {
-            return Err(Error::Internal(format!("the part {} has not the {} bytes that came", part.uid, part.size)));
+        if hex::encode(hash.finalize()) != part.sha256 {
+            upload.abort().await;
+            return Err(Error::Internal(format!("the part {} no longer has the {} bytes that came", part.uid, part.size)));
         }
     }
     Ok(upload)

@@ -38,7 +38,9 @@ pub async fn raise_epoch(tx: &Tx) -> Result<()> {
 /// Who is who, now. The epoch is read first: a change in between makes the snapshot look older than it is.
 pub async fn snapshot<C: ConnectionTrait>(on: &C, now: i64) -> Result<Snapshot> {
     let mut snapshot = Snapshot { epoch: epoch(on).await?, ..Snapshot::default() };
-    for row in sql::all(on, "SELECT uid, name, kind, person_uid, active, generation, password_temporary FROM users", []).await? {
+    let users = "SELECT uid, name, kind, person_uid, active, CAST(CASE WHEN password_hash IS NULL THEN 0 ELSE 1 END AS BIGINT), generation, \
+                 password_temporary FROM users";
+    for row in sql::all(on, users, []).await? {
         let kind: String = row.get(2)?;
         let user = User {
             uid: row.get(0)?,
@@ -46,8 +48,9 @@ pub async fn snapshot<C: ConnectionTrait>(on: &C, now: i64) -> Result<Snapshot> 
             kind: UserKind::parse(&kind),
             person_uid: row.get(3)?,
             active: row.get(4)?,
-            generation: row.get(5)?,
-            password_temporary: row.get(6)?,
+            signs_in: row.get::<i64>(5)? == 1,
+            generation: row.get(6)?,
+            password_temporary: row.get(7)?,
             makers: Vec::new(),
         };
         snapshot.users.insert(user.uid.clone(), user);

@@ -9,14 +9,16 @@ CREATE TABLE access_epoch (
     epoch BIGINT NOT NULL
 );
 INSERT INTO access_epoch (id, epoch) VALUES (1, 1);
--- Private keys and secrets, sealed under the master key.
+-- Private keys and secrets, sealed under the master key. `mac` authenticates all other columns under it: a row that
+-- was written or changed without the master key is not used.
 CREATE TABLE secret_keys (
     key_id TEXT PRIMARY KEY,
-    purpose TEXT NOT NULL CHECK (purpose IN ('token', 'ledger', 'page_token', 'probe')),
+    purpose TEXT NOT NULL CHECK (purpose IN ('token', 'ledger', 'page_token')),
     public_key TEXT NOT NULL,
     sealed {blob} NOT NULL,
     created BIGINT NOT NULL,
-    retired BIGINT
+    retired BIGINT,
+    mac {blob} NOT NULL
 );
 CREATE TABLE persons (
     uid TEXT PRIMARY KEY,

@@ -1,8 +1,10 @@
--- Bytes, immutable, under random keys of the object store.
+-- Bytes, immutable, under random keys of the object store. `chunks` are the SHA-256 of each MiB, one after the other,
+-- so that a part of a file can be compared before it is served.
 CREATE TABLE blobs (
     uid TEXT PRIMARY KEY,
     size BIGINT NOT NULL,
     sha256 TEXT NOT NULL,
+    chunks {blob} NOT NULL,
     created BIGINT NOT NULL
 );
 CREATE TABLE run_artifacts (
@@ -23,6 +25,8 @@ CREATE INDEX logged_model_artifacts_by_blob ON logged_model_artifacts (blob_uid)
 CREATE TABLE uploads (
     uid TEXT PRIMARY KEY,
     created_by TEXT NOT NULL,
+    -- What the token said with which it was begun; none for a password. Each part asks again whether it is good.
+    claims TEXT,
     folder TEXT NOT NULL,
     file_name TEXT NOT NULL,
     parts BIGINT NOT NULL,

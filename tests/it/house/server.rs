@@ -180,7 +180,7 @@ impl Server {
 
     /// How many rows the ledger has of an operation of `AccessService`.
     pub async fn ledger_of(&self, operation: &str) -> i64 {
-        let query = format!("SELECT COUNT(*) FROM ledger WHERE action = 'stagegate.v1.AccessService/{operation}'");
+        let query = format!("SELECT COUNT(*) FROM ledger_entries WHERE action = 'stagegate.v1.AccessService/{operation}'");
         let sql = self.sql().await;
         let row = sql.query_one_raw(Statement::from_string(sql.get_database_backend(), query)).await.expect("SQL beside the server");
         row.expect("a row").try_get_by_index(0).expect("a number")
