@@ -147,7 +147,8 @@ fn to_you(maker: &Maker) -> String {
     }
 }
 
-/// Who stands behind what a login does to another person's: itself, and all who stand behind it.
+/// Who stands behind what a login does to another person's: itself, and all with a name who stand behind it. That the
+/// command line made one login says nothing of the logins which that one makes.
 pub fn makers_of(deed: Deed, by: &Login, actor: &Actor, of_person: &str) -> Vec<Maker> {
     let mut makers = Vec::new();
     if actor.person != of_person {
@@ -155,7 +156,7 @@ pub fn makers_of(deed: Deed, by: &Login, actor: &Actor, of_person: &str) -> Vec<
     }
     for behind in &actor.makers {
         let known = makers.iter().any(|maker| maker.person == behind.person);
-        if !known && behind.person != of_person {
+        if !known && !behind.person.is_empty() && behind.person != of_person {
             makers.push(Maker { person: behind.person.clone(), login: behind.login.clone(), deed, through: Some(by.clone()) });
         }
     }

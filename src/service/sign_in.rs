@@ -116,7 +116,10 @@ async fn replace_password(tx: &Tx, call: &Call, user: &UserRow, hash: &str) -> R
     // What somebody else knows is not the user's own until the user has changed it.
     let temporary = user.person_uid != call.caller().person_uid;
     rows::set_password_hash(tx, &user.uid, hash, temporary).await?;
-    let makers = call.caller().makers_of(Deed::Password, &user.person_uid);
+    let mut makers = call.caller().makers_of(Deed::Password, &user.person_uid);
+    // Those who stand behind the one who sets their own password are on record already.
+    let on_record = snapshot.users.get(&user.uid).map(|user| user.makers.as_slice()).unwrap_or_default();
+    makers.retain(|maker| maker.through.is_none() || on_record.iter().all(|known| known.person != maker.person));
     rows::insert_makers(tx, &user.uid, &makers).await?;
     let revoked = rows::end_credentials(tx, &user.uid).await?;
     let payload = json!({"tokens_revoked": revoked, "temporary": temporary, "makers": access_shown::names(&makers)});

@@ -357,7 +357,7 @@ async fn a_common_maker_is_shown_and_a_gate_can_refuse_it(server: Server) {
         create(&admin, name, persona).await.expect("a user");
     }
     let (ann, max) = (take_over(&server, "ann").await, take_over(&server, "max").await);
-    let strict = "UPDATE gates SET active = FALSE WHERE gate_id = 'default-production'; \
+    let strict = "UPDATE gates SET active = FALSE WHERE gate_id = 'default-production' AND active; \
         INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
         direct_moves_allowed, active, created, created_by, common_maker_allowed) \
         VALUES ('default-production', 2, 'default', 'Production', '*', '%', FALSE, 0, 1, FALSE, TRUE, 1, '', FALSE)";
@@ -372,7 +372,7 @@ async fn a_common_maker_is_shown_and_a_gate_can_refuse_it(server: Server) {
     let done = approve(&max, &asked).await.expect("ann and max have no maker in common");
     assert!(done.decisions[0].makers.is_empty());
     // By default it is allowed, and shown.
-    let loose = "UPDATE gates SET active = FALSE WHERE gate_id = 'default-production'; \
+    let loose = "UPDATE gates SET active = FALSE WHERE gate_id = 'default-production' AND active; \
         INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
         direct_moves_allowed, active, created, created_by) \
         VALUES ('default-production', 3, 'default', 'Production', '*', '%', FALSE, 0, 1, FALSE, TRUE, 1, '')";
