@@ -75,6 +75,7 @@ pub(super) fn token(snapshot: &Snapshot, row: TokenRow) -> v1::Token {
         permissions: row.permissions,
         model_pattern: row.model_pattern.unwrap_or_default(),
         parent_token_id: row.parent_id.unwrap_or_default(),
+        experiment_pattern: row.experiment_pattern.unwrap_or_default(),
     }
 }
 

@@ -29,5 +29,6 @@ mod promotion_walks;
 mod registry;
 mod replicas;
 mod rest;
+mod sign_ins;
 mod strangers;
 mod token_limits;

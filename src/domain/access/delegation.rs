@@ -22,11 +22,10 @@ impl Snapshot {
     /// The first permission that a user would hand on without holding it; none when all are held. A token
     /// counts with its limits. A right that is denied to the user on any part of the scope is not held.
     pub fn lacks(&self, user_uid: &str, limits: &TokenLimits, what: &Delegated<'_>) -> Option<Permission> {
-        let beyond_models = limits.model_pattern.is_some() && *what.scope == Scope::Server;
         let denied = |right| {
             self.partly_denied(user_uid, right, what) || limits.maker.as_ref().is_some_and(|maker| self.partly_denied(maker, right, what))
         };
-        let holds = |right: &Right| !beyond_models && self.holds(user_uid, limits, *right, what) && !denied(*right);
+        let holds = |right: &Right| self.holds(user_uid, limits, *right, what) && !denied(*right);
         what.rights.iter().find(|right| !holds(right)).map(|right| right.permission)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Object, ObjectClass, Persona, built_in};
+use super::{Object, ObjectClass, Persona, TokenLimits, built_in};
 use crate::contract::Permission;
 use crate::domain::person::Maker;
 
@@ -116,17 +116,6 @@ pub struct Grant {
     pub created: i64,
     /// The id of the user who made it; empty for the server.
     pub created_by: String,
-}
-
-/// What a token is limited to, besides what its user may do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TokenLimits {
-    /// Permissions; none: all.
-    pub permissions: Vec<Permission>,
-    /// A pattern of model names; none: all.
-    pub model_pattern: Option<String>,
-    /// The id of the user who made it for somebody else: it gives nothing that this one does not hold as well.
-    pub maker: Option<String>,
 }
 
 /// What a credential stands on: when it is gone, the credential has ended.

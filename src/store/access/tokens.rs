@@ -33,10 +33,11 @@ pub struct TokenRow {
     pub model_pattern: Option<String>,
     /// The token that it was made with, by id; it does not outlive that one.
     pub parent_id: Option<String>,
+    /// A pattern of experiment names that it is limited to.
+    pub experiment_pattern: Option<String>,
 }
 
-const TOKEN_COLUMNS: &str =
-    "token_id, user_uid, description, origin, issued_by, created, expires, last_used, revoked, permissions, model_pattern, parent_id";
+const TOKEN_COLUMNS: &str = "token_id, user_uid, description, origin, issued_by, created, expires, last_used, revoked, permissions, model_pattern, experiment_pattern, parent_id";
 
 fn read_token(row: &sql::Row) -> Result<TokenRow> {
     Ok(TokenRow {
@@ -51,7 +52,8 @@ fn read_token(row: &sql::Row) -> Result<TokenRow> {
         revoked: row.get(8)?,
         permissions: list(&row.get::<String>(9)?),
         model_pattern: row.get(10)?,
-        parent_id: row.get(11)?,
+        experiment_pattern: row.get(11)?,
+        parent_id: row.get(12)?,
     })
 }
 
@@ -60,7 +62,7 @@ pub async fn insert_token(tx: &Tx, token: &TokenRow) -> Result<()> {
     sql::execute(
         &**tx,
         "INSERT INTO tokens (token_id, user_uid, description, origin, issued_by, created, expires, permissions, model_pattern, \
-         parent_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         experiment_pattern, parent_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         bind![
             token.token_id.as_str(),
             token.user_uid.as_str(),
@@ -71,6 +73,7 @@ pub async fn insert_token(tx: &Tx, token: &TokenRow) -> Result<()> {
             token.expires,
             json(&token.permissions),
             token.model_pattern.clone(),
+            token.experiment_pattern.clone(),
             token.parent_id.clone()
         ],
     )

@@ -96,7 +96,8 @@ CREATE TABLE tokens (
     last_used BIGINT,
     revoked BIGINT,
     permissions TEXT NOT NULL,
-    model_pattern TEXT
+    model_pattern TEXT,
+    experiment_pattern TEXT
 );
 CREATE INDEX tokens_by_user ON tokens (user_uid, created);
 CREATE INDEX tokens_by_maker ON tokens (issued_by);
