@@ -80,6 +80,7 @@ fn server_path(service: &ServiceDescriptor) -> (String, String) {
 struct Rule {
     public: bool,
     signed_in: bool,
+    password_due: bool,
     record: String,
     rest_body_mib: i32,
     clauses: Vec<Clause>,
@@ -108,6 +109,7 @@ fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule> {
     let rule = Rule {
         public: boolean(message, "public"),
         signed_in: boolean(message, "signed_in"),
+        password_due: boolean(message, "password_due"),
         record: variant(pool, message, "record", "Record"),
         rest_body_mib: message.get_field_by_name("rest_body_mib").and_then(|value| value.as_i32()).unwrap_or_default(),
         clauses: messages(message, "clauses").iter().map(|message| clause(pool, message)).collect(),
@@ -158,7 +160,7 @@ fn operation(method: &MethodDescriptor, constant: &str, rule: &Rule) -> Result<S
     Ok(format!(
         "/// `{full}`.\npub static {constant}: Operation = Operation {{ service: {service:?}, name: {name:?}, \
          path: {path:?}, full_name: {full:?}, input: {input:?}, client_streaming: {cs}, server_streaming: {ss}, \
-         http: &{http:?}, rule: Rule {{ public: {public}, signed_in: {signed_in}, \
+         http: &{http:?}, rule: Rule {{ public: {public}, signed_in: {signed_in}, password_due: {password_due}, \
          record: Record::{record}, rest_body_bytes: {body} * 1024 * 1024, clauses: &[{clauses}] }} }};",
         full = format!("{}/{}", service.full_name(), method.name()),
         service = service.full_name(),
@@ -169,6 +171,7 @@ fn operation(method: &MethodDescriptor, constant: &str, rule: &Rule) -> Result<S
         ss = method.is_server_streaming(),
         public = rule.public,
         signed_in = rule.signed_in,
+        password_due = rule.password_due,
         record = rule.record,
         body = if rule.rest_body_mib > 0 { rule.rest_body_mib.to_string() } else { "crate::domain::limits::REST_BODY_MIB".to_owned() },
     ))

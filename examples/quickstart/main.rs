@@ -85,15 +85,18 @@ async fn introduce(channel: &Channel, admin_password: &str) -> Result<People> {
     let mut clients = Vec::new();
     let persons = [("ann", "data_scientist"), ("eve", "ml_engineer"), ("max", "manager"), ("ada", "auditor")];
     for (name, persona) in persons {
-        let password = format!("the password of {name}");
+        let (first, own) = (format!("the first password of {name}"), format!("the password of {name}"));
         let request = v1::CreateUserRequest {
             user_name: name.into(),
-            password: password.clone(),
+            password: first.clone(),
             persona: persona.into(),
             ..v1::CreateUserRequest::default()
         };
         admin.access.create_user(request).await?;
-        clients.push(Clients::sign_in(channel, name, &password).await?);
+        // What the admin set can do one thing: be changed.
+        let request = v1::SetPasswordRequest { current_password: first.clone(), new_password: own.clone(), ..Default::default() };
+        Clients::sign_in(channel, name, &first).await?.access.set_password(request).await?;
+        clients.push(Clients::sign_in(channel, name, &own).await?);
     }
     for persona in ["trainer", "deployer"] {
         let request = v1::CreateServiceAccountRequest {
@@ -107,7 +110,8 @@ async fn introduce(channel: &Channel, admin_password: &str) -> Result<People> {
     say(
         "People",
         "admin made ann (data scientist), eve (ML engineer), max (manager), ada (auditor), and service\naccounts \
-         for the training platform and the deployer, which sign in with tokens.",
+         for the training platform and the deployer, which sign in with tokens. Each person changed the\npassword \
+         that admin had given.",
     );
     let [ann, eve, max, ada, trainer, deployer] = <[Clients; 6]>::try_from(clients).map_err(|_| "six were made")?;
     Ok(People { ann, eve, max, ada, trainer, deployer })

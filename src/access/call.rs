@@ -9,8 +9,9 @@ use super::refusal::Refused;
 use super::token::Claims;
 use crate::clock;
 use crate::contract::{Operation, Permission};
-use crate::domain::access::{Decision, Object, ObjectClass, Snapshot, TokenLimits, UserKind, Visibility};
+use crate::domain::access::{Decision, Object, ObjectClass, Snapshot, Standing, TokenLimits, UserKind, Visibility};
 use crate::domain::ledger::{Entry, Outcome, payload_digest};
+use crate::domain::person::{Deed, Login, Maker, makers_of};
 use crate::domain::request::Actor;
 use crate::store::{Store, WORKSPACE};
 
@@ -66,14 +67,24 @@ pub struct Caller {
     pub limits: TokenLimits,
     /// How the caller proved it.
     pub credential: Credential,
+    /// What the credential stands on.
+    pub standing: Standing,
+    /// When a password was proven for it, in Unix milliseconds; none for what is no sign-in.
+    pub signed_in: Option<i64>,
+    /// Somebody else set the password that was proven: it can only be changed.
+    pub password_due: bool,
+    /// Who stands behind the login and the token.
+    pub makers: Vec<Maker>,
     /// What the token said.
     pub claims: Option<Claims>,
 }
 
 impl Caller {
-    /// What the token said, as [`Access::caller_again`] takes it; none without a token.
+    /// What the credential stands on, as [`Access::caller_again`] takes it: what the token said or, of a password, the
+    /// generation.
     pub fn claims_text(&self) -> Option<String> {
-        self.claims.as_ref().map(|claims| serde_json::json!(claims).to_string())
+        let password = || serde_json::json!(self.standing.generation);
+        Some(self.claims.as_ref().map_or_else(password, |claims| serde_json::json!(claims)).to_string())
     }
 
     /// Nobody: the caller of a public operation.
@@ -93,13 +104,40 @@ impl Caller {
             token_expires: None,
             limits: TokenLimits::default(),
             credential,
+            standing: Standing::default(),
+            signed_in: None,
+            password_due: false,
+            makers: Vec::new(),
             claims: None,
         }
     }
 
+    /// The login that acts.
+    pub fn login(&self) -> Login {
+        Login { uid: self.user_uid.clone(), name: self.user_name.clone() }
+    }
+
+    /// Who stands behind what this caller does to a login of a person.
+    pub fn makers_of(&self, deed: Deed, person: &str) -> Vec<Maker> {
+        if self.user_uid.is_empty() {
+            return vec![Maker::command_line(deed)];
+        }
+        makers_of(deed, &self.login(), &self.actor(), person)
+    }
+
+    /// Whether the credential is still good. What has no user is the server's own.
+    pub fn stands(&self, snapshot: &Snapshot) -> bool {
+        self.user_uid.is_empty() || snapshot.stands(&self.user_uid, self.token_id.as_deref(), &self.standing)
+    }
+
     /// Whom four eyes count.
     pub fn actor(&self) -> Actor {
-        Actor { person: self.person_uid.clone(), issuer: self.issuer_person.clone() }
+        Actor {
+            person: self.person_uid.clone(),
+            name: self.user_name.clone(),
+            issuer: self.issuer_person.clone(),
+            makers: self.makers.clone(),
+        }
     }
 }
 
@@ -192,15 +230,13 @@ impl Call {
         snapshot.decide(&caller.user_uid, &caller.limits, permission, object)
     }
 
-    /// The caller is still who they were: active, and the token neither revoked nor expired. For what outlasts its
+    /// The caller is still who they were: the credential stands and the token has not expired. For what outlasts its
     /// check. Errors when not.
     pub async fn still_known(&self) -> Result<Arc<Snapshot>, Refused> {
         let snapshot = self.access().snapshot().await?;
         let caller = self.caller();
-        let active = snapshot.users.get(&caller.user_uid).is_some_and(|user| user.active);
-        let revoked = caller.token_id.as_ref().is_some_and(|token| snapshot.revoked.contains(token));
         let expired = caller.token_expires.is_some_and(|expires| expires <= clock::now_ms());
-        if active && !revoked && !expired { Ok(snapshot) } else { Err(Refused::Unauthenticated) }
+        if caller.stands(&snapshot) && !expired { Ok(snapshot) } else { Err(Refused::Unauthenticated) }
     }
 
     /// The same for a stream whose rule is about the server as a whole: the permissions still hold, too.

@@ -49,6 +49,9 @@ impl Access {
             let on = first_object(arrival.operation, fields);
             Call::new(self.clone(), arrival.operation, caller, request_id, arrival.source, origin(arrival.headers), on)
         };
+        if caller.password_due && !rule.password_due {
+            return Err(Refused::PasswordDue);
+        }
         if rule.clauses.is_empty() {
             return Ok(call(caller));
         }

@@ -12,7 +12,8 @@ use super::refusal::Refused;
 use super::token::{self, Claims};
 use super::{Access, ClientAddress, Throttled};
 use crate::clock;
-use crate::domain::access::{Snapshot, TokenLimits, User};
+use crate::domain::access::{Snapshot, Standing, TokenLimits, User};
+use crate::domain::person::{Deed, Login, Maker};
 use crate::domain::{limits, text};
 use crate::store::access as rows;
 
@@ -63,30 +64,34 @@ impl Access {
     }
 
     /// The caller of a credential that was proved earlier, for what outlasts the call that came with it: the user, and
-    /// what the token said ([`Caller::claims_text`]). Errors when it is no longer good.
+    /// what it stood on ([`Caller::claims_text`]). Errors when it is no longer good.
     pub async fn caller_again(&self, user_uid: &str, claims: Option<&str>) -> Result<Caller, Refused> {
-        if let Some(text) = claims {
-            let claims: Claims = serde_json::from_str(text).map_err(|_| Refused::Unauthenticated)?;
-            let over = claims.sub != user_uid || claims.exp < clock::now_ms().unsigned_abs() / 1_000;
-            return if over { Err(Refused::Unauthenticated) } else { self.bearer(claims).await };
+        let text = claims.unwrap_or_default();
+        if let Ok(generation) = text.parse::<i64>() {
+            let snapshot = self.snapshot().await?;
+            let same = |user: &&User| user.active && user.generation == generation;
+            let user = snapshot.users.get(user_uid).filter(same).ok_or(Refused::Unauthenticated)?;
+            return Ok(caller(user, Credential::Password));
         }
-        let snapshot = self.snapshot().await?;
-        let user = snapshot.users.get(user_uid).filter(|user| user.active).ok_or(Refused::Unauthenticated)?;
-        Ok(caller(user, Credential::Password))
+        let claims: Claims = serde_json::from_str(text).map_err(|_| Refused::Unauthenticated)?;
+        let over = claims.sub != user_uid || claims.exp < clock::now_ms().unsigned_abs() / 1_000;
+        if over { Err(Refused::Unauthenticated) } else { self.bearer(claims).await }
     }
 
     /// The caller of a token that is authentic and has not expired.
     async fn bearer(&self, claims: Claims) -> Result<Caller, Refused> {
         let mut snapshot = self.snapshot().await?;
-        if !snapshot.users.contains_key(&claims.sub) {
-            // The command line may have made the user a moment ago.
+        let knows = |snapshot: &Snapshot| snapshot.users.get(&claims.sub).is_some_and(|user| user.generation >= claims.r#gen);
+        if !knows(&snapshot) {
+            // The user may have been made, or have signed in with a new password, elsewhere a moment ago.
             snapshot = self.refresh().await?;
         }
-        let user = snapshot.users.get(&claims.sub).filter(|user| user.active).ok_or(Refused::Unauthenticated)?;
-        if snapshot.revoked.contains(&claims.jti) {
+        let user = snapshot.users.get(&claims.sub).ok_or(Refused::Unauthenticated)?;
+        let caller = token_caller(&snapshot, user, claims);
+        if !caller.stands(&snapshot) {
             return Err(Refused::Unauthenticated);
         }
-        Ok(token_caller(user, claims))
+        Ok(caller)
     }
 
     async fn by_basic(&self, value: &str, source: ClientAddress) -> Result<Caller, Refused> {
@@ -121,45 +126,70 @@ impl Access {
                 return Err(Refused::Throttled(wait));
             }
         }
-        let user = user.ok_or(Refused::Unauthenticated)?;
+        let row = user.ok_or(Refused::Unauthenticated)?;
         let mut snapshot: Arc<Snapshot> = self.snapshot().await?;
-        if !snapshot.users.contains_key(&user.uid) {
+        // What is known of the user must be of the very password that was proven.
+        if snapshot.users.get(&row.uid).is_none_or(|user| user.generation != row.generation) {
             snapshot = self.refresh().await?;
         }
-        let user = snapshot.users.get(&user.uid).filter(|user| user.active).ok_or(Refused::Unauthenticated)?;
-        Ok(caller(user, Credential::Password))
+        let same = |user: &&User| user.active && user.generation == row.generation;
+        let user = snapshot.users.get(&row.uid).filter(same).ok_or(Refused::Unauthenticated)?;
+        let mut caller = caller(user, Credential::Password);
+        caller.signed_in = Some(clock::now_ms());
+        caller.password_due = user.password_temporary;
+        Ok(caller)
     }
 }
 
 fn caller(user: &User, credential: Credential) -> Caller {
     Caller {
         user_uid: user.uid.clone(),
-        user_name: user.name.clone(),
         kind: user.kind,
         person_uid: user.person_uid.clone(),
-        issuer_person: None,
-        token_id: None,
-        token_expires: None,
-        limits: TokenLimits::default(),
-        credential,
-        claims: None,
+        standing: Standing { generation: user.generation, ..Standing::default() },
+        makers: user.makers.clone(),
+        ..Caller::without_user(credential, &user.name)
     }
 }
 
-fn token_caller(user: &User, claims: Claims) -> Caller {
+fn token_caller(snapshot: &Snapshot, user: &User, claims: Claims) -> Caller {
     let mut caller = caller(user, if claims.cli { Credential::CommandLineToken } else { Credential::Token });
+    let maker = claims.by.as_ref().and_then(|(uid, _)| snapshot.users.get(uid));
     caller.limits = TokenLimits {
         permissions: rows::known_permissions(&claims.perm),
         model_pattern: claims.models.clone(),
         experiment_pattern: claims.experiments.clone(),
+        maker: claims.by.as_ref().map(|(uid, _)| uid.clone()),
     };
     // A limit to permissions that this version does not know must not become no limit.
     if caller.limits.permissions.is_empty() && !claims.perm.is_empty() {
         caller.limits.permissions = vec![crate::contract::Permission::Unspecified];
     }
-    caller.issuer_person = claims.by.clone().filter(|person| *person != user.person_uid);
-    caller.token_expires = Some(i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1_000));
+    caller.issuer_person = maker.map(|maker| maker.person_uid.clone()).filter(|person| *person != user.person_uid);
+    if claims.cli {
+        caller.makers.push(Maker::command_line(Deed::Token));
+    }
+    if let Some(maker) = maker.filter(|maker| maker.person_uid != user.person_uid) {
+        caller.makers.push(Maker { person: maker.person_uid.clone(), login: login(maker), deed: Deed::Token, through: None });
+    }
+    // Vouching for the user does not reach back: who stood behind the making of a token stays behind the token.
+    for behind in claims.makers.iter().filter_map(|uid| snapshot.users.get(uid)) {
+        let known = caller.makers.iter().any(|maker| maker.person == behind.person_uid);
+        if !known && behind.person_uid != user.person_uid {
+            let through = Some(login(maker.unwrap_or(user)));
+            caller.makers.push(Maker { person: behind.person_uid.clone(), login: login(behind), deed: Deed::Token, through });
+        }
+    }
+    let ms = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+    caller.standing = Standing { generation: claims.r#gen, ancestors: claims.up.clone(), maker: claims.by.clone() };
+    caller.signed_in = claims.auth_time.map(ms);
+    caller.password_due = user.password_temporary && claims.auth_time.is_some();
+    caller.token_expires = Some(ms(claims.exp));
     caller.token_id = Some(claims.jti.clone());
     caller.claims = Some(claims);
     caller
+}
+
+fn login(user: &User) -> Login {
+    Login { uid: user.uid.clone(), name: user.name.clone() }
 }

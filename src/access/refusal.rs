@@ -21,6 +21,11 @@ pub enum Refused {
     /// Too many failures.
     #[error("too many failed sign-ins; try again in {} seconds", .0.as_secs().max(1))]
     Throttled(Duration),
+    /// The password that was proven was set by somebody else.
+    #[error(
+        "somebody else set this password: change the password first, and then sign in with the new one (SetPassword, or POST /api/stagegate/v1/users/set-password)"
+    )]
+    PasswordDue,
     /// The caller lacks a permission.
     #[error("you need the permission `{}` on {on}{hint}", .permission.name())]
     Denied {

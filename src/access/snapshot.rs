@@ -123,6 +123,8 @@ mod tests {
             password_hash: None,
             active: true,
             created: 0,
+            password_temporary: false,
+            generation: 0,
         };
         rows::insert_user(tx, &ann).await?;
         rows::insert_group(tx, "g", "g").await?;

@@ -38,9 +38,21 @@ pub struct Claims {
     /// Made on the command line.
     #[serde(default)]
     pub cli: bool,
-    /// The person who made it for someone else.
+    /// The generation of its user's credentials.
+    #[serde(default)]
+    pub r#gen: i64,
+    /// The tokens that it was made with, by id, the nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub up: Vec<String>,
+    /// When a password was proven for it, in Unix seconds: the mark of a session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
+    pub auth_time: Option<u64>,
+    /// The user who made it for someone else, by id, and the generation of that user's credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<(String, i64)>,
+    /// Who stood behind its making, by the ids of their users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub makers: Vec<String>,
 }
 
 impl Claims {
@@ -58,7 +70,11 @@ impl Claims {
             models: None,
             experiments: None,
             cli: false,
+            r#gen: 0,
+            up: Vec::new(),
+            auth_time: None,
             by: None,
+            makers: Vec::new(),
         }
     }
 }

@@ -22,7 +22,8 @@ pub enum UserCommand {
         /// viewer, data_scientist, ml_engineer, manager, auditor, trainer, deployer, admin, or a custom one.
         #[arg(long)]
         persona: String,
-        /// Read the password (15 to 1,024 characters) from standard input; without it the user has tokens only.
+        /// Read the password (15 to 1,024 characters) from standard input, which the user must change before anything else;
+        /// without it the user has tokens only.
         #[arg(long)]
         password_stdin: bool,
         /// For people; at most 250 characters.

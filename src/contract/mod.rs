@@ -62,6 +62,8 @@ pub struct Rule {
     pub public: bool,
     /// Callable by every signed-in principal.
     pub signed_in: bool,
+    /// Callable, too, with a password that somebody else set.
+    pub password_due: bool,
     /// What the ledger keeps.
     pub record: Record,
     /// The bytes that the body of a REST request may have.

@@ -17,6 +17,8 @@ pub struct Gate {
     pub approvals_required: i32,
     /// Whether those who may promote can move a version without a request.
     pub direct_moves_allowed: bool,
+    /// Whether those who ask and those who approve may have logins that the same third person made.
+    pub common_maker_allowed: bool,
     /// How long a request stays open, in milliseconds.
     pub expires_after_ms: Option<i64>,
 }
@@ -42,6 +44,7 @@ mod tests {
             model_pattern: model_pattern.into(),
             approvals_required: 1,
             direct_moves_allowed: true,
+            common_maker_allowed: true,
             expires_after_ms: None,
         }
     }

@@ -112,6 +112,12 @@ pub const TOKEN_TTL_DEFAULT_MS: i64 = 90 * DAY_MS;
 pub const TOKEN_TTL_MAX_MS: i64 = 365 * DAY_MS;
 /// A token from a sign-in lives one hour, in milliseconds.
 pub const SESSION_TTL_MS: i64 = 3_600_000;
+/// So many requests are told of that a list of what one may approve left out.
+pub const LEFT_OUT_TOLD: usize = 100;
+/// For so long after a password was proven, in milliseconds, tokens are made that outlive the session.
+pub const FRESH_SIGN_IN_MS: i64 = 15 * 60_000;
+/// So many tokens a token stands on, made one with the other.
+pub const TOKEN_ANCESTORS: usize = 8;
 /// Permissions in one persona or token, and targets in one grant.
 pub const GRANT_ITEMS: usize = 100;
 /// A pattern of names.

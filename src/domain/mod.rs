@@ -14,6 +14,7 @@ pub mod limits;
 pub mod manifest;
 pub mod metric_value;
 pub mod page_token;
+pub mod person;
 pub mod request;
 pub mod run_name;
 pub mod search;

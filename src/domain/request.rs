@@ -1,6 +1,10 @@
 //! The life of a promotion request as a state machine. What is decided here holds in the database as
 //! well, by constraints and triggers; here it gets its words.
 
+use super::person::tie;
+
+pub use super::person::Actor;
+
 /// Where a request stands. All but `Open` are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -39,23 +43,6 @@ impl State {
     }
 }
 
-/// Who acts: a person, and the person who made the token that they act with, when it is another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Actor {
-    /// The person whose login or service account acts.
-    pub person: String,
-    /// The person who issued the token.
-    pub issuer: Option<String>,
-}
-
-impl Actor {
-    /// Whether one person stands behind both.
-    pub fn shares_person(&self, other: &Self) -> bool {
-        let theirs = |person: &String| other.person == *person || other.issuer.as_ref() == Some(person);
-        theirs(&self.person) || self.issuer.as_ref().is_some_and(theirs)
-    }
-}
-
 /// An approval that counts for the evidence as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
@@ -80,6 +67,8 @@ pub struct Request {
     pub evidence_digest: String,
     /// How many persons must approve.
     pub approvals_required: usize,
+    /// Whether those who ask and those who approve may have logins that the same third person made.
+    pub common_maker_allowed: bool,
     /// Unix milliseconds from which on it has expired.
     pub expires_at: Option<i64>,
 }
@@ -93,11 +82,12 @@ pub enum Refusal {
     /// Its time has run out.
     #[error("the request has expired")]
     Expired,
-    /// Four eyes.
-    #[error(
-        "whoever requested it, or made the token that requested it, cannot decide on it: someone else must approve or reject it (four eyes)"
-    )]
-    OwnRequest,
+    /// Four eyes: what binds the one who decides to one who asked.
+    #[error("{0}: someone else must approve or reject it (four eyes)")]
+    OwnRequest(String),
+    /// What binds the one who approves or asks to one who has approved.
+    #[error("{0}: one person stands behind both, and counts once (four eyes)")]
+    BoundToApprover(String),
     /// One person counts once.
     #[error("this person has approved the request already")]
     ApprovedTwice,
@@ -153,9 +143,10 @@ impl Request {
         if by.issuer.is_some() && self.ever_requested.iter().any(|asked| asked.person == by.person && asked.issuer != by.issuer) {
             return Err(Refusal::AskedOtherwise);
         }
-        if self.approvals.iter().any(|approval| approval.by.shares_person(&by)) {
+        if self.approvals.iter().any(|approval| approval.by.person == by.person) {
             return Err(Refusal::HasApproved);
         }
+        self.apart_from_approvers(&by)?;
         self.ever_requested.push(by.clone());
         self.requesters.push(by);
         Ok(())
@@ -175,10 +166,11 @@ impl Request {
     /// Someone approves what they saw.
     pub fn approve(&mut self, by: Actor, seen_digest: &str, now: i64) -> Result<Outcome, Refusal> {
         self.open_at(now)?;
-        self.four_eyes(&by)?;
-        if self.approvals.iter().any(|approval| approval.by.shares_person(&by)) {
+        self.four_eyes(&by, self.common_maker_allowed)?;
+        if self.approvals.iter().any(|approval| approval.by.person == by.person) {
             return Err(Refusal::ApprovedTwice);
         }
+        self.apart_from_approvers(&by)?;
         if seen_digest != self.evidence_digest {
             return Err(Refusal::StaleEvidence { expected: self.evidence_digest.clone(), seen: seen_digest.to_owned() });
         }
@@ -193,7 +185,8 @@ impl Request {
     /// Someone who may decide says no, and takes back an approval of their own. Requesters withdraw instead.
     pub fn reject(&mut self, by: &Actor, now: i64) -> Result<(), Refusal> {
         self.open_at(now)?;
-        self.four_eyes(by)?;
+        // A rejection promotes nothing: a common maker does not matter.
+        self.four_eyes(by, true)?;
         self.approvals.retain(|approval| approval.by.person != by.person);
         self.state = State::Rejected;
         Ok(())
@@ -225,11 +218,14 @@ impl Request {
         }
     }
 
-    fn four_eyes(&self, by: &Actor) -> Result<(), Refusal> {
-        if self.ever_requested.iter().any(|requester| requester.shares_person(by)) {
-            return Err(Refusal::OwnRequest);
-        }
-        Ok(())
+    fn four_eyes(&self, by: &Actor, common_maker: bool) -> Result<(), Refusal> {
+        let ties = |requester| tie(by, requester, "requested it", common_maker);
+        self.ever_requested.iter().find_map(ties).map_or(Ok(()), |tied| Err(Refusal::OwnRequest(tied)))
+    }
+
+    fn apart_from_approvers(&self, by: &Actor) -> Result<(), Refusal> {
+        let ties = |approval: &Approval| tie(by, &approval.by, "approved it", self.common_maker_allowed);
+        self.approvals.iter().find_map(ties).map_or(Ok(()), |tied| Err(Refusal::BoundToApprover(tied)))
     }
 }
 

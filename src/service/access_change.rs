@@ -14,10 +14,10 @@ pub(super) async fn begin(tx: &Tx, call: &Call, object: &Object) -> Result<Snaps
     current(tx, call, object).await
 }
 
-/// The state of access inside a transaction. Errors when the caller's token has been revoked.
+/// The state of access inside a transaction. Errors when the caller's credential has ended.
 pub(super) async fn fresh(tx: &Tx, call: &Call) -> Result<Snapshot> {
     let snapshot = rows::snapshot(&**tx, tx.now()).await?;
-    if call.caller().token_id.as_ref().is_some_and(|token| snapshot.revoked.contains(token)) {
+    if !call.caller().stands(&snapshot) {
         return Err(Error::Unauthenticated);
     }
     Ok(snapshot)

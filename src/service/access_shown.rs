@@ -4,11 +4,12 @@ use super::Result;
 use crate::access::Call;
 use crate::contract::v1;
 use crate::domain::access::{Effect, Grant, Persona, Principal, Scope, Snapshot, UserKind};
+use crate::domain::person::{Deed, Maker};
 use crate::store::access::{TokenRow, UserRow};
 use crate::store::scope_names;
 
-/// A user.
-pub(super) fn user(row: UserRow) -> v1::User {
+/// A user, with those who stand behind the login.
+pub(super) fn user(row: UserRow, makers: &[Maker]) -> v1::User {
     let kind = match row.kind {
         UserKind::Person => v1::UserKind::Person,
         UserKind::ServiceAccount => v1::UserKind::ServiceAccount,
@@ -21,7 +22,37 @@ pub(super) fn user(row: UserRow) -> v1::User {
         person_id: row.person_uid,
         active: row.active,
         creation_timestamp: row.created,
+        password_change_due: row.password_temporary,
+        makers: makers.iter().map(maker).collect(),
     }
+}
+
+/// A user as a snapshot knows those who stand behind the login.
+pub(super) fn user_of(snapshot: &Snapshot, row: UserRow) -> v1::User {
+    let makers = snapshot.users.get(&row.uid).map(|user| user.makers.as_slice()).unwrap_or_default();
+    user(row, makers)
+}
+
+/// Somebody who stands behind a login or a token.
+pub(super) fn maker(maker: &Maker) -> v1::Maker {
+    let deed = match maker.deed {
+        Deed::Login => v1::MakerDeed::MadeLogin,
+        Deed::Password => v1::MakerDeed::SetPassword,
+        Deed::Token => v1::MakerDeed::MadeToken,
+    };
+    v1::Maker {
+        user_name: maker.login.name.clone(),
+        deed: deed.into(),
+        through: maker.through.as_ref().map(|login| login.name.clone()).unwrap_or_default(),
+        command_line: maker.login.uid.is_empty(),
+    }
+}
+
+/// The names of makers, as ledger rows tell them.
+pub(super) fn names(makers: &[Maker]) -> Vec<&str> {
+    let mut names: Vec<&str> = makers.iter().map(Maker::shown).collect();
+    names.dedup();
+    names
 }
 
 /// A token, without its text.
@@ -43,6 +74,7 @@ pub(super) fn token(snapshot: &Snapshot, row: TokenRow) -> v1::Token {
         revoked: row.revoked.is_some(),
         permissions: row.permissions,
         model_pattern: row.model_pattern.unwrap_or_default(),
+        parent_token_id: row.parent_id.unwrap_or_default(),
         experiment_pattern: row.experiment_pattern.unwrap_or_default(),
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::moves::{Step, archiving, require};
 use super::requests::{gate_left, gate_of, lock, machine, record, reread};
-use super::{Error, Result, evidence, write};
+use super::{Error, Result, access_shown, evidence, write};
 use crate::access::{Call, Credential};
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass};
@@ -87,7 +87,8 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
     }
     let outcome = machine.approve(actor, &request.evidence_digest, tx.now())?;
     insert_decision(tx, call, &open, true, &request.comment).await?;
-    let mut payload = json!({"comment": request.comment, "evidence_digest": open.evidence_digest, "gate": open.gate_id, "gate_version": open.gate_version});
+    let makers = access_shown::names(&call.caller().makers);
+    let mut payload = json!({"comment": request.comment, "evidence_digest": open.evidence_digest, "gate": open.gate_id, "gate_version": open.gate_version, "makers": makers});
     if outcome == Outcome::Promote {
         rows::end(tx, &open.uid, State::Approved).await?;
         promote(tx, call, &open, &version, &gate, request).await?;
@@ -145,7 +146,8 @@ pub async fn reject_transition_request(
             rows::void_approval(tx, &open.uid, &call.caller().person_uid).await?;
             insert_decision(tx, call, &open, false, &request.comment).await?;
             rows::end(tx, &open.uid, State::Rejected).await?;
-            let payload = json!({"comment": request.comment, "evidence_digest": open.evidence_digest, "after": State::Rejected.as_str()});
+            let makers = access_shown::names(&call.caller().makers);
+            let payload = json!({"comment": request.comment, "evidence_digest": open.evidence_digest, "after": State::Rejected.as_str(), "makers": makers});
             let recorded = record(tx, call, &open, &payload).await?;
             let shown = reread(tx, &open.uid).await?;
             Ok(recorded.map(|()| shown))

@@ -177,7 +177,7 @@ impl From<BlobError> for Error {
 /// The code asks the same questions before; two callers at once can still meet at the database.
 fn refused_by_database(what: &str) -> Error {
     let words = what.rsplit_once(": ").map_or(what, |(_, words)| words);
-    if words.starts_with("four eyes") {
+    if what.contains("four eyes: ") {
         return Error::Denied { permission: None, reason: FOUR_EYES, message: words.to_owned() };
     }
     Error::precondition("REFUSED_BY_DATABASE", words)
@@ -189,6 +189,9 @@ pub const GATE_DEMANDS_REQUEST: &str = "GATE_DEMANDS_REQUEST";
 /// The reason of refusals of direct moves by those who have asked for the move.
 pub const OWN_REQUEST_OPEN: &str = "OWN_REQUEST_OPEN";
 
+/// The reason of refusals of a password that can only be changed.
+pub const PASSWORD_CHANGE_DUE: &str = "PASSWORD_CHANGE_DUE";
+
 /// The reason of refusals that no permission lifts.
 pub const FOUR_EYES: &str = "FOUR_EYES";
 
@@ -196,7 +199,7 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         let message = refusal.to_string();
         match refusal {
-            Refusal::OwnRequest => Self::Denied { permission: None, reason: FOUR_EYES, message },
+            Refusal::OwnRequest(_) | Refusal::BoundToApprover(_) => Self::Denied { permission: None, reason: FOUR_EYES, message },
             Refusal::ApprovedTwice => Self::already_exists("approval", "by the same person"),
             Refusal::AlreadyRequester => Self::already_exists("requester", "of the same person"),
             Refusal::NotOpen(_) => Self::precondition("REQUEST_NOT_OPEN", message),
@@ -216,6 +219,7 @@ impl From<Refused> for Error {
             Refused::Unauthenticated => Self::Unauthenticated,
             Refused::Throttled(_) => Self::Exhausted(message),
             Refused::Denied { permission, .. } => Self::Denied { permission: Some(permission), reason: PERMISSION_MISSING, message },
+            Refused::PasswordDue => Self::Denied { permission: None, reason: PASSWORD_CHANGE_DUE, message },
             Refused::Invalid(invalid) => Self::Invalid(invalid),
             Refused::Store(error) => error.into(),
         }

@@ -6,6 +6,7 @@ use super::Error;
 use crate::access::{Access, Caller, ClientAddress, Credential, Subject, entry};
 use crate::clock;
 use crate::domain::access::{ADMIN, Effect, Grant, Principal, Scope, UserKind};
+use crate::domain::person::{Deed, Maker};
 use crate::domain::text;
 use crate::store::{Recorded, Tx, access as rows};
 use std::sync::Arc;
@@ -38,9 +39,13 @@ async fn insert_admin(tx: &Tx, hash: &str) -> Result<Recorded<bool>, Error> {
         password_hash: Some(hash.to_owned()),
         active: true,
         created: tx.now(),
+        // Whoever starts the server is this admin, and chose the password or was told it alone.
+        password_temporary: false,
+        generation: 0,
     };
     rows::insert_person(tx, &user.person_uid).await?;
     rows::insert_user(tx, &user).await?;
+    rows::insert_makers(tx, &user.uid, &[Maker::command_line(Deed::Login)]).await?;
     let grant = Grant {
         uid: clock::new_uid(),
         principal: Principal::User(user.uid.clone()),

@@ -52,6 +52,7 @@ mod users;
 mod verify;
 mod version_origin;
 mod versions;
+mod vouching;
 mod watch;
 mod witnesses;
 
@@ -67,7 +68,7 @@ pub use artifacts::*;
 pub use checkpoint_sinks::Sink;
 pub use comments::*;
 pub use decisions::*;
-pub use error::{Error, FOUR_EYES, GATE_DEMANDS_REQUEST, OWN_REQUEST_OPEN, PERMISSION_MISSING};
+pub use error::{Error, FOUR_EYES, GATE_DEMANDS_REQUEST, OWN_REQUEST_OPEN, PASSWORD_CHANGE_DUE, PERMISSION_MISSING};
 pub use experiments::*;
 pub use expiry::expire_requests;
 pub use explain::*;
@@ -101,6 +102,7 @@ pub use upkeep::tend_ledger;
 pub use users::*;
 pub use verify::*;
 pub use versions::*;
+pub use vouching::*;
 pub use watch::watch_ledger;
 pub use witnesses::Witness;
 

@@ -8,6 +8,7 @@ use crate::access::{Call, HOW_TO_ASK, Subject};
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass};
 use crate::domain::gate::{self, Gate};
+use crate::domain::person::tie;
 use crate::domain::request::State;
 use crate::domain::stage::{self, ARCHIVED, Target};
 use crate::domain::{ids, limits, text};
@@ -157,6 +158,7 @@ pub async fn list_gates(call: &Call, request: v1::ListGatesRequest) -> Result<v1
         approvals_required: gate.approvals_required,
         direct_moves_allowed: gate.direct_moves_allowed,
         expires_after: gate.expires_after_ms,
+        common_maker_allowed: gate.common_maker_allowed,
     };
     Ok(v1::ListGatesResponse { gates: in_force.map(show).collect() })
 }
@@ -209,12 +211,10 @@ impl Direct<'_> {
         if let Some(open) = requests::open_of(&**tx, &version.uid, &written).await? {
             let mover = self.call.caller().actor();
             let requesters = requests::requesters(&**tx, &open.uid).await?;
-            let own = requesters.iter().any(|requester| requester.withdrawn.is_none() && requester.actor.shares_person(&mover));
-            if own {
-                return Err(Error::precondition(
-                    OWN_REQUEST_OPEN,
-                    format!("you have an open request for {written}; withdraw it, or let someone else decide"),
-                ));
+            let ties = |asked: &requests::RequesterRow| tie(&mover, &asked.actor, "requested it", true);
+            if let Some(tied) = requesters.iter().filter(|asked| asked.withdrawn.is_none()).find_map(ties) {
+                let message = format!("there is an open request for {written}, and {tied}: withdraw it, or let someone else decide");
+                return Err(Error::precondition(OWN_REQUEST_OPEN, message));
             }
         }
         Ok(entered.filter(|gate| !gate.target.is_empty()).cloned())

@@ -45,19 +45,25 @@ pub async fn list_transition_requests(
     let page = paging::query(call, &parts);
     let mut before: (i64, String) = paging::cursor(call, &page, &request.page_token)?.unwrap_or((i64::MAX, String::new()));
     let mut found: Vec<RequestRow> = Vec::new();
+    let mut left_out = Vec::new();
+    let shown_at_most = usize::try_from(size).unwrap_or(usize::MAX);
     // What one may decide depends on four eyes and on targets, too; pages are filled all the same.
     loop {
         let batch = search(call, &request, number, &states, &before, size + 1).await?;
-        let last = batch.len() <= usize::try_from(size).unwrap_or(usize::MAX);
+        let last = batch.len() <= shown_at_most;
         if let Some(row) = batch.last() {
             before = (row.created, row.uid.clone());
         }
         for row in batch {
-            if !request.approvable_by_me || approvable(call, &row).await? {
-                found.push(row);
+            if found.len() > shown_at_most {
+                break;
+            }
+            match if request.approvable_by_me { in_the_way(call, &row).await? } else { None } {
+                Some(reason) => left_out.push((found.len(), v1::LeftOutRequest { request_id: row.uid, reason })),
+                None => found.push(row),
             }
         }
-        if last || found.len() > usize::try_from(size).unwrap_or(usize::MAX) {
+        if last || found.len() > shown_at_most {
             break;
         }
     }
@@ -66,7 +72,13 @@ pub async fn list_transition_requests(
     for row in found {
         requests.push(shown(call.store().reader(), row).await?);
     }
-    Ok(v1::ListTransitionRequestsResponse { requests, next_page_token })
+    if !next_page_token.is_empty() {
+        // What comes after the last one shown is told of with the next page.
+        left_out.retain(|(before, _)| *before < shown_at_most);
+    }
+    let left_out_count = i32::try_from(left_out.len()).unwrap_or(i32::MAX);
+    let left_out = left_out.into_iter().map(|(_, told)| told).take(limits::LEFT_OUT_TOLD).collect();
+    Ok(v1::ListTransitionRequestsResponse { requests, next_page_token, left_out_count, left_out })
 }
 
 fn states(request: &v1::ListTransitionRequestsRequest) -> Result<String> {
@@ -113,15 +125,18 @@ async fn search(
     Ok(rows::search(call.store().reader(), query, limit).await?)
 }
 
-async fn approvable(call: &Call, row: &RequestRow) -> Result<bool> {
+/// Why the caller cannot approve an open request; none when nothing is in the way.
+async fn in_the_way(call: &Call, row: &RequestRow) -> Result<Option<String>> {
     let snapshot = call.access().snapshot().await?;
     let left = gate_left(call.store().reader(), row).await?.map(|gate| gate.target);
     for target in [Some(row.target.clone()), left].into_iter().flatten() {
+        let missing = format!("you need the permission `{}` for {target}", Permission::RequestsApprove.name());
         let object = Object { target: Some(target), ..Object::named(ObjectClass::Model, &row.model_uid, &row.model_name) };
         if !call.decide(&snapshot, Permission::RequestsApprove, &object).allowed {
-            return Ok(false);
+            return Ok(Some(missing));
         }
     }
     let mut machine = machine_of(call.store().reader(), row).await?;
-    Ok(machine.approve(call.caller().actor(), &row.evidence_digest, clock::now_ms()).is_ok())
+    let refused = machine.approve(call.caller().actor(), &row.evidence_digest, clock::now_ms()).err();
+    Ok(refused.map(|refusal| refusal.to_string()))
 }

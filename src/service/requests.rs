@@ -4,7 +4,7 @@ use sea_orm::ConnectionTrait;
 use serde_json::json;
 
 use super::moves::{self, require};
-use super::{Error, Result, evidence, idempotency, versions, write};
+use super::{Error, Result, access_shown, evidence, idempotency, versions, write};
 use crate::access::{Call, Subject};
 use crate::clock;
 use crate::contract::{Permission, v1};
@@ -103,8 +103,7 @@ async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comme
     rows::insert(tx, &filed, &record_text).await?;
     let caller = call.caller();
     rows::insert_requester(tx, &filed.uid, &caller.actor(), &caller.user_uid, comment).await?;
-    let payload =
-        json!({"comment": comment, "evidence_digest": filed.evidence_digest, "gate": filed.gate_id, "gate_version": filed.gate_version});
+    let payload = json!({"comment": comment, "evidence_digest": filed.evidence_digest, "gate": filed.gate_id, "gate_version": filed.gate_version, "makers": access_shown::names(&caller.makers)});
     let recorded = record(tx, call, &filed, &payload).await?;
     Ok((filed.uid, recorded))
 }
@@ -142,7 +141,7 @@ async fn join(tx: &Tx, call: &Call, open: &RequestRow, comment: &str) -> Result<
     let caller = call.caller();
     machine(tx, open).await?.join(caller.actor(), tx.now())?;
     rows::insert_requester(tx, &open.uid, &caller.actor(), &caller.user_uid, comment).await?;
-    record(tx, call, open, &json!({"comment": comment, "joined": true})).await
+    record(tx, call, open, &json!({"comment": comment, "joined": true, "makers": access_shown::names(&caller.makers)})).await
 }
 
 /// See the proto.
@@ -209,6 +208,14 @@ async fn approvals_required<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Res
     Ok(row.approvals_required.max(left))
 }
 
+/// Whether the gate of a request, and that of a stage that the version would leave, allow logins of one maker.
+async fn common_maker_allowed<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<bool> {
+    let version = i32::try_from(row.gate_version).unwrap_or_default();
+    let filed = store::moves::gate(on, &row.gate_id, version).await?;
+    let left = gate_left(on, row).await?;
+    Ok(filed.into_iter().chain(left).all(|gate| gate.common_maker_allowed))
+}
+
 /// The state machine of a stored request.
 pub(super) async fn machine_of<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<request::Request> {
     let requesters = rows::requesters(on, &row.uid).await?;
@@ -224,6 +231,7 @@ pub(super) async fn machine_of<C: ConnectionTrait>(on: &C, row: &RequestRow) -> 
             .map(|decision| Approval { by: decision.actor, evidence_digest: decision.evidence_digest })
             .collect(),
         evidence_digest: row.evidence_digest.clone(),
+        common_maker_allowed: common_maker_allowed(on, row).await?,
         approvals_required: usize::try_from(approvals_required(on, row).await?).unwrap_or(usize::MAX),
         expires_at: row.expires,
     })
@@ -251,6 +259,7 @@ pub(super) async fn shown<C: ConnectionTrait>(on: &C, row: RequestRow) -> Result
         comment: requester.comment,
         timestamp: requester.created,
         withdrawal_time: requester.withdrawn,
+        makers: requester.actor.makers.iter().map(access_shown::maker).collect(),
     };
     let decision = |decision: DecisionRow| v1::Decision {
         user_name: decision.user,
@@ -261,6 +270,7 @@ pub(super) async fn shown<C: ConnectionTrait>(on: &C, row: RequestRow) -> Result
         gate_version: narrow(decision.gate_version),
         command_line_token: decision.command_line,
         voided: decision.voided.is_some(),
+        makers: decision.actor.makers.iter().map(access_shown::maker).collect(),
     };
     Ok(v1::TransitionRequest {
         request_id: row.uid,

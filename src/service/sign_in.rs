@@ -4,10 +4,11 @@ use serde_json::json;
 
 use super::access_change::{begin, must_hold_all_of, user_object};
 use super::{Error, Result, access_shown, tokens, users};
-use crate::access::{Call, Subject, Throttled, sign_in_row};
+use crate::access::{Call, Refused, Subject, Throttled, sign_in_row};
 use crate::contract::v1;
 use crate::domain::access::UserKind;
 use crate::domain::limits;
+use crate::domain::person::Deed;
 use crate::domain::text;
 use crate::store::access::UserRow;
 use crate::store::{Kept, Recorded, Tx, access as rows};
@@ -69,7 +70,7 @@ pub async fn who_am_i(call: &Call, _: v1::WhoAmIRequest) -> Result<v1::WhoAmIRes
         None => None,
     };
     let groups = access_shown::groups_of(&snapshot, &caller.user_uid);
-    Ok(v1::WhoAmIResponse { user: Some(access_shown::user(row)), groups, grants, token })
+    Ok(v1::WhoAmIResponse { user: Some(access_shown::user_of(&snapshot, row)), groups, grants, token })
 }
 
 /// See the proto.
@@ -80,6 +81,9 @@ pub async fn set_password(call: &Call, request: v1::SetPasswordRequest) -> Resul
     let name = if request.user_name.is_empty() { &call.caller().user_name } else { &request.user_name };
     text::password("new_password", &new)?;
     let user = users::by_name(call, name).await?;
+    if call.caller().password_due && user.uid != call.caller().user_uid {
+        return Err(Refused::PasswordDue.into());
+    }
     if user.kind == UserKind::ServiceAccount {
         return Err(Error::precondition("NOT_A_LOGIN", "a service account signs in with tokens only"));
     }
@@ -115,10 +119,16 @@ async fn prove(call: &Call, user: &UserRow, present: &str) -> Result<()> {
 async fn replace_password(tx: &Tx, call: &Call, user: &UserRow, hash: &str) -> Result<Recorded<()>> {
     let snapshot = begin(tx, call, &user_object(&user.uid)).await?;
     must_hold_all_of(tx, call, &snapshot, &user.uid, &[]).await?;
-    rows::set_password_hash(tx, &user.uid, hash).await?;
-    // The session that the user is just using stays.
-    let own = call.caller().token_id.as_deref().unwrap_or_default();
-    let revoked = rows::revoke_sessions(tx, &user.uid, own).await?;
+    // What somebody else knows is not the user's own until the user has changed it.
+    let temporary = user.person_uid != call.caller().person_uid;
+    rows::set_password_hash(tx, &user.uid, hash, temporary).await?;
+    let mut makers = call.caller().makers_of(Deed::Password, &user.person_uid);
+    // Those who stand behind the one who sets their own password are on record already.
+    let on_record = snapshot.users.get(&user.uid).map(|user| user.makers.as_slice()).unwrap_or_default();
+    makers.retain(|maker| maker.through.is_none() || on_record.iter().all(|known| known.person != maker.person));
+    rows::insert_makers(tx, &user.uid, &makers).await?;
+    let revoked = rows::end_credentials(tx, &user.uid).await?;
+    let payload = json!({"tokens_revoked": revoked, "temporary": temporary, "makers": access_shown::names(&makers)});
     let subject = Subject { kind: "user", id: &user.uid, name: &user.name, scope: "" };
-    Ok(tx.record(&call.entry(tx.now(), &subject, &json!({"sessions_revoked": revoked}))).await?)
+    Ok(tx.record(&call.entry(tx.now(), &subject, &payload)).await?)
 }

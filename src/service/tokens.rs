@@ -29,7 +29,9 @@ pub(super) fn session(call: &Call, caller: &Caller) -> Result<Issued> {
         issued_by: Some(caller.user_uid.clone()),
         ..blank(&caller.user_uid, limits::SESSION_TTL_MS)
     };
-    issue(call, row, false, None)
+    let mut claims = Claims { r#gen: caller.standing.generation, makers: behind(caller, ""), ..claims(&row) };
+    claims.auth_time = Some(claims.iat);
+    issue(call, row, &claims)
 }
 
 fn blank(user_uid: &str, ttl_ms: i64) -> TokenRow {
@@ -46,19 +48,31 @@ fn blank(user_uid: &str, ttl_ms: i64) -> TokenRow {
         revoked: None,
         permissions: Vec::new(),
         model_pattern: None,
+        parent_id: None,
         experiment_pattern: None,
     }
 }
 
-fn issue(call: &Call, row: TokenRow, cli: bool, by: Option<String>) -> Result<Issued> {
+fn claims(row: &TokenRow) -> Claims {
     let mut claims = Claims::new(&row.user_uid, &row.token_id, row.created, row.expires);
     claims.perm.clone_from(&row.permissions);
     claims.models.clone_from(&row.model_pattern);
     claims.experiments.clone_from(&row.experiment_pattern);
-    claims.cli = cli;
-    claims.by = by;
-    let text = sign(&call.access().keys(), &claims).map_err(|error| Error::Internal(error.to_string()))?;
+    claims
+}
+
+fn issue(call: &Call, row: TokenRow, claims: &Claims) -> Result<Issued> {
+    let text = sign(&call.access().keys(), claims).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(Issued { text, row })
+}
+
+/// The users who stand behind a caller, by id, but one.
+fn behind(caller: &Caller, but: &str) -> Vec<String> {
+    let mut users: Vec<String> = caller.makers.iter().map(|maker| maker.login.uid.clone()).collect();
+    users.retain(|uid| !uid.is_empty() && uid != but);
+    users.sort();
+    users.dedup();
+    users
 }
 
 /// See the proto.
@@ -107,7 +121,7 @@ fn check_new(request: &v1::CreateTokenRequest) -> Result<TokenLimits> {
     }
     let given = |pattern: &str| Some(pattern.to_owned()).filter(|pattern| !pattern.is_empty());
     let (model_pattern, experiment_pattern) = (given(&request.model_pattern), given(&request.experiment_pattern));
-    let limits = TokenLimits { permissions, model_pattern, experiment_pattern };
+    let limits = TokenLimits { permissions, model_pattern, experiment_pattern, maker: None };
     if let Some(permission) = limits.useless() {
         let other = if limits.model_pattern.is_none() { "model_pattern" } else { "experiment_pattern" };
         let message = format!("names `{}`, which the pattern leaves nothing of; give `{other}` as well", permission.name());
@@ -117,20 +131,21 @@ fn check_new(request: &v1::CreateTokenRequest) -> Result<TokenLimits> {
     Ok(limits)
 }
 
-/// The person who stands behind a token, and the mark of the command line, go on to the tokens made with it.
+/// A token that is stored, and signed. Who made the token of the call, who stood behind that, and the mark of the
+/// command line go on to the tokens made with it.
 fn issue_for(call: &Call, user: &UserRow, request: v1::CreateTokenRequest) -> Result<Issued> {
     let caller = call.caller();
     let own = user.uid == caller.user_uid;
-    let by = match (&caller.issuer_person, own) {
-        (issuer, true) => issuer.clone(),
-        (None, false) => Some(caller.person_uid.clone()).filter(|person| !person.is_empty()),
+    let by = match (&caller.standing.maker, own) {
+        (maker, true) => maker.clone(),
+        (None, false) => Some((caller.user_uid.clone(), caller.standing.generation)).filter(|(uid, _)| !uid.is_empty()),
         (Some(_), false) => {
             let message = "a token that another person made cannot make tokens for others".to_owned();
             return Err(Error::Denied { permission: None, reason: FOUR_EYES, message });
         }
     };
     let command_line = caller.credential == Credential::CommandLine;
-    let row = TokenRow {
+    let mut row = TokenRow {
         description: request.description,
         origin: if command_line { "COMMAND_LINE" } else { "API" }.to_owned(),
         issued_by: (!command_line).then(|| caller.user_uid.clone()),
@@ -139,11 +154,45 @@ fn issue_for(call: &Call, user: &UserRow, request: v1::CreateTokenRequest) -> Re
         experiment_pattern: Some(request.experiment_pattern).filter(|pattern| !pattern.is_empty()),
         ..blank(&user.uid, request.ttl_ms.unwrap_or(limits::TOKEN_TTL_DEFAULT_MS))
     };
-    issue(call, row, command_line || caller.credential == Credential::CommandLineToken, by)
+    row.parent_id = parent(caller, row.created, row.expires)?;
+    let maker = by.as_ref().map_or("", |(uid, _)| uid.as_str());
+    let claims = Claims {
+        cli: command_line || caller.credential == Credential::CommandLineToken,
+        r#gen: user.generation,
+        up: row.parent_id.iter().chain(&caller.standing.ancestors).filter(|_| row.parent_id.is_some()).cloned().collect(),
+        makers: behind(caller, maker),
+        by,
+        ..claims(&row)
+    };
+    issue(call, row, &claims)
+}
+
+/// The token that a new one is made with, falls with and does not outlive; none when it stands by itself. Only who has
+/// just proved a password makes what outlives the credential of the call.
+fn parent(caller: &Caller, now: i64, expires: i64) -> Result<Option<String>> {
+    let (Some(token), Some(until)) = (&caller.token_id, caller.token_expires) else { return Ok(None) };
+    if expires > until {
+        if caller.signed_in.is_some_and(|at| now - at < limits::FRESH_SIGN_IN_MS) {
+            return Ok(None);
+        }
+        let left = (until - now).max(0);
+        let minutes = limits::FRESH_SIGN_IN_MS / 60_000;
+        let message = format!(
+            "the new token would outlive the token of this call, which is good for {left} ms more: give a shorter ttl_ms, \
+             or sign in with the password (SignIn, or HTTP Basic) and make it within {minutes} minutes"
+        );
+        return Err(Error::precondition("FRESH_SIGN_IN_NEEDED", message));
+    }
+    if caller.standing.ancestors.len() >= limits::TOKEN_ANCESTORS {
+        let message = format!("a token stands on at most {} others; make it with an earlier one", limits::TOKEN_ANCESTORS);
+        return Err(Error::precondition("TOO_MANY_ANCESTORS", message));
+    }
+    Ok(Some(token.clone()))
 }
 
 async fn insert(tx: &Tx, call: &Call, user: &UserRow, row: &TokenRow, permissions: &[Permission]) -> Result<Recorded<()>> {
-    // A token gives nothing that its user has not got already, so the epoch stays.
+    // A token gives nothing that its user has not got already, so the epoch stays. One that is made while its user or
+    // maker gets a new password, or is deactivated, bears the generation of before.
     let snapshot = current(tx, call, &user_object(&user.uid)).await?;
     if !snapshot.users.get(&user.uid).is_some_and(|user| user.active) {
         return Err(Error::precondition("USER_DEACTIVATED", format!("user {:?} is deactivated", user.name)));
@@ -152,8 +201,8 @@ async fn insert(tx: &Tx, call: &Call, user: &UserRow, row: &TokenRow, permission
     rows::insert_token(tx, row).await?;
     let payload = json!({
         "user_name": user.name, "description": row.description, "expires": row.expires,
-        "permissions": row.permissions, "model_pattern": row.model_pattern,
-        "experiment_pattern": row.experiment_pattern,
+        "permissions": row.permissions, "model_pattern": row.model_pattern, "experiment_pattern": row.experiment_pattern,
+        "parent_token_id": row.parent_id,
     });
     record(tx, call, &row.token_id, &user.name, &payload).await
 }

@@ -10,6 +10,7 @@ use crate::contract::v1;
 use crate::domain::access::{Effect, Grant, Object, Principal, Scope, Snapshot, UserKind};
 use crate::domain::field::Check;
 use crate::domain::limits;
+use crate::domain::person::{Deed, Maker};
 use crate::domain::text::{self, canonical_principal};
 use crate::store::access::UserRow;
 use crate::store::{Kept, Recorded, Tx, access as rows};
@@ -60,12 +61,13 @@ async fn insert_person(
         }
     };
     let user = new_user(tx, &request.user_name, &request.display_name, UserKind::Person, person_uid, hash);
+    let makers = call.caller().makers_of(Deed::Login, &user.person_uid);
     let payload = json!({
         "user_name": user.name, "display_name": user.display_name, "persona": request.persona,
-        "person_of": request.person_of, "with_password": hash.is_some(),
+        "person_of": request.person_of, "with_password": hash.is_some(), "makers": access_shown::names(&makers),
     });
-    let recorded = insert(tx, call, &snapshot, &user, &request.persona, &payload).await?;
-    let answer = recorded.map(|()| v1::CreateUserResponse { user: Some(access_shown::user(user)) });
+    let recorded = insert(tx, call, &snapshot, &user, &makers, &request.persona, &payload).await?;
+    let answer = recorded.map(|()| v1::CreateUserResponse { user: Some(access_shown::user(user, &makers)) });
     idempotency::keep(tx, call, key, request, answer).await
 }
 
@@ -99,12 +101,13 @@ async fn insert_service_account(
         owner => access_change::user(&snapshot, owner)?.person_uid.clone(),
     };
     let user = new_user(tx, &request.user_name, &request.display_name, UserKind::ServiceAccount, person_uid, None);
+    let makers = call.caller().makers_of(Deed::Login, &user.person_uid);
     let payload = json!({
         "user_name": user.name, "display_name": user.display_name, "persona": request.persona,
-        "owner": request.owner, "person_id": user.person_uid,
+        "owner": request.owner, "person_id": user.person_uid, "makers": access_shown::names(&makers),
     });
-    let recorded = insert(tx, call, &snapshot, &user, &request.persona, &payload).await?;
-    let answer = recorded.map(|()| v1::CreateServiceAccountResponse { user: Some(access_shown::user(user)) });
+    let recorded = insert(tx, call, &snapshot, &user, &makers, &request.persona, &payload).await?;
+    let answer = recorded.map(|()| v1::CreateServiceAccountResponse { user: Some(access_shown::user(user, &makers)) });
     idempotency::keep(tx, call, key, request, answer).await
 }
 
@@ -131,19 +134,24 @@ fn new_user(tx: &Tx, name: &str, display_name: &str, kind: UserKind, person_uid:
         password_hash: hash.map(str::to_owned),
         active: true,
         created: tx.now(),
+        // Whoever makes the login sets this password: it is not the user's own.
+        password_temporary: hash.is_some(),
+        generation: 0,
     }
 }
 
-/// Inserts a user and, with a persona, the grant of it on the server.
+/// Inserts a user with those who made it and, with a persona, the grant of it on the server.
 async fn insert(
     tx: &Tx,
     call: &Call,
     snapshot: &Snapshot,
     user: &UserRow,
+    makers: &[Maker],
     persona: &str,
     payload: &serde_json::Value,
 ) -> Result<Recorded<()>> {
     rows::insert_user(tx, user).await.map_err(Error::on_duplicate("user", &user.name))?;
+    rows::insert_makers(tx, &user.uid, makers).await?;
     if !persona.is_empty() {
         let rights = access_change::persona(snapshot, persona)?.rights;
         must_hold(tx, call, snapshot, &rights, &Scope::Server, &[]).await?;
@@ -174,7 +182,7 @@ pub async fn get_user(call: &Call, request: v1::GetUserRequest) -> Result<v1::Ge
     let row = by_name(call, name).await?;
     let snapshot = call.access().snapshot().await?;
     let groups = access_shown::groups_of(&snapshot, &row.uid);
-    Ok(v1::GetUserResponse { user: Some(access_shown::user(row)), groups })
+    Ok(v1::GetUserResponse { user: Some(access_shown::user_of(&snapshot, row)), groups })
 }
 
 /// See the proto.
@@ -184,7 +192,9 @@ pub async fn list_users(call: &Call, request: v1::ListUsersRequest) -> Result<v1
     let after = paging::cursor::<String>(call, &page, &request.page_token)?.unwrap_or_default();
     let mut found = rows::users_after(call.store().reader(), &after, size + 1).await?;
     let next_page_token = paging::cut(call, &page, &mut found, size, |row| canonical_principal(&row.name))?;
-    Ok(v1::ListUsersResponse { users: found.into_iter().map(access_shown::user).collect(), next_page_token })
+    let snapshot = call.access().snapshot().await?;
+    let users = found.into_iter().map(|row| access_shown::user_of(&snapshot, row)).collect();
+    Ok(v1::ListUsersResponse { users, next_page_token })
 }
 
 /// See the proto.
@@ -194,8 +204,8 @@ pub async fn update_user(call: &Call, request: v1::UpdateUserRequest) -> Result<
     check.take(text::label("display_name", request.display_name.as_deref().unwrap_or_default(), limits::DISPLAY_NAME));
     check.finish()?;
     let row = call.store().write((call.clone(), request), |tx, (call, request)| Box::pin(update(tx, call, request))).await?;
-    call.access().refresh().await?;
-    Ok(row.map(|row| v1::UpdateUserResponse { user: Some(access_shown::user(row)) }))
+    let snapshot = call.access().refresh().await?;
+    Ok(row.map(|row| v1::UpdateUserResponse { user: Some(access_shown::user_of(&snapshot, row)) }))
 }
 
 async fn update(tx: &Tx, call: &Call, request: &v1::UpdateUserRequest) -> Result<Recorded<UserRow>> {
@@ -211,11 +221,12 @@ async fn update(tx: &Tx, call: &Call, request: &v1::UpdateUserRequest) -> Result
         must_hold_all_of(tx, call, &snapshot, &before.uid, &[]).await?;
     }
     rows::update_user(tx, &before.uid, &after.display_name, after.active).await?;
+    let state = |row: &UserRow| json!({"display_name": row.display_name, "active": row.active});
+    let mut payload = json!({"before": state(&before), "after": state(&after)});
     if !after.active {
         keep_an_admin(tx, &snapshot).await?;
+        payload["tokens_revoked"] = rows::end_credentials(tx, &before.uid).await?.into();
     }
-    let state = |row: &UserRow| json!({"display_name": row.display_name, "active": row.active});
-    let payload = json!({"before": state(&before), "after": state(&after)});
     Ok(record(tx, call, &before, &payload).await?.map(|()| after))
 }
 

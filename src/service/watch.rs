@@ -238,7 +238,8 @@ async fn admitted(call: &Call) -> Result<std::sync::Arc<Snapshot>> {
 }
 
 fn something(visible: &Visibility) -> bool {
-    !visible.none && (visible.all || visible.own || !visible.uids.is_empty() || !visible.patterns.is_empty())
+    let by_itself = !visible.none && (visible.all || visible.own || !visible.uids.is_empty() || !visible.patterns.is_empty());
+    by_itself && visible.within.as_deref().is_none_or(something)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use super::*;
 use crate::access::Caller;
 use crate::clock;
 use crate::domain::access::{Effect, Grant, Principal, Scope, TokenLimits, UserKind};
-use crate::domain::request::Actor;
 use crate::service::ledger::tests::{House, on_both_engines, row};
 use crate::store::{StoreError, Tx, access as accounts};
 
@@ -35,10 +34,8 @@ async fn user(house: &House, persona: &str, scope: Scope) -> Caller {
     };
     house.store().set_up(grant, |tx, grant| Box::pin(insert(tx, grant))).await.unwrap();
     house.access.refresh().await.unwrap();
-    let actor = Actor { person: uid.clone(), issuer: None };
     let mut caller = Caller::without_user(crate::access::Credential::Token, &uid);
-    (caller.user_uid, caller.person_uid, caller.kind, caller.limits) =
-        (uid, actor.person, UserKind::ServiceAccount, TokenLimits::default());
+    (caller.user_uid, caller.person_uid, caller.kind, caller.limits) = (uid.clone(), uid, UserKind::ServiceAccount, TokenLimits::default());
     caller.token_id = Some(clock::new_uid());
     caller
 }
@@ -55,6 +52,8 @@ async fn insert(tx: &Tx, grant: &Grant) -> std::result::Result<(), StoreError> {
         password_hash: None,
         active: true,
         created: tx.now(),
+        password_temporary: false,
+        generation: 0,
     };
     accounts::insert_user(tx, &user).await?;
     accounts::insert_grant(tx, grant).await?;

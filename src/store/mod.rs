@@ -30,6 +30,7 @@ pub mod models;
 pub mod moves;
 pub mod objects;
 pub mod protection;
+pub mod request_makers;
 pub mod requests;
 pub mod run_search;
 pub mod run_values;

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, Value};
 
 use super::search::Query;
-use super::{StoreError, Tx, sql};
+use super::{StoreError, Tx, request_makers, sql};
 use crate::bind;
 use crate::domain::request::{Actor, State};
 
@@ -165,29 +165,32 @@ pub struct RequesterRow {
 pub async fn requesters<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Vec<RequesterRow>> {
     let query = "SELECT r.person_uid, r.issuer_person_uid, u.name, r.comment, r.created, r.withdrawn FROM request_requesters r \
                  JOIN users u ON u.uid = r.user_uid WHERE r.request_uid = $1 ORDER BY r.created, u.name";
-    let read = |row: &sql::Row| {
+    let mut makers = request_makers::of(on, uid).await?;
+    let mut read = |row: &sql::Row| {
+        let (person, name): (String, String) = (row.get(0)?, row.get(2)?);
+        let makers = makers.remove(&(String::new(), person.clone())).unwrap_or_default();
         Ok(RequesterRow {
-            actor: Actor { person: row.get(0)?, issuer: row.get(1)? },
-            user_name: row.get(2)?,
+            actor: Actor { person, name: name.clone(), issuer: row.get(1)?, makers },
+            user_name: name,
             comment: row.get(3)?,
             created: row.get(4)?,
             withdrawn: row.get(5)?,
         })
     };
-    sql::all(on, query, bind![uid]).await?.iter().map(read).collect()
+    sql::all(on, query, bind![uid]).await?.iter().map(&mut read).collect()
 }
 
-/// Adds a requester; one who withdrew asks again.
+/// Adds a requester with who stands behind it; one who withdrew asks again.
 pub async fn insert_requester(tx: &Tx, uid: &str, actor: &Actor, user_uid: &str, comment: &str) -> Result<()> {
     let again =
         "UPDATE request_requesters SET withdrawn = NULL, comment = $3 WHERE request_uid = $1 AND person_uid = $2 AND withdrawn IS NOT NULL";
     if sql::execute(&**tx, again, bind![uid, actor.person.as_str(), comment]).await? > 0 {
-        return Ok(());
+        return request_makers::insert(tx, uid, "", actor).await;
     }
     let insert = "INSERT INTO request_requesters (request_uid, person_uid, issuer_person_uid, user_uid, comment, created) VALUES ($1, $2, $3, $4, $5, $6)";
     let values = bind![uid, actor.person.as_str(), actor.issuer.clone(), user_uid, comment, tx.now()];
     sql::execute(&**tx, insert, values).await?;
-    Ok(())
+    request_makers::insert(tx, uid, "", actor).await
 }
 
 /// Notes that a requester withdrew.
@@ -236,12 +239,14 @@ pub struct DecisionRow {
 /// The decisions on a request, the first first; `user` is the user's name.
 pub async fn decisions<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Vec<DecisionRow>> {
     let query = "SELECT d.person_uid, d.issuer_person_uid, u.name, d.kind, d.comment, d.evidence_digest, d.gate_version, d.command_line, \
-                 d.created, d.voided FROM request_decisions d JOIN users u ON u.uid = d.user_uid WHERE d.request_uid = $1 ORDER BY d.created, d.uid";
-    let read = |row: &sql::Row| {
-        let kind: String = row.get(3)?;
+                 d.created, d.voided, d.uid FROM request_decisions d JOIN users u ON u.uid = d.user_uid WHERE d.request_uid = $1 ORDER BY d.created, d.uid";
+    let mut makers = request_makers::of(on, uid).await?;
+    let mut read = |row: &sql::Row| {
+        let (person, name, kind): (String, String, String) = (row.get(0)?, row.get(2)?, row.get(3)?);
+        let makers = makers.remove(&(row.get(10)?, person.clone())).unwrap_or_default();
         Ok(DecisionRow {
-            actor: Actor { person: row.get(0)?, issuer: row.get(1)? },
-            user: row.get(2)?,
+            actor: Actor { person, name: name.clone(), issuer: row.get(1)?, makers },
+            user: name,
             approved: kind == "APPROVED",
             comment: row.get(4)?,
             evidence_digest: row.get(5)?,
@@ -251,17 +256,18 @@ pub async fn decisions<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Vec<Deci
             voided: row.get(9)?,
         })
     };
-    sql::all(on, query, bind![uid]).await?.iter().map(read).collect()
+    sql::all(on, query, bind![uid]).await?.iter().map(&mut read).collect()
 }
 
-/// Inserts a decision; `user` is the user's id. Errors with `Refused` for a requester, with `Duplicate`
+/// Inserts a decision with who stands behind it; `user` is the user's id. Errors with `Refused` for a requester, with `Duplicate`
 /// for a person who has decided.
 pub async fn insert_decision(tx: &Tx, uid: &str, decision: &DecisionRow) -> Result<()> {
     let insert = "INSERT INTO request_decisions (uid, request_uid, person_uid, issuer_person_uid, user_uid, kind, comment, evidence_digest, \
                   gate_version, command_line, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     let kind = if decision.approved { "APPROVED" } else { "REJECTED" };
+    let decision_uid = crate::clock::new_uid();
     let values = bind![
-        crate::clock::new_uid(),
+        decision_uid.as_str(),
         uid,
         decision.actor.person.as_str(),
         decision.actor.issuer.clone(),
@@ -274,5 +280,5 @@ pub async fn insert_decision(tx: &Tx, uid: &str, decision: &DecisionRow) -> Resu
         tx.now()
     ];
     sql::execute(&**tx, insert, values).await?;
-    Ok(())
+    request_makers::insert(tx, uid, &decision_uid, &decision.actor).await
 }

@@ -140,6 +140,9 @@ impl Query {
             let like = self.like(name, TextOp::Like, &glob::to_like(pattern));
             self.and(like);
         }
+        if let Some(within) = &visibility.within {
+            self.visible(within, uid, name, owner);
+        }
     }
 
     fn any_of(&mut self, uid: &str, name: &str, uids: &[String], patterns: &[String]) -> Vec<String> {

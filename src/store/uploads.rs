@@ -15,7 +15,7 @@ pub struct UploadRow {
     pub uid: String,
     /// The user who began it, by id.
     pub created_by: String,
-    /// What the creator's token said; none for a password.
+    /// What the creator's credential stood on.
     pub claims: Option<String>,
     /// Where the file is to lie, as the client wrote it.
     pub folder: String,

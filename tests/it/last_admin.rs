@@ -64,15 +64,14 @@ async fn one_who_can_sign_in_lets_the_first_go(server: Server) {
     let admin = server.admin().await;
     user(&admin, "second", "a long password of the second").await;
     // Whoever made a login knows its password; on record it becomes the second one's own.
-    let request = v1::SignInRequest { user_name: "second".to_owned(), password: "a long password of the second".to_owned() };
-    let answer: v1::SignInResponse = server.nobody().call("SignIn", request).await.expect("a session");
-    let second = server.with_token("second", answer.token);
+    let second = server.sign_in("second", "a long password of the second").await;
     let request = v1::SetPasswordRequest {
         user_name: "second".to_owned(),
         current_password: "a long password of the second".to_owned(),
         new_password: "a password that nobody else knows".to_owned(),
     };
     let _: v1::SetPasswordResponse = second.call("SetPassword", request).await.expect("its own password");
+    let second = server.sign_in("second", "a password that nobody else knows").await;
     assert!(deactivate(&admin, "admin").await.is_ok(), "another one can sign in");
     // Without its password the second is the last, and no admin any more, whatever the tables say.
     server.sql().await.execute_unprepared("UPDATE access_epoch SET epoch = epoch + 1").await.expect("SQL beside the server");

@@ -361,7 +361,7 @@ async fn versions_are_made_of_models(server: Server) {
     refused(version(&admin, request.clone()).await, Code::FailedPrecondition, "has no file");
     let sql = server.sql().await;
     let file = format!(
-        "INSERT INTO blobs (uid, size, sha256, created) VALUES ('b', 5, '{}', 1); \
+        "INSERT INTO blobs (uid, size, sha256, chunks, created) VALUES ('b', 5, '{}', '', 1); \
          INSERT INTO logged_model_artifacts (model, path, blob_uid) SELECT id, 'MLmodel', 'b' FROM logged_models WHERE model_id = '{model_id}'",
         "a".repeat(64)
     );

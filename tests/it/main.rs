@@ -17,6 +17,8 @@ mod last_admin;
 mod ledger;
 mod logged_model_search;
 mod logged_models;
+mod makers;
+mod makers_sql;
 mod metric_samples;
 mod migrations;
 mod misspelt;

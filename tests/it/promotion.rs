@@ -223,7 +223,9 @@ async fn the_person_behind_a_requesters_token_does_not_move_it_directly(server: 
     refused(shift(&root, 1, "Production").await, Code::FailedPrecondition, "open request");
     let other = world.token_for(&root, &world.max).await;
     refused(shift(&other, 1, "Production").await, Code::FailedPrecondition, "open request");
-    shift(&world.max, 1, "Production").await.expect("max has asked for nothing");
+    refused(shift(&world.max, 1, "Production").await, Code::FailedPrecondition, "made your login");
+    let free = world.server.made_by_hand("free", "manager");
+    shift(&free, 1, "Production").await.expect("who has asked for nothing, and was not made by one who has");
 }
 
 async fn a_token_revoked_a_moment_ago_decides_nothing(server: Server) {

@@ -37,7 +37,7 @@ INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gat
     ('r', 'c', 'w1', 'Production', 'OPEN', 'closed', 1, 'd1', 1, 1, 9000000000000);
 INSERT INTO evidence (request_uid, digest, record, created) VALUES ('r', 'd1', '{}', 1), ('r', 'd2', '{\"a\":1}', 1);
 INSERT INTO request_requesters (request_uid, person_uid, user_uid, comment, created) VALUES ('r', 'p-alice', 'alice', '', 1);
-INSERT INTO blobs (uid, size, sha256, created) VALUES ('b1', 1, 'x', 1), ('b2', 1, 'y', 1);
+INSERT INTO blobs (uid, size, sha256, chunks, created) VALUES ('b1', 1, 'x', '', 1), ('b2', 1, 'y', '', 1);
 INSERT INTO version_artifacts (version_uid, path, blob_uid) VALUES ('v1', 'model', 'b1');
 ";
 

@@ -8,6 +8,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sea_orm::{ConnectionTrait, Database, DatabaseTransaction, DbErr, TransactionTrait};
 use sea_orm_migration::MigratorTrait;
+use stagegate::domain::person::{Deed, Login, Maker};
 use stagegate::domain::request::{Actor, Outcome, Refusal, Request, State};
 use stagegate::store::migration::Migrator;
 
@@ -34,9 +35,28 @@ enum Step {
 fn actor() -> impl Strategy<Value = Actor> {
     ("[a-e]", proptest::option::weighted(0.25, "[a-e]")).prop_map(|(person, issuer)| {
         let issuer = issuer.filter(|issuer| *issuer != person);
-        Actor { person, issuer }
+        Actor { makers: makers(&person), name: person.clone(), person, issuer }
     })
 }
+
+/// `a` made the login of `d`, and `b` that of `e`, behind whom `a` stood then.
+fn makers(person: &str) -> Vec<Maker> {
+    let login = |name: &str| Login { uid: name.to_owned(), name: name.to_owned() };
+    let maker = |name: &str, through: Option<&str>| Maker {
+        person: name.to_owned(),
+        login: login(name),
+        deed: Deed::Login,
+        through: through.map(login),
+    };
+    match person {
+        "d" => vec![maker("a", None)],
+        "e" => vec![maker("b", None), maker("a", Some("b"))],
+        _ => Vec::new(),
+    }
+}
+
+const MAKERS: &str = "INSERT INTO user_makers (user_uid, deed, maker_user_uid, maker_person_uid, through_user_uid, created) VALUES \
+    ('d', 'LOGIN', 'a', 'p-a', '', 1), ('e', 'LOGIN', 'b', 'p-b', '', 1), ('e', 'LOGIN', 'a', 'p-a', 'b', 1)";
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
@@ -69,12 +89,13 @@ fn end(state: State, now: i64) -> String {
 }
 
 impl<'a> Walk<'a> {
-    async fn begin(tx: &'a DatabaseTransaction, first: Actor, quorum: usize, expires_at: Option<i64>) -> Self {
+    async fn begin(tx: &'a DatabaseTransaction, first: Actor, (quorum, common): (usize, bool), expires_at: Option<i64>) -> Self {
         let expires = expires_at.map_or("NULL".to_owned(), |at| at.to_string());
         let join = join(&first, 0);
         let filed = format!(
             "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
-             direct_moves_allowed, active, created, created_by) VALUES ('walk', 1, 'default', 'Staging', '*', '%', FALSE, 0, {quorum}, TRUE, TRUE, 1, 'a'); \
+             direct_moves_allowed, active, created, created_by, common_maker_allowed) \
+             VALUES ('walk', 1, 'default', 'Staging', '*', '%', FALSE, 0, {quorum}, TRUE, TRUE, 1, 'a', {common}); \
              INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated, expires) \
              VALUES ('r', 'm', 'v', 'Staging', 'OPEN', 'walk', 1, 'e0', 0, 0, {expires}); \
              INSERT INTO evidence (request_uid, digest, record, created) VALUES ('r', 'e0', '0', 0); {join}"
@@ -87,6 +108,7 @@ impl<'a> Walk<'a> {
             approvals: Vec::new(),
             evidence_digest: "e0".to_owned(),
             approvals_required: quorum,
+            common_maker_allowed: common,
             expires_at,
         };
         Self { tx, machine, now: 0, decisions: 0, evidence: 0 }
@@ -197,7 +219,10 @@ fn join(by: &Actor, now: i64) -> String {
 /// Refusals that the database makes as well. The others are the machine's alone: they are about what an
 /// actor meant, not about what may be in the tables.
 fn promised(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::NotOpen(_) | Refusal::OwnRequest | Refusal::ApprovedTwice | Refusal::HasApproved)
+    matches!(
+        refusal,
+        Refusal::NotOpen(_) | Refusal::OwnRequest(_) | Refusal::BoundToApprover(_) | Refusal::ApprovedTwice | Refusal::HasApproved
+    )
 }
 
 async fn machine_and_database_agree(server: Server) {
@@ -213,6 +238,7 @@ async fn machine_and_database_agree(server: Server) {
         );
         sql.execute_unprepared(&user).await.expect("a user");
     }
+    sql.execute_unprepared(MAKERS).await.expect("makers");
     sql.execute_unprepared(
         "INSERT INTO registered_models (uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version) \
          VALUES ('m', 'default', 'm', 'm', '', 1, 1, 'a', 1); \
@@ -223,11 +249,12 @@ async fn machine_and_database_agree(server: Server) {
     .expect("a version");
     // The same walks each time.
     let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let walks = (actor(), 1usize..4, proptest::option::of(1i64..100), proptest::collection::vec(step(), 1..25));
+    let walks =
+        (actor(), (1usize..4, proptest::bool::weighted(0.7)), proptest::option::of(1i64..100), proptest::collection::vec(step(), 1..25));
     let mut reached: BTreeMap<String, usize> = BTreeMap::new();
     for _ in 0..WALKS {
         let (first, quorum, expires_at, steps) = walks.new_tree(&mut runner).expect("a walk").current();
-        let told = format!("{:?}: {first:?} quorum {quorum} expires {expires_at:?} {steps:#?}", server.db);
+        let told = format!("{:?}: {first:?} quorum {quorum:?} expires {expires_at:?} {steps:#?}", server.db);
         let tx = sql.begin().await.expect("a transaction");
         let mut walk = Walk::begin(&tx, first, quorum, expires_at).await;
         for step in steps {
@@ -267,6 +294,7 @@ async fn machine_and_database_agree(server: Server) {
         "NotOpen",
         "Expired",
         "OwnRequest",
+        "BoundToApprover",
         "ApprovedTwice",
         "AlreadyRequester",
         "HasApproved",

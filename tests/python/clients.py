@@ -49,8 +49,10 @@ def make(server, name, persona):
     """A new user with a persona on the whole server, signed in."""
     from stagegate.v1 import access_messages_pb2 as access
 
-    password = "the long password of " + name
-    admin(server).CreateUser(access.CreateUserRequest(user_name=name, password=password, persona=persona))
+    first, password = "the first password of " + name, "the long password of " + name
+    admin(server).CreateUser(access.CreateUserRequest(user_name=name, password=first, persona=persona))
+    # What the admin set can only be changed.
+    sign_in(server, name, first).SetPassword(access.SetPasswordRequest(current_password=first, new_password=password))
     return sign_in(server, name, password)
 
 

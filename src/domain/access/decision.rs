@@ -72,6 +72,8 @@ pub struct Visibility {
     pub denied_patterns: Vec<String>,
     /// Of all this only names that match: the limit of a token.
     pub only_pattern: Option<String>,
+    /// Of all this only what the maker of a token may see as well.
+    pub within: Option<Box<Visibility>>,
 }
 
 /// What everybody may do to their own user.
@@ -91,6 +93,15 @@ impl Snapshot {
         }
         if let Some(reason) = limits.refuse(permission, object) {
             return refused(reason);
+        }
+        if let Some(maker) = &limits.maker
+            && !self.decide(maker, &TokenLimits::default(), permission, &as_if_own(object, user_uid, maker)).allowed
+        {
+            let name = self.users.get(maker).map(|user| user.name.as_str()).unwrap_or_default();
+            return refused(format!(
+                "the token gives no more than {name}, who made it, holds, and {name} does not hold `{}` here",
+                permission.name()
+            ));
         }
         if object.class == ObjectClass::User && object.owner.as_deref() == Some(user_uid) && ON_ONESELF.contains(&permission) {
             return Decision { allowed: true, reason: "everybody may do this to their own user".to_owned(), grants: Vec::new() };
@@ -118,6 +129,9 @@ impl Snapshot {
         if visible.none || !self.users.get(user_uid).is_some_and(|user| user.active) {
             visible.none = true;
             return visible;
+        }
+        if let Some(maker) = &limits.maker {
+            visible.within = Some(Box::new(self.visibility(maker, &TokenLimits::default(), permission, class)));
         }
         for grant in self.grants_of(user_uid) {
             // No search asks for a permission that personas limit to one's own objects; where one did, a
@@ -156,6 +170,12 @@ impl Snapshot {
         let persona = self.persona(&grant.persona)?;
         persona.rights.into_iter().filter(|right| right.permission == permission).min_by_key(|right| right.own)
     }
+}
+
+/// An object as the maker of a user's token would meet it: what belongs to the user counts as the maker's own.
+pub(super) fn as_if_own(object: &Object, user_uid: &str, maker: &str) -> Object {
+    let owner = object.owner.as_ref().map(|owner| if owner == user_uid { maker.to_owned() } else { owner.clone() });
+    Object { owner, ..object.clone() }
 }
 
 fn covers(scope: &Scope, object: &Object) -> bool {

@@ -22,7 +22,10 @@ impl Snapshot {
     /// The first permission that a user would hand on without holding it; none when all are held. A token
     /// counts with its limits. A right that is denied to the user on any part of the scope is not held.
     pub fn lacks(&self, user_uid: &str, limits: &TokenLimits, what: &Delegated<'_>) -> Option<Permission> {
-        let holds = |right: &Right| self.holds(user_uid, limits, *right, what) && !self.partly_denied(user_uid, *right, what);
+        let denied = |right| {
+            self.partly_denied(user_uid, right, what) || limits.maker.as_ref().is_some_and(|maker| self.partly_denied(maker, right, what))
+        };
+        let holds = |right: &Right| self.holds(user_uid, limits, *right, what) && !denied(*right);
         what.rights.iter().find(|right| !holds(right)).map(|right| right.permission)
     }
 
@@ -93,8 +96,17 @@ mod tests {
 
     fn snapshot(grants: Vec<(&str, Scope, &[&str], Effect)>) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let (uid, name, person_uid) = ("ann".into(), "ann".into(), "p".into());
-        let ann = User { uid, name, kind: UserKind::Person, person_uid, active: true, signs_in: true };
+        let ann = User {
+            uid: "ann".into(),
+            name: "ann".into(),
+            kind: UserKind::Person,
+            person_uid: "p".into(),
+            active: true,
+            signs_in: true,
+            generation: 0,
+            password_temporary: false,
+            makers: Vec::new(),
+        };
         snapshot.users.insert("ann".into(), ann);
         let grant = |(persona, scope, targets, effect): (&str, Scope, &[&str], Effect)| Grant {
             uid: format!("{persona}-{effect:?}"),
@@ -163,7 +175,7 @@ mod tests {
     #[test]
     fn a_limited_token_hands_on_within_its_limits() {
         let admin = snapshot(vec![("admin", Scope::Server, &[], Effect::Allow)]);
-        let limits = TokenLimits { permissions: vec![ModelsRead], model_pattern: Some("fraud-*".into()), experiment_pattern: None };
+        let limits = TokenLimits { permissions: vec![ModelsRead], model_pattern: Some("fraud-*".into()), ..TokenLimits::default() };
         assert!(!lacks(&admin, &limits, ModelsRead, false, &Scope::Models("fraud-eu".into()), &[]));
         assert!(lacks(&admin, &limits, ModelsRead, false, &Scope::Models("*".into()), &[]));
         assert!(lacks(&admin, &limits, ModelsRead, false, &Scope::Server, &[]));

@@ -14,6 +14,8 @@ pub struct TokenLimits {
     pub model_pattern: Option<String>,
     /// A pattern of experiment names.
     pub experiment_pattern: Option<String>,
+    /// The id of the user who made it for somebody else: it gives nothing that this one does not hold as well.
+    pub maker: Option<String>,
 }
 
 /// Permissions on experiments and what is in them.

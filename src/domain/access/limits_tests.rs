@@ -8,7 +8,7 @@ const CLASSES: [ObjectClass; 4] = [ObjectClass::Server, ObjectClass::Experiment,
 
 fn limits(permissions: &[Permission], models: Option<&str>, experiments: Option<&str>) -> TokenLimits {
     let pattern = |text: Option<&str>| text.map(str::to_owned);
-    TokenLimits { permissions: permissions.to_vec(), model_pattern: pattern(models), experiment_pattern: pattern(experiments) }
+    TokenLimits { permissions: permissions.to_vec(), model_pattern: pattern(models), experiment_pattern: pattern(experiments), maker: None }
 }
 
 /// Ann, who has a grant.

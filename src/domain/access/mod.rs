@@ -13,4 +13,4 @@ pub use decision::{Decision, Object, ObjectClass, Visibility};
 pub use delegation::Delegated;
 pub use limits::TokenLimits;
 pub use persona::{ADMIN, BUILT_IN, Persona, Right, built_in};
-pub use snapshot::{Effect, Grant, Group, Principal, Scope, Snapshot, User, UserKind};
+pub use snapshot::{Effect, Grant, Group, Principal, Scope, Snapshot, Standing, User, UserKind};

@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Object, Persona, TokenLimits, built_in};
+use super::{Object, ObjectClass, Persona, TokenLimits, built_in};
 use crate::contract::Permission;
+use crate::domain::person::Maker;
 
 /// What kind of principal a user is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,12 @@ pub struct User {
     pub person_uid: String,
     /// Whether its credentials work.
     pub active: bool,
+    /// Counts what ended the credentials before it: a new password, a deactivation.
+    pub generation: i64,
+    /// Somebody else set the password: it can only be changed.
+    pub password_temporary: bool,
+    /// Who stands behind the login, as long as nobody vouched for it.
+    pub makers: Vec<Maker>,
     /// Whether it can sign in as itself: with a password. Tokens do not count, for they end.
     pub signs_in: bool,
 }
@@ -111,6 +118,17 @@ pub struct Grant {
     pub created_by: String,
 }
 
+/// What a credential stands on: when it is gone, the credential has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The generation of its user's credentials.
+    pub generation: i64,
+    /// The tokens that it was made with, the nearest first, by id.
+    pub ancestors: Vec<String>,
+    /// The user who made it for somebody else, by id, and the generation of that user's credentials then.
+    pub maker: Option<(String, i64)>,
+}
+
 /// Users, groups, personas, grants and revoked tokens, at one moment.
 #[derive(Debug, Default, Clone)]
 pub struct Snapshot {
@@ -155,6 +173,17 @@ impl Snapshot {
             Principal::User(uid) => uid == user_uid,
             Principal::Group(uid) => self.groups.get(uid).is_some_and(|group| group.members.contains(user_uid)),
         })
+    }
+
+    /// Whether a credential of a user is still good: its user is active and has had no new password since, neither
+    /// the token nor one that it was made with is revoked, and who made it for somebody else could still do so.
+    pub fn stands(&self, user_uid: &str, token: Option<&str>, on: &Standing) -> bool {
+        let same = |uid: &str, generation: i64| self.users.get(uid).is_some_and(|user| user.active && user.generation == generation);
+        let revoked = token.is_some_and(|id| self.revoked.contains(id)) || on.ancestors.iter().any(|id| self.revoked.contains(id));
+        let object = Object { class: ObjectClass::User, owner: Some(user_uid.to_owned()), ..Object::SERVER };
+        let could = |maker: &str| self.decide(maker, &TokenLimits::default(), Permission::TokensCreate, &object).allowed;
+        let made = on.maker.as_ref().is_none_or(|(maker, generation)| same(maker, *generation) && could(maker));
+        same(user_uid, on.generation) && !revoked && made
     }
 
     /// The active logins that can sign in, hold the persona `admin` on the server, and can still manage access: whatever

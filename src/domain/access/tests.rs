@@ -14,6 +14,9 @@ fn snapshot(grants: Vec<Grant>) -> Snapshot {
                 kind: UserKind::Person,
                 person_uid: format!("person-{name}"),
                 active: true,
+                generation: 0,
+                password_temporary: false,
+                makers: Vec::new(),
                 signs_in: true,
             },
         );
@@ -102,7 +105,7 @@ fn targets_limit_only_permissions_about_targets() {
 #[test]
 fn tokens_do_no_more_than_their_limits() {
     let admin = snapshot(vec![ann("admin", Scope::Server)]);
-    let limits = TokenLimits { permissions: vec![ModelsRead], model_pattern: Some("fraud-*".into()), experiment_pattern: None };
+    let limits = TokenLimits { permissions: vec![ModelsRead], model_pattern: Some("fraud-*".into()), ..TokenLimits::default() };
     let may = |permission, object: &Object| admin.decide("ann", &limits, permission, object).allowed;
     assert!(may(ModelsRead, &model("fraud-eu")));
     assert!(!may(ModelsRead, &model("churn")) && !may(ModelsEdit, &model("fraud-eu")));
@@ -160,4 +163,49 @@ fn every_built_in_persona_exists_and_admin_holds_all() {
         }),
         "auditors write nothing"
     );
+}
+
+#[test]
+fn a_token_made_by_another_gives_what_both_hold() {
+    let admin = grant(Principal::User("ann".into()), "admin", Scope::Server, Effect::Allow);
+    let desk = grant(Principal::User("bob".into()), "ml_engineer", Scope::Models("fraud-*".into()), Effect::Allow);
+    let own = grant(Principal::User("bob".into()), "data_scientist", Scope::Server, Effect::Allow);
+    let both = snapshot(vec![admin, desk, own]);
+    let limits = TokenLimits { maker: Some("bob".into()), ..TokenLimits::default() };
+    let may = |permission, object: &Object| both.decide("ann", &limits, permission, object).allowed;
+    assert!(may(ModelsEdit, &model("fraud-eu")) && !may(ModelsEdit, &model("churn")));
+    assert!(!may(KeysRotate, &Object::SERVER) && !may(RequestsApprove, &model("fraud-eu")));
+    let anns = Object { owner: Some("ann".into()), ..model("churn") };
+    assert!(may(ModelsEdit, &anns), "bob may edit what is his own, and so ann's token what is ann's own");
+    assert!(both.decide("ann", &limits, KeysRotate, &Object::SERVER).reason.contains("bob"));
+    let visible = both.visibility("ann", &limits, ModelsRead, ObjectClass::Model);
+    assert!(visible.all && visible.within.is_some_and(|within| within.all));
+    let what =
+        Delegated { rights: &[Right { permission: KeysRotate, own: false }], scope: &Scope::Server, object_name: None, targets: &[] };
+    assert_eq!(both.lacks("ann", &limits, &what), Some(KeysRotate), "nor does it hand on more");
+    assert_eq!(both.lacks("ann", &TokenLimits::default(), &what), None);
+}
+
+#[test]
+fn a_credential_stands_on_its_user_its_parents_and_its_maker() {
+    let desk = grant(Principal::User("bob".into()), "admin", Scope::Server, Effect::Allow);
+    let mut world = snapshot(vec![desk]);
+    let plain = Standing::default();
+    let child = Standing { ancestors: vec!["parent".into(), "grandparent".into()], ..Standing::default() };
+    let made = Standing { maker: Some(("bob".into(), 0)), ..Standing::default() };
+    let stand = |world: &Snapshot| [&plain, &child, &made].map(|on| world.stands("ann", Some("token"), on));
+    assert_eq!(stand(&world), [true; 3]);
+    let changed = |change: fn(&mut Snapshot)| {
+        let mut world = world.clone();
+        change(&mut world);
+        stand(&world)
+    };
+    assert_eq!(changed(|world| assert!(world.revoked.insert("token".into()))), [false; 3]);
+    assert_eq!(changed(|world| assert!(world.revoked.insert("grandparent".into()))), [true, false, true]);
+    assert_eq!(changed(|world| world.grants.clear()), [true, true, false]);
+    assert_eq!(changed(|world| world.users.get_mut("bob").unwrap().generation += 1), [true, true, false]);
+    assert_eq!(changed(|world| world.users.get_mut("bob").unwrap().active = false), [true, true, false]);
+    assert_eq!(changed(|world| world.users.get_mut("ann").unwrap().generation += 1), [false; 3]);
+    world.users.get_mut("ann").unwrap().active = false;
+    assert_eq!(stand(&world), [false; 3]);
 }

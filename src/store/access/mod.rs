@@ -1,6 +1,7 @@
 //! Users, groups, personas, grants and tokens, and the snapshot of them all.
 
 mod keys;
+mod makers;
 mod tokens;
 mod users;
 
@@ -9,6 +10,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, Value};
 
 pub use keys::*;
+pub use makers::*;
 pub use tokens::*;
 pub use users::*;
 
@@ -36,7 +38,8 @@ pub async fn raise_epoch(tx: &Tx) -> Result<()> {
 /// Who is who, now. The epoch is read first: a change in between makes the snapshot look older than it is.
 pub async fn snapshot<C: ConnectionTrait>(on: &C, now: i64) -> Result<Snapshot> {
     let mut snapshot = Snapshot { epoch: epoch(on).await?, ..Snapshot::default() };
-    let users = "SELECT uid, name, kind, person_uid, active, CAST(CASE WHEN password_hash IS NULL THEN 0 ELSE 1 END AS BIGINT) FROM users";
+    let users = "SELECT uid, name, kind, person_uid, active, CAST(CASE WHEN password_hash IS NULL THEN 0 ELSE 1 END AS BIGINT), generation, \
+                 password_temporary FROM users";
     for row in sql::all(on, users, []).await? {
         let kind: String = row.get(2)?;
         let user = User {
@@ -46,8 +49,16 @@ pub async fn snapshot<C: ConnectionTrait>(on: &C, now: i64) -> Result<Snapshot> 
             person_uid: row.get(3)?,
             active: row.get(4)?,
             signs_in: row.get::<i64>(5)? == 1,
+            generation: row.get(6)?,
+            password_temporary: row.get(7)?,
+            makers: Vec::new(),
         };
         snapshot.users.insert(user.uid.clone(), user);
+    }
+    for (user, maker) in makers(on).await? {
+        if let Some(user) = snapshot.users.get_mut(&user) {
+            user.makers.push(maker);
+        }
     }
     for row in sql::all(on, "SELECT uid, name FROM user_groups", []).await? {
         let group = Group { uid: row.get(0)?, name: row.get(1)?, members: std::collections::HashSet::new() };

@@ -31,11 +31,13 @@ pub struct TokenRow {
     pub permissions: Vec<String>,
     /// A pattern of model names that it is limited to.
     pub model_pattern: Option<String>,
+    /// The token that it was made with, by id; it does not outlive that one.
+    pub parent_id: Option<String>,
     /// A pattern of experiment names that it is limited to.
     pub experiment_pattern: Option<String>,
 }
 
-const TOKEN_COLUMNS: &str = "token_id, user_uid, description, origin, issued_by, created, expires, last_used, revoked, permissions, model_pattern, experiment_pattern";
+const TOKEN_COLUMNS: &str = "token_id, user_uid, description, origin, issued_by, created, expires, last_used, revoked, permissions, model_pattern, experiment_pattern, parent_id";
 
 fn read_token(row: &sql::Row) -> Result<TokenRow> {
     Ok(TokenRow {
@@ -51,6 +53,7 @@ fn read_token(row: &sql::Row) -> Result<TokenRow> {
         permissions: list(&row.get::<String>(9)?),
         model_pattern: row.get(10)?,
         experiment_pattern: row.get(11)?,
+        parent_id: row.get(12)?,
     })
 }
 
@@ -58,8 +61,8 @@ fn read_token(row: &sql::Row) -> Result<TokenRow> {
 pub async fn insert_token(tx: &Tx, token: &TokenRow) -> Result<()> {
     sql::execute(
         &**tx,
-        "INSERT INTO tokens (token_id, user_uid, description, origin, issued_by, created, expires, permissions, model_pattern, experiment_pattern) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO tokens (token_id, user_uid, description, origin, issued_by, created, expires, permissions, model_pattern, \
+         experiment_pattern, parent_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         bind![
             token.token_id.as_str(),
             token.user_uid.as_str(),
@@ -70,7 +73,8 @@ pub async fn insert_token(tx: &Tx, token: &TokenRow) -> Result<()> {
             token.expires,
             json(&token.permissions),
             token.model_pattern.clone(),
-            token.experiment_pattern.clone()
+            token.experiment_pattern.clone(),
+            token.parent_id.clone()
         ],
     )
     .await?;
@@ -93,16 +97,19 @@ pub async fn tokens_before<C: ConnectionTrait>(on: &C, user: &str, before: (i64,
     sql::all(on, &query, values).await?.iter().map(read_token).collect()
 }
 
-/// Revokes a token; false when it is revoked already or there is none.
+/// Revokes a token and all that were made with it; false when they are revoked already or there is none.
 pub async fn revoke_token(tx: &Tx, token_id: &str) -> Result<bool> {
-    let update = "UPDATE tokens SET revoked = $2 WHERE token_id = $1 AND revoked IS NULL";
-    Ok(sql::execute(&**tx, update, bind![token_id, tx.now()]).await? > 0)
+    Ok(revoke_with_children(tx, "token_id = $1", token_id).await? > 0)
 }
 
-/// Revokes the tokens that came from a user's sign-ins, but one.
-pub async fn revoke_sessions(tx: &Tx, user: &str, but: &str) -> Result<u64> {
-    let update = "UPDATE tokens SET revoked = $3 WHERE user_uid = $1 AND origin = 'SIGN_IN' AND token_id <> $2 AND revoked IS NULL";
-    sql::execute(&**tx, update, bind![user, but, tx.now()]).await
+/// Revokes the tokens of a condition on `$1`, and all that were made with them.
+pub(super) async fn revoke_with_children(tx: &Tx, condition: &str, value: &str) -> Result<u64> {
+    let update = format!(
+        "WITH RECURSIVE fallen (id) AS (SELECT token_id FROM tokens WHERE {condition} \
+         UNION SELECT t.token_id FROM tokens t JOIN fallen f ON t.parent_id = f.id) \
+         UPDATE tokens SET revoked = $2 WHERE revoked IS NULL AND token_id IN (SELECT id FROM fallen)"
+    );
+    sql::execute(&**tx, &update, bind![value, tx.now()]).await
 }
 
 /// Notes when tokens were last used.

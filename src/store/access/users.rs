@@ -27,9 +27,13 @@ pub struct UserRow {
     pub active: bool,
     /// Unix milliseconds.
     pub created: i64,
+    /// Somebody else set the password: it can only be changed.
+    pub password_temporary: bool,
+    /// Counts what ended the credentials before it.
+    pub generation: i64,
 }
 
-const USER_COLUMNS: &str = "uid, name, display_name, kind, person_uid, password_hash, active, created";
+const USER_COLUMNS: &str = "uid, name, display_name, kind, person_uid, password_hash, active, created, password_temporary, generation";
 
 fn read_user(row: &sql::Row) -> Result<UserRow> {
     Ok(UserRow {
@@ -41,6 +45,8 @@ fn read_user(row: &sql::Row) -> Result<UserRow> {
         password_hash: row.get(5)?,
         active: row.get(6)?,
         created: row.get(7)?,
+        password_temporary: row.get(8)?,
+        generation: row.get(9)?,
     })
 }
 
@@ -71,8 +77,8 @@ pub async fn insert_person(tx: &Tx, uid: &str) -> Result<()> {
 pub async fn insert_user(tx: &Tx, user: &UserRow) -> Result<()> {
     sql::execute(
         &**tx,
-        "INSERT INTO users (uid, name, canonical_name, display_name, kind, person_uid, password_hash, active, created) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO users (uid, name, canonical_name, display_name, kind, person_uid, password_hash, active, created, \
+         password_temporary, generation) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         bind![
             user.uid.as_str(),
             user.name.as_str(),
@@ -82,7 +88,9 @@ pub async fn insert_user(tx: &Tx, user: &UserRow) -> Result<()> {
             user.person_uid.as_str(),
             user.password_hash.clone(),
             user.active,
-            user.created
+            user.created,
+            user.password_temporary,
+            user.generation
         ],
     )
     .await?;
@@ -96,10 +104,19 @@ pub async fn update_user(tx: &Tx, uid: &str, display_name: &str, active: bool) -
     Ok(())
 }
 
-/// Sets the hash of a password.
-pub async fn set_password_hash(tx: &Tx, uid: &str, hash: &str) -> Result<()> {
-    sql::execute(&**tx, "UPDATE users SET password_hash = $2 WHERE uid = $1", bind![uid, hash]).await?;
+/// Sets the hash of a password, which with `temporary` can only be changed.
+pub async fn set_password_hash(tx: &Tx, uid: &str, hash: &str, temporary: bool) -> Result<()> {
+    let update = "UPDATE users SET password_hash = $2, password_temporary = $3 WHERE uid = $1";
+    sql::execute(&**tx, update, bind![uid, hash, temporary]).await?;
     Ok(())
+}
+
+/// Ends for good what a user has made and been given so far: sessions, tokens, tokens made for others, and all that
+/// was made with these. Gives how many tokens ended.
+pub async fn end_credentials(tx: &Tx, uid: &str) -> Result<u64> {
+    // Tokens bear the generation: one that is being made at this moment ends as well.
+    sql::execute(&**tx, "UPDATE users SET generation = generation + 1 WHERE uid = $1", bind![uid]).await?;
+    super::tokens::revoke_with_children(tx, "user_uid = $1 OR issued_by = $1", uid).await
 }
 
 /// Inserts a group. Errors with `Duplicate` when the name is taken.

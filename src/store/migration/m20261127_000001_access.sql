@@ -34,8 +34,26 @@ CREATE TABLE users (
     password_hash TEXT,
     active BOOLEAN NOT NULL,
     created BIGINT NOT NULL,
+    -- Somebody else set the password: it can only be changed.
+    password_temporary BOOLEAN NOT NULL DEFAULT FALSE,
+    -- Counts what ended the credentials before it: a new password, a deactivation.
+    generation BIGINT NOT NULL DEFAULT 0,
     CHECK (kind = 'PERSON' OR password_hash IS NULL)
 );
+-- Who stood behind it when a login was made or its password set. A maker without user and person is the command line;
+-- one with a `through_user_uid` stood behind that login when it did it. Makers count until somebody else vouches.
+CREATE TABLE user_makers (
+    user_uid TEXT NOT NULL REFERENCES users (uid),
+    deed TEXT NOT NULL CHECK (deed IN ('LOGIN', 'PASSWORD')),
+    maker_user_uid TEXT NOT NULL,
+    maker_person_uid TEXT NOT NULL,
+    through_user_uid TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    vouched BIGINT,
+    vouched_by TEXT REFERENCES users (uid),
+    PRIMARY KEY (user_uid, deed, maker_user_uid, through_user_uid, created)
+);
+CREATE INDEX user_makers_in_force ON user_makers (user_uid) WHERE vouched IS NULL;
 CREATE TABLE user_groups (
     uid TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -71,6 +89,8 @@ CREATE TABLE tokens (
     description TEXT NOT NULL,
     origin TEXT NOT NULL CHECK (origin IN ('SIGN_IN', 'API', 'COMMAND_LINE')),
     issued_by TEXT,
+    -- The token that it was made with, which it does not outlive.
+    parent_id TEXT REFERENCES tokens (token_id),
     created BIGINT NOT NULL,
     expires BIGINT NOT NULL,
     last_used BIGINT,
@@ -80,6 +100,8 @@ CREATE TABLE tokens (
     experiment_pattern TEXT
 );
 CREATE INDEX tokens_by_user ON tokens (user_uid, created);
+CREATE INDEX tokens_by_maker ON tokens (issued_by);
+CREATE INDEX tokens_by_parent ON tokens (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX tokens_revoked ON tokens (expires) WHERE revoked IS NOT NULL;
 -- First answers to calls with an idempotency key.
 CREATE TABLE idempotent_answers (

@@ -36,6 +36,8 @@ CREATE TABLE gates (
     active BOOLEAN NOT NULL,
     created BIGINT NOT NULL,
     created_by TEXT NOT NULL,
+    -- Whether one who asks and one who approves may have logins that the same third person made.
+    common_maker_allowed BOOLEAN NOT NULL DEFAULT TRUE,
     PRIMARY KEY (gate_id, version)
 );
 CREATE UNIQUE INDEX gates_in_force ON gates (gate_id) WHERE active;

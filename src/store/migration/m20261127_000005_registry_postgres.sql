@@ -52,7 +52,11 @@ CREATE FUNCTION transitions_own_request() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.authority = 'direct' AND EXISTS (SELECT 1 FROM transition_requests r, request_requesters q, users u
         WHERE r.version_uid = NEW.version_uid AND r.target = NEW.target AND r.state = 'OPEN' AND q.request_uid = r.uid
-        AND q.withdrawn IS NULL AND u.uid = NEW.actor_uid AND u.person_uid IN (q.person_uid, q.issuer_person_uid)) THEN
+        AND q.withdrawn IS NULL AND u.uid = NEW.actor_uid AND (u.person_uid IN (q.person_uid, q.issuer_person_uid)
+            OR EXISTS (SELECT 1 FROM request_makers k WHERE k.request_uid = r.uid AND k.decision_uid = '' AND k.person_uid = q.person_uid
+                AND k.maker_person_uid = u.person_uid)
+            OR EXISTS (SELECT 1 FROM user_makers k WHERE k.user_uid = u.uid AND k.vouched IS NULL
+                AND k.maker_person_uid IN (q.person_uid, q.issuer_person_uid)))) THEN
         RAISE EXCEPTION 'transitions_own_request: a person with an open request cannot move the version there directly' USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;

@@ -29,7 +29,11 @@ BEGIN SELECT RAISE(ABORT, 'transitions_direct: the gate allows no direct moves')
 CREATE TRIGGER transitions_own_request BEFORE INSERT ON transitions
 WHEN NEW.authority = 'direct' AND EXISTS (SELECT 1 FROM transition_requests r, request_requesters q, users u
         WHERE r.version_uid = NEW.version_uid AND r.target = NEW.target AND r.state = 'OPEN' AND q.request_uid = r.uid
-        AND q.withdrawn IS NULL AND u.uid = NEW.actor_uid AND u.person_uid IN (q.person_uid, q.issuer_person_uid))
+        AND q.withdrawn IS NULL AND u.uid = NEW.actor_uid AND (u.person_uid IN (q.person_uid, q.issuer_person_uid)
+            OR EXISTS (SELECT 1 FROM request_makers k WHERE k.request_uid = r.uid AND k.decision_uid = '' AND k.person_uid = q.person_uid
+                AND k.maker_person_uid = u.person_uid)
+            OR EXISTS (SELECT 1 FROM user_makers k WHERE k.user_uid = u.uid AND k.vouched IS NULL
+                AND k.maker_person_uid IN (q.person_uid, q.issuer_person_uid))))
 BEGIN SELECT RAISE(ABORT, 'transitions_own_request: a person with an open request cannot move the version there directly'); END;
 CREATE TRIGGER transitions_consequence BEFORE INSERT ON transitions
 WHEN NEW.authority = 'consequence' AND (NEW.target <> 'Archived' OR NEW.version_uid IS NULL

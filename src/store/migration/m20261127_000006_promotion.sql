@@ -51,6 +51,18 @@ CREATE TABLE request_decisions (
 );
 -- One person counts once.
 CREATE UNIQUE INDEX request_decisions_once ON request_decisions (request_uid, person_uid) WHERE voided IS NULL;
+-- Who stood behind the login and the token of one who asked (then `decision_uid` is empty) or decided, at that time.
+-- A maker without user and person is the command line.
+CREATE TABLE request_makers (
+    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
+    decision_uid TEXT NOT NULL,
+    person_uid TEXT NOT NULL REFERENCES persons (uid),
+    deed TEXT NOT NULL CHECK (deed IN ('LOGIN', 'PASSWORD', 'TOKEN')),
+    maker_user_uid TEXT NOT NULL,
+    maker_person_uid TEXT NOT NULL,
+    through_user_uid TEXT NOT NULL,
+    PRIMARY KEY (request_uid, decision_uid, person_uid, deed, maker_user_uid, maker_person_uid, through_user_uid)
+);
 CREATE TABLE comments (
     uid TEXT PRIMARY KEY,
     model_uid TEXT NOT NULL REFERENCES registered_models (uid),

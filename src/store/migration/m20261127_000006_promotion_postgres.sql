@@ -218,3 +218,113 @@ END $$;
 CREATE TRIGGER request_requesters_alone BEFORE INSERT OR UPDATE ON request_requesters FOR EACH ROW EXECUTE FUNCTION lock_request();
 CREATE TRIGGER request_decisions_alone BEFORE INSERT OR UPDATE ON request_decisions FOR EACH ROW EXECUTE FUNCTION lock_request();
 CREATE TRIGGER transition_requests_alone BEFORE INSERT ON transition_requests FOR EACH ROW EXECUTE FUNCTION lock_model();
+-- Who stands behind the login of one who asks or decides is written down with it, whatever the code does.
+CREATE FUNCTION request_makers_open() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN' THEN
+        RAISE EXCEPTION 'request_makers_open: the request has ended' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_makers_open BEFORE INSERT ON request_makers FOR EACH ROW EXECUTE FUNCTION request_makers_open();
+CREATE FUNCTION request_makers_true() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.decision_uid = '' AND NOT EXISTS (SELECT 1 FROM request_requesters q WHERE q.request_uid = NEW.request_uid AND q.person_uid = NEW.person_uid)
+    OR NEW.decision_uid <> '' AND NOT EXISTS (SELECT 1 FROM request_decisions d WHERE d.uid = NEW.decision_uid
+        AND d.request_uid = NEW.request_uid AND d.person_uid = NEW.person_uid)
+    OR NEW.maker_person_uid = NEW.person_uid OR (NEW.maker_user_uid = '') <> (NEW.maker_person_uid = '')
+    OR NEW.maker_user_uid <> '' AND NOT EXISTS (SELECT 1 FROM users k WHERE k.uid = NEW.maker_user_uid AND k.person_uid = NEW.maker_person_uid) THEN
+        RAISE EXCEPTION 'request_makers_true: a maker is another person than the one who asked or decided' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_makers_true BEFORE INSERT ON request_makers FOR EACH ROW EXECUTE FUNCTION request_makers_true();
+CREATE FUNCTION request_makers_four_eyes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.maker_person_uid <> '' AND (
+        NEW.decision_uid = '' AND EXISTS (SELECT 1 FROM request_decisions d WHERE d.request_uid = NEW.request_uid AND d.kind = 'APPROVED' AND d.voided IS NULL
+            AND NEW.maker_person_uid IN (d.person_uid, d.issuer_person_uid))
+        OR NEW.decision_uid <> '' AND EXISTS (SELECT 1 FROM request_requesters q WHERE q.request_uid = NEW.request_uid
+            AND NEW.maker_person_uid IN (q.person_uid, q.issuer_person_uid))
+        OR EXISTS (SELECT 1 FROM request_decisions own, request_decisions d WHERE own.uid = NEW.decision_uid AND own.kind = 'APPROVED'
+            AND d.request_uid = NEW.request_uid AND d.kind = 'APPROVED' AND d.voided IS NULL AND d.person_uid <> NEW.person_uid
+            AND NEW.maker_person_uid IN (d.person_uid, d.issuer_person_uid))) THEN
+        RAISE EXCEPTION 'request_makers_four_eyes: four eyes: whoever made the login or the token of one is the other' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_makers_four_eyes BEFORE INSERT ON request_makers FOR EACH ROW EXECUTE FUNCTION request_makers_four_eyes();
+CREATE FUNCTION request_makers_common() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM transition_requests r, gates g WHERE r.uid = NEW.request_uid AND g.gate_id = r.gate_id AND g.version = r.gate_version
+        AND NOT g.common_maker_allowed)
+    AND (NEW.decision_uid = '' OR EXISTS (SELECT 1 FROM request_decisions own WHERE own.uid = NEW.decision_uid AND own.kind = 'APPROVED'))
+    AND EXISTS (SELECT 1 FROM request_makers k LEFT JOIN request_decisions d ON d.uid = k.decision_uid
+        WHERE k.request_uid = NEW.request_uid AND k.maker_person_uid = NEW.maker_person_uid AND k.person_uid <> NEW.person_uid
+        AND (k.decision_uid <> '' OR NEW.decision_uid <> '') AND (k.decision_uid = '' OR d.kind = 'APPROVED' AND d.voided IS NULL)) THEN
+        RAISE EXCEPTION 'request_makers_common: four eyes: the gate refuses logins that go back to the same maker' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_makers_common BEFORE INSERT ON request_makers FOR EACH ROW EXECUTE FUNCTION request_makers_common();
+CREATE FUNCTION request_makers_identity() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'request_makers_identity: makers are kept as they were' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_makers_identity BEFORE UPDATE ON request_makers FOR EACH ROW EXECUTE FUNCTION request_makers_identity();
+CREATE FUNCTION request_makers_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TRUE THEN
+        RAISE EXCEPTION 'request_makers_kept: makers are kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER request_makers_kept BEFORE DELETE ON request_makers FOR EACH ROW EXECUTE FUNCTION request_makers_kept();
+CREATE FUNCTION request_decisions_makers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM request_makers k WHERE k.request_uid = NEW.request_uid AND k.decision_uid = ''
+        AND k.maker_person_uid IN (NEW.person_uid, NEW.issuer_person_uid))
+    OR NEW.kind = 'APPROVED' AND EXISTS (SELECT 1 FROM request_makers k, request_decisions d WHERE k.request_uid = NEW.request_uid
+        AND d.uid = k.decision_uid AND d.kind = 'APPROVED' AND d.voided IS NULL AND d.person_uid <> NEW.person_uid
+        AND k.maker_person_uid IN (NEW.person_uid, NEW.issuer_person_uid)) THEN
+        RAISE EXCEPTION 'request_decisions_makers: four eyes: whoever made the login or the token of one who asked or approved does not decide' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_decisions_makers BEFORE INSERT ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_makers();
+CREATE FUNCTION request_requesters_makers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM request_makers k, request_decisions d WHERE k.request_uid = NEW.request_uid AND d.uid = k.decision_uid AND d.kind = 'APPROVED' AND d.voided IS NULL
+        AND k.maker_person_uid IN (NEW.person_uid, NEW.issuer_person_uid)) THEN
+        RAISE EXCEPTION 'request_requesters_makers: four eyes: whoever made the login or the token of an approver does not ask' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_requesters_makers BEFORE INSERT ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_makers();
+CREATE FUNCTION request_requesters_copy_makers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO request_makers (request_uid, decision_uid, person_uid, deed, maker_user_uid, maker_person_uid, through_user_uid)
+    SELECT DISTINCT NEW.request_uid, '', NEW.person_uid, k.deed, k.maker_user_uid, k.maker_person_uid, k.through_user_uid
+    FROM user_makers k WHERE k.user_uid = NEW.user_uid AND k.vouched IS NULL AND NOT EXISTS (SELECT 1 FROM request_makers o
+        WHERE o.request_uid = NEW.request_uid AND o.decision_uid = '' AND o.person_uid = NEW.person_uid AND o.deed = k.deed
+        AND o.maker_user_uid = k.maker_user_uid AND o.maker_person_uid = k.maker_person_uid AND o.through_user_uid = k.through_user_uid);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER request_requesters_copy_makers AFTER INSERT ON request_requesters FOR EACH ROW EXECUTE FUNCTION request_requesters_copy_makers();
+CREATE TRIGGER request_requesters_ask_again AFTER UPDATE ON request_requesters FOR EACH ROW
+WHEN (OLD.withdrawn IS NOT NULL AND NEW.withdrawn IS NULL) EXECUTE FUNCTION request_requesters_copy_makers();
+CREATE FUNCTION request_decisions_copy_makers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO request_makers (request_uid, decision_uid, person_uid, deed, maker_user_uid, maker_person_uid, through_user_uid)
+    SELECT DISTINCT NEW.request_uid, NEW.uid, NEW.person_uid, k.deed, k.maker_user_uid, k.maker_person_uid, k.through_user_uid
+    FROM user_makers k WHERE k.user_uid = NEW.user_uid AND k.vouched IS NULL AND NOT EXISTS (SELECT 1 FROM request_makers o
+        WHERE o.request_uid = NEW.request_uid AND o.decision_uid = NEW.uid AND o.person_uid = NEW.person_uid AND o.deed = k.deed
+        AND o.maker_user_uid = k.maker_user_uid AND o.maker_person_uid = k.maker_person_uid AND o.through_user_uid = k.through_user_uid);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER request_decisions_copy_makers AFTER INSERT ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_copy_makers();
+CREATE TRIGGER request_makers_no_truncate BEFORE TRUNCATE ON request_makers FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER request_makers_alone BEFORE INSERT ON request_makers FOR EACH ROW EXECUTE FUNCTION lock_request();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
 use stagegate::contract::v1;
 use tempfile::TempDir;
 
@@ -135,9 +135,7 @@ impl Server {
 
     /// The admin that the server made.
     pub async fn admin(&self) -> Client {
-        let request = v1::SignInRequest { user_name: "admin".to_owned(), password: PASSWORD.to_owned() };
-        let answer: v1::SignInResponse = self.nobody().call("SignIn", request).await.expect("the admin signs in");
-        self.with_token("admin", answer.token)
+        self.sign_in("admin", PASSWORD).await
     }
 
     /// A new user with a persona on the whole server; with an empty one, a stranger.
@@ -153,16 +151,53 @@ impl Server {
         self.with_token(&user_name, answer.token_text)
     }
 
-    /// A new user with a persona on the whole server, who signs in: no other person stands behind the token.
+    /// A new user with a persona on the whole server, who has changed the password that the admin gave: the admin
+    /// made the login, and nobody else made its token.
     pub async fn signed_in(&self, persona: &str) -> Client {
         let user_name = format!("{persona}-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
-        let password = format!("the long password of {user_name}");
-        let persona = persona.to_owned();
-        let request = v1::CreateUserRequest { user_name: user_name.clone(), password: password.clone(), persona, ..Default::default() };
+        let (first, password) = (format!("the first password of {user_name}"), format!("the long password of {user_name}"));
+        let request = v1::CreateUserRequest {
+            user_name: user_name.clone(),
+            password: first.clone(),
+            persona: persona.to_owned(),
+            ..Default::default()
+        };
         let _: v1::CreateUserResponse = self.admin().await.call("CreateUser", request).await.expect("a user can be made");
-        let request = v1::SignInRequest { user_name: user_name.clone(), password };
+        let session = self.sign_in(&user_name, &first).await;
+        let request = v1::SetPasswordRequest { current_password: first, new_password: password.clone(), ..Default::default() };
+        let _: v1::SetPasswordResponse = session.call("SetPassword", request).await.expect("the first password is changed");
+        self.sign_in(&user_name, &password).await
+    }
+
+    /// Signs in with a password.
+    pub async fn sign_in(&self, user_name: &str, password: &str) -> Client {
+        let request = v1::SignInRequest { user_name: user_name.to_owned(), password: password.to_owned() };
         let answer: v1::SignInResponse = self.nobody().call("SignIn", request).await.expect("a user signs in");
-        self.with_token(&user_name, answer.token)
+        self.with_token(user_name, answer.token)
+    }
+
+    /// A new user whom nobody nameable made: login and token come from the command line.
+    pub fn made_by_hand(&self, user_name: &str, persona: &str) -> Client {
+        self.command_line(&["user", "create", user_name, "--persona", persona]);
+        let token = self.command_line(&["token", "create", "--user", user_name]);
+        self.with_token(user_name, token.trim().to_owned())
+    }
+
+    /// How many rows the ledger has of an operation of `AccessService`.
+    pub async fn ledger_of(&self, operation: &str) -> i64 {
+        let query = format!("SELECT COUNT(*) FROM ledger_entries WHERE action = 'stagegate.v1.AccessService/{operation}'");
+        let sql = self.sql().await;
+        let row = sql.query_one_raw(Statement::from_string(sql.get_database_backend(), query)).await.expect("SQL beside the server");
+        row.expect("a row").try_get_by_index(0).expect("a number")
+    }
+
+    /// Runs the command line beside the server; gives what it printed.
+    pub fn command_line(&self, arguments: &[&str]) -> String {
+        let mut command = bare_command();
+        command.args(arguments).args(["--database-url", &self.url, "--data-dir"]).arg(self.folder.path());
+        let output = command.output().expect("the binary starts");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
     }
 
     /// A client that bears a token, which from now on must not be in the log.
