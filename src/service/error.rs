@@ -216,6 +216,7 @@ impl From<Refused> for Error {
             Refused::Unauthenticated => Self::Unauthenticated,
             Refused::Throttled(_) => Self::Exhausted(message),
             Refused::Denied { permission, .. } => Self::Denied { permission: Some(permission), reason: PERMISSION_MISSING, message },
+            Refused::Absent { kind, name } => Self::NotFound { kind, name },
             Refused::Invalid(invalid) => Self::Invalid(invalid),
             Refused::Store(error) => error.into(),
         }
