@@ -1,5 +1,5 @@
-//! The check: every call passes here, and only here a `Call` is made. It decides from the caller's
-//! grants and from what the request names, before any look-up of the object itself.
+//! The check: every call passes here, and only here a `Call` is made. What the request names is resolved first and
+//! decided after, in one way whether there is such an object or not.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::call::{Call, Caller, Subject};
 use super::refusal::{Refused, hint};
 use crate::clock;
 use crate::contract::{Clause, ObjectKind, Operation, Permission, Record, Subject as Fields};
-use crate::domain::access::{Object, Snapshot};
+use crate::domain::access::{Object, Snapshot, Verdict};
 use crate::domain::artifact_owner::{self, PathOwner};
 use crate::domain::field::Invalid;
 use crate::domain::ledger::Outcome;
@@ -75,33 +75,61 @@ impl Access {
             return Ok(());
         }
         let Some(names) = names(clause, fields)? else { return Ok(()) };
-        let mut object = self.resolver.resolve(&self.store, snapshot, caller, clause.kind, &names).await?;
-        if let Some(target) = target(clause, fields) {
-            object.target = Some(target);
+        self.judge(snapshot, caller, clause.permission, (clause.kind, &names), target(clause, fields)).await
+    }
+
+    /// Decides about what `named` names, with the target of a promotion if there is one. A refusal takes the same steps
+    /// and says the same whether there is an object or not.
+    async fn judge(
+        &self,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        permission: Permission,
+        (kind, names): (ObjectKind, &[&str]),
+        target: Option<String>,
+    ) -> Result<(), Refused> {
+        let mut resolved = self.resolver.resolve(&self.store, snapshot, caller, kind, names).await?;
+        if target.is_some() {
+            resolved.absent.target.clone_from(&target);
+            if let Some(object) = &mut resolved.object {
+                object.target = target;
+            }
         }
-        let decision = snapshot.decide(&caller.user_uid, &caller.limits, clause.permission, &object);
-        if decision.allowed {
+        let verdict = snapshot.judge(&caller.user_uid, &caller.limits, permission, resolved.object.as_ref(), &resolved.absent);
+        if verdict == Verdict::Admitted {
             return Ok(());
         }
-        Err(Refused::Denied { permission: clause.permission, on: described(clause.kind, &names), hint: hint(clause.permission) })
+        self.resolver.take_as_long(&self.store, kind, names, &resolved).await?;
+        let name = names.first().copied().unwrap_or_default();
+        match verdict {
+            // A name that nothing can have: the operation says which field is missing.
+            Verdict::Absent if name.is_empty() => Ok(()),
+            Verdict::Absent => Err(Refused::Absent { kind: word(kind), name: name.to_owned() }),
+            _ => Err(Refused::Denied { permission, on: described(kind, names), hint: hint(permission) }),
+        }
     }
 
     /// Asks as a clause would about a further object that a request names where no rule can read it: in a list.
     pub async fn require(&self, call: &Call, permission: Permission, kind: ObjectKind, name: &str) -> Result<(), Refused> {
-        let (snapshot, caller) = (self.snapshot().await?, call.caller());
-        let object = self.resolver.resolve(&self.store, &snapshot, caller, kind, &[name]).await?;
-        if call.decide(&snapshot, permission, &object).allowed {
-            return Ok(());
+        let snapshot = self.snapshot().await?;
+        let outcome = self.judge(&snapshot, call.caller(), permission, (kind, &[name]), None).await;
+        if let Err(refused) = &outcome {
+            self.keep_refusal(call, refused).await?;
         }
-        let refused = Refused::Denied { permission, on: described(kind, &[name]), hint: hint(permission) };
-        self.keep_refusal(call, &refused).await?;
-        Err(refused)
+        outcome
     }
 
     /// Writes or counts a refusal, as the operation's rule says.
     pub async fn keep_refusal(&self, call: &Call, refused: &Refused) -> Result<(), StoreError> {
-        let Refused::Denied { on, .. } = refused else { return Ok(()) };
-        self.keep_denial(call, on, &refused.to_string()).await
+        match refused {
+            Refused::Denied { on, .. } => self.keep_denial(call, on, &refused.to_string()).await,
+            // Counted whether it is missing or hidden: who looks for what is hidden is seen.
+            Refused::Absent { kind, name } => {
+                self.refusals.count(call, &quoted(kind, name));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes or counts a refusal in other words.
@@ -129,8 +157,7 @@ impl Access {
             "promotion request" => ObjectKind::TransitionRequest,
             _ => return Ok(Object::SERVER),
         };
-        let snapshot = self.snapshot().await?;
-        self.resolver.resolve(&self.store, &snapshot, &Caller::nobody(), kind, &[name]).await
+        Ok(self.resolver.look_up(&self.store, kind, &[name]).await?.unwrap_or(Object::SERVER))
     }
 }
 
@@ -196,8 +223,16 @@ fn target(clause: &Clause, fields: &dyn Fields) -> Option<String> {
 /// How a refusal speaks of an object, from the words of the request alone.
 fn described(kind: ObjectKind, names: &[&str]) -> String {
     let first = names.first().copied().unwrap_or_default();
-    let what = match kind {
-        ObjectKind::Unspecified | ObjectKind::Server => return "the server".to_owned(),
+    match kind {
+        ObjectKind::Unspecified | ObjectKind::Server => word(kind).to_owned(),
+        ObjectKind::User if first.is_empty() => "your own user".to_owned(),
+        _ => quoted(word(kind), first),
+    }
+}
+
+fn word(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Unspecified | ObjectKind::Server => "the server",
         ObjectKind::Experiment | ObjectKind::ExperimentName => "experiment",
         ObjectKind::Run | ObjectKind::RunOfPath => "run",
         ObjectKind::LoggedModel | ObjectKind::LoggedModelOfPath => "logged model",
@@ -205,10 +240,16 @@ fn described(kind: ObjectKind, names: &[&str]) -> String {
         ObjectKind::RegisteredModel | ObjectKind::ModelVersion => "registered model",
         ObjectKind::TransitionRequest => "promotion request",
         ObjectKind::Comment => "comment",
-        ObjectKind::User if first.is_empty() => return "your own user".to_owned(),
         ObjectKind::User => "user",
         ObjectKind::Token => "token",
-    };
-    let shown: String = first.chars().take(300).filter(|c| !c.is_control()).collect();
+    }
+}
+
+fn quoted(what: &str, name: &str) -> String {
+    let shown: String = name.chars().take(300).filter(|c| !c.is_control()).collect();
     format!("{what} \"{shown}\"")
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -36,6 +36,14 @@ pub enum Refused {
         /// What the caller can do instead, or empty.
         hint: String,
     },
+    /// There is no such object, or the caller may not know that there is one.
+    #[error("{kind} {name:?} does not exist")]
+    Absent {
+        /// `run`, `registered model`, …
+        kind: &'static str,
+        /// As asked for.
+        name: String,
+    },
     /// The alternatives of a field differ.
     #[error("{0}")]
     Invalid(#[from] crate::domain::field::Invalid),

@@ -1,5 +1,6 @@
 //! From what a request names to the object that scopes can be compared with. What was found is
-//! remembered until access changes; what was not found is never remembered.
+//! remembered until access changes; what was not found is never remembered. Before a refusal a remembered object is
+//! looked up all the same, so that a refusal takes one look-up whether there is an object or not.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -19,11 +20,34 @@ pub struct Resolver {
     /// By the epoch, too: what was read just before a change and comes in just behind it is of the old one.
     found: Cache<(i64, i32, String), Object>,
     epoch: AtomicI64,
+    /// Look-ups in the database, for tests.
+    #[cfg(test)]
+    pub(super) look_ups: AtomicI64,
+}
+
+/// What names lead to.
+pub(super) struct Resolved {
+    /// The object, if there is one.
+    pub(super) object: Option<Object>,
+    /// What the names stand for when there is none: the server, but for names that could be given; patterns cover those.
+    pub(super) absent: Object,
+    remembered: bool,
+}
+
+impl Resolved {
+    fn certain(object: Object) -> Self {
+        Self { absent: object.clone(), object: Some(object), remembered: false }
+    }
 }
 
 impl Resolver {
     pub(super) fn new() -> Self {
-        Self { found: Cache::new(REMEMBERED), epoch: AtomicI64::new(0) }
+        Self {
+            found: Cache::new(REMEMBERED),
+            epoch: AtomicI64::new(0),
+            #[cfg(test)]
+            look_ups: AtomicI64::new(0),
+        }
     }
 
     /// Forgets everything when the epoch is another; tells whether it was. Names and memberships of
@@ -36,8 +60,7 @@ impl Resolver {
         changed
     }
 
-    /// The object of a kind that `names` name. One that does not exist counts as the server, but for
-    /// names that could be given: patterns cover those.
+    /// The object of a kind that `names` name.
     pub(super) async fn resolve(
         &self,
         store: &Store,
@@ -45,25 +68,47 @@ impl Resolver {
         caller: &Caller,
         kind: ObjectKind,
         names: &[&str],
-    ) -> Result<Object, StoreError> {
+    ) -> Result<Resolved, StoreError> {
         let first = names.first().copied().unwrap_or_default();
         match kind {
-            ObjectKind::Unspecified | ObjectKind::Server => return Ok(Object::SERVER),
-            ObjectKind::User => return Ok(user(snapshot, caller, first)),
+            ObjectKind::Unspecified | ObjectKind::Server => return Ok(Resolved::certain(Object::SERVER)),
+            ObjectKind::User => return Ok(Resolved::certain(user(snapshot, caller, first))),
             _ => {}
         }
+        let absent = absent(kind, first);
         // A name may hold any character but NUL.
         let key = (self.epoch.load(Ordering::Acquire), kind as i32, names.join("\0"));
         if let Some(object) = self.found.get(&key) {
-            return Ok(object);
+            return Ok(Resolved { object: Some(object), absent, remembered: true });
         }
-        let found = look_up(store, kind, names).await?;
+        let object = self.look_up(store, kind, names).await?;
         // A version that is not there yet shows as its model without an owner, and may be made any time.
         let lasting = |object: &&Object| kind != ObjectKind::ModelVersion || object.owner.is_some();
-        if let Some(object) = found.as_ref().filter(lasting) {
+        if let Some(object) = object.as_ref().filter(lasting) {
             self.found.insert(key, object.clone());
         }
-        Ok(found.unwrap_or_else(|| absent(kind, first)))
+        Ok(Resolved { object, absent, remembered: false })
+    }
+
+    /// Looks an object up that was remembered, for nothing but the time it takes: what is missing is never remembered.
+    pub(super) async fn take_as_long(
+        &self,
+        store: &Store,
+        kind: ObjectKind,
+        names: &[&str],
+        resolved: &Resolved,
+    ) -> Result<(), StoreError> {
+        if resolved.remembered {
+            self.look_up(store, kind, names).await?;
+        }
+        Ok(())
+    }
+
+    /// The object of names, never a remembered one.
+    pub(super) async fn look_up(&self, store: &Store, kind: ObjectKind, names: &[&str]) -> Result<Option<Object>, StoreError> {
+        #[cfg(test)]
+        self.look_ups.fetch_add(1, Ordering::Relaxed);
+        look_up(store, kind, names).await
     }
 }
 

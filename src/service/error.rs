@@ -220,6 +220,7 @@ impl From<Refused> for Error {
             Refused::Throttled(_) => Self::Exhausted(message),
             Refused::Denied { permission, .. } => Self::Denied { permission: Some(permission), reason: PERMISSION_MISSING, message },
             Refused::PasswordDue => Self::Denied { permission: None, reason: PASSWORD_CHANGE_DUE, message },
+            Refused::Absent { kind, name } => Self::NotFound { kind, name },
             Refused::Invalid(invalid) => Self::Invalid(invalid),
             Refused::Store(error) => error.into(),
         }

@@ -49,13 +49,9 @@ pub async fn model<C: ConnectionTrait>(on: &C, canonical_name: &str) -> Found {
 pub async fn version<C: ConnectionTrait>(on: &C, canonical_name: &str, number: &str) -> Found {
     let number = crate::domain::ids::version_number("", number).unwrap_or_default();
     let query = "SELECT m.uid, m.name, v.created_by, CAST(NULL AS TEXT) FROM registered_models m \
-                 JOIN model_versions v ON v.model_uid = m.uid AND v.version = $3 \
+                 LEFT JOIN model_versions v ON v.model_uid = m.uid AND v.version = $3 \
                  WHERE m.workspace_id = $1 AND m.canonical_name = $2 AND m.deleted IS NULL";
-    let found = object(on, ObjectClass::Model, query, bind![WORKSPACE, canonical_name, i64::from(number)]).await?;
-    if found.is_some() {
-        return Ok(found);
-    }
-    Ok(model(on, canonical_name).await?.map(|model| Object { owner: None, ..model }))
+    object(on, ObjectClass::Model, query, bind![WORKSPACE, canonical_name, i64::from(number)]).await
 }
 
 /// The model of a version, whose owner is the version's.

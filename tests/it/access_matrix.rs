@@ -19,16 +19,33 @@ const PERSONAS: [&str; 8] = ["viewer", "data_scientist", "ml_engineer", "manager
 
 /// One object of each kind, all of one owner.
 #[derive(Clone, Default)]
-struct World {
-    experiment_id: String,
+pub struct World {
+    pub experiment_id: String,
     experiment: String,
     run_id: String,
     model_id: String,
-    model: String,
+    pub model: String,
     request_id: String,
     comment_id: String,
     user: String,
     token_id: String,
+}
+
+impl World {
+    /// Names of the same kinds and lengths, of which nothing is there.
+    pub fn absent(&self, word: &str) -> Self {
+        Self {
+            experiment_id: "9".repeat(self.experiment_id.len()),
+            experiment: format!("e-{word}"),
+            run_id: "f".repeat(32),
+            model_id: format!("m-{}", "f".repeat(32)),
+            model: format!("m-{word}"),
+            request_id: "f".repeat(32),
+            comment_id: "f".repeat(32),
+            user: "z".repeat(self.user.len()),
+            token_id: "f".repeat(self.token_id.len()),
+        }
+    }
 }
 
 /// Someone who calls, with what is theirs and what is not.
@@ -132,9 +149,14 @@ fn word(operation: &Operation, outcome: &Result<(), Status>) -> String {
 }
 
 /// A refusal as bytes, without what must differ: the names that were asked for, and the request's id.
-fn without_names(status: &Status, world: &World) -> String {
-    let mut text = format!("{:?} {} {}", status.code(), status.message(), String::from_utf8_lossy(status.details()));
+pub fn without_names(status: &Status, world: &World) -> String {
+    let text = format!("{:?} {} {}", status.code(), status.message(), String::from_utf8_lossy(status.details()));
     let id = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    text_without_names(text, world, id)
+}
+
+/// The same of a text.
+pub fn text_without_names(mut text: String, world: &World, id: &str) -> String {
     // Names of equal kind are equally long, so that lengths in the details are the same.
     for name in [
         &world.experiment,
@@ -155,7 +177,7 @@ fn without_names(status: &Status, world: &World) -> String {
     text
 }
 
-async fn call(client: &Client, operation: &Operation, world: &World) -> Result<(), Status> {
+pub async fn call(client: &Client, operation: &Operation, world: &World) -> Result<(), Status> {
     let message = smallest(operation, world);
     let mut answers = client.open(operation.path, message).await?.into_inner();
     // Watching never ends by itself; that it began is the answer.
@@ -175,21 +197,30 @@ async fn call(client: &Client, operation: &Operation, world: &World) -> Result<(
 fn smallest(operation: &Operation, world: &World) -> Vec<u8> {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("the descriptor set is one");
     let mut message = DynamicMessage::new(pool.get_message_by_name(operation.input).expect("declared"));
+    for (field, text) in fields(operation, world) {
+        set(&mut message, field, text);
+    }
+    message.encode_to_vec()
+}
+
+/// The fields that an operation's rule reads, with what they say.
+pub fn fields(operation: &Operation, world: &World) -> Vec<(&'static str, String)> {
+    let mut given = Vec::new();
     for clause in operation.rule.clauses {
         for (index, field) in clause.fields.iter().enumerate() {
             // The older name of a field is enough once.
             let alternative = index > 0 && clause.kind != ObjectKind::ModelVersion;
             if let Some(text) = value(clause, index, field, world).filter(|_| !alternative) {
-                set(&mut message, field, text);
+                given.push((*field, text));
             }
         }
         if !clause.stage_field.is_empty() {
-            set(&mut message, clause.stage_field, "Production".to_owned());
+            given.push((clause.stage_field, "Production".to_owned()));
         } else if !clause.alias_field.is_empty() {
-            set(&mut message, clause.alias_field, "champion".to_owned());
+            given.push((clause.alias_field, "champion".to_owned()));
         }
     }
-    message.encode_to_vec()
+    given
 }
 
 fn value(clause: &Clause, index: usize, field: &str, world: &World) -> Option<String> {
@@ -231,17 +262,6 @@ fn set(message: &mut DynamicMessage, path: &str, text: String) {
 /// so that personas who can make nothing own something as well.
 async fn callers(server: &Server) -> Vec<Caller> {
     let admin = server.admin().await;
-    let absent = |word: &str, like: &World| World {
-        experiment_id: "9".repeat(like.experiment_id.len()),
-        experiment: format!("e-other-{word}"),
-        run_id: "f".repeat(32),
-        model_id: format!("m-{}", "f".repeat(32)),
-        model: format!("m-other-{word}"),
-        request_id: "f".repeat(32),
-        comment_id: "f".repeat(32),
-        user: "z".repeat(like.user.len()),
-        token_id: "f".repeat(like.token_id.len()),
-    };
     let mut callers = Vec::new();
     let stranger = server.as_("viewer").await.user_name;
     let foreign_user = (stranger, admin.user_name.clone());
@@ -255,7 +275,7 @@ async fn callers(server: &Server) -> Vec<Caller> {
             grant(&admin, &client.user_name, v1::scope::Scope::ExperimentId(own.experiment_id.clone())).await;
             grant(&admin, &client.user_name, v1::scope::Scope::RegisteredModel(own.model.clone())).await;
         }
-        callers.push(Caller { word, client, absent: absent(word, &foreign), own, foreign });
+        callers.push(Caller { word, client, absent: foreign.absent(&format!("other-{word}")), own, foreign });
     }
     let last = callers.last().expect("callers");
     let nobody = Caller {
@@ -284,7 +304,7 @@ async fn grant(admin: &Client, user: &str, scope: v1::scope::Scope) {
     let _: v1::CreateGrantResponse = admin.call("CreateGrant", request).await.expect("a grant");
 }
 
-async fn world(admin: &Client, word: &str, user: &str) -> World {
+pub async fn world(admin: &Client, word: &str, user: &str) -> World {
     let (experiment, model) = (format!("e-{word}"), format!("m-{word}"));
     let request = v1::CreateExperimentRequest { name: experiment.clone(), ..Default::default() };
     let answer: v1::CreateExperimentResponse = admin.call("CreateExperiment", request).await.expect("an experiment");

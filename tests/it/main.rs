@@ -11,6 +11,7 @@ mod artifact_parts;
 mod contract;
 mod faults;
 mod forged_keys;
+mod hidden;
 mod hostile;
 mod import_sql;
 mod last_admin;

@@ -3,6 +3,7 @@
 
 mod decision;
 mod delegation;
+mod hiding;
 mod limits;
 mod persona;
 mod snapshot;
@@ -11,6 +12,7 @@ mod tests;
 
 pub use decision::{Decision, Object, ObjectClass, Visibility};
 pub use delegation::Delegated;
+pub use hiding::Verdict;
 pub use limits::TokenLimits;
 pub use persona::{ADMIN, BUILT_IN, Persona, Right, built_in};
 pub use snapshot::{Effect, Grant, Group, Principal, Scope, Snapshot, Standing, User, UserKind};
