@@ -4,6 +4,7 @@
 mod house;
 
 mod access_matrix;
+mod approvals;
 mod artifact_damage;
 mod artifact_doors;
 mod artifact_files;
