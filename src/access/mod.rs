@@ -26,6 +26,7 @@ pub use snapshot::POLL;
 pub use usage::{Quotas, Usage};
 
 use crate::domain::access::Snapshot;
+use crate::domain::ledger::{ROW_KEY_PURPOSE, RowKey};
 use crate::store::{Store, StoreError};
 use refusal::Refusals;
 use resolve::Resolver;
@@ -54,6 +55,7 @@ impl Access {
     pub async fn open(store: Store, master: MasterKey) -> Result<Arc<Self>, KeyError> {
         let master = Arc::new(master);
         let keys = KeyRing::open(&store, &master).await?;
+        store.authenticate_rows(RowKey::new(&master.derive(ROW_KEY_PURPOSE)));
         Ok(Arc::new(Self {
             snapshot: SnapshotCache::open(store.clone()).await?,
             store,

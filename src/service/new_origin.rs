@@ -9,7 +9,7 @@ use crate::clock;
 use crate::domain::ledger::{CheckpointSigner, LedgerKey, NEW_ORIGIN, NewOrigin, VerifiedCheckpoint, origin_behind, origin_number};
 use crate::domain::{limits, text};
 use crate::store::access::{self as keys, KeyRow};
-use crate::store::{Recorded, Tx, ledger as rows};
+use crate::store::{Recorded, Tx, ledger as rows, ledger_sequence};
 
 /// Lets the ledger go on under a new origin, which names the one before, its newest checkpoint, and the lost
 /// one when it was kept. Returns the first checkpoint of the new origin. Errors when the kept checkpoint is of another
@@ -66,7 +66,7 @@ async fn begin(tx: &Tx, new: &KeyRow, signer: &CheckpointSigner, mut said: NewOr
     keys::retire_keys(tx, &new.purpose, &new.key_id).await?;
     // Running servers take up the key with the epoch; until then they sign nothing.
     keys::raise_epoch(tx).await?;
-    rows::grow_tree(tx, signer, i64::MAX.unsigned_abs()).await?;
+    ledger_sequence::grow_tree(tx, signer, i64::MAX.unsigned_abs()).await?;
     Ok(recorded)
 }
 

@@ -52,3 +52,7 @@ async fn round(access: &Access, checkpoint: bool) -> Result<bool, StoreError> {
     access.store.tell_followers().await?;
     Ok(worked)
 }
+
+#[cfg(test)]
+#[path = "forgery_tests.rs"]
+mod tests;

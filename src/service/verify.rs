@@ -83,6 +83,7 @@ fn verdict(report: &Report, total: u64) -> v1::VerifyLedgerResponse {
     v1::VerifyLedgerResponse {
         done: true,
         sound: report.sound(),
+        refused_entries: report.refused.cast_signed(),
         vouched: report.sound() && report.vouched(),
         report: report.to_string(),
         first_bad_position: bad.and_then(|bad| bad.position).map(u64::cast_signed),

@@ -14,7 +14,7 @@ use crate::access::Call;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass, Snapshot, Visibility};
 use crate::domain::ledger::{Entry, Outcome};
-use crate::store::ledger::{self as rows, Positioned};
+use crate::store::ledger::Positioned;
 use crate::store::ledger_feed::Head;
 use crate::store::ledger_filter::{self, Filter};
 
@@ -43,7 +43,7 @@ pub async fn watch_ledger(call: &Call, request: v1::WatchLedgerRequest) -> Resul
         return Err(error);
     }
     let feed = call.store().ledger_feed().follow();
-    let head = rows::next_position(call.store().reader()).await?;
+    let head = call.store().authentic_end().await?;
     let next = request.from_position.unwrap_or(head);
     if !(0..=head).contains(&next) {
         return Err(Error::invalid("from_position", format!("is {next}; must be between 0 and {head}, the end of the ledger")));
@@ -113,7 +113,7 @@ impl Watcher {
         self.head = self.head.max(seen.next_position);
         if !changed && self.sent.is_none_or(|sent| sent.elapsed() >= HEARTBEAT) {
             // Should nobody tell us, we still come on.
-            self.head = self.head.max(rows::next_position(self.call.store().reader()).await?);
+            self.head = self.head.max(self.call.store().authentic_end().await?);
         }
         Ok(true)
     }

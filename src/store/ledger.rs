@@ -1,31 +1,26 @@
-//! Rows of the ledger: written with the change that they record, then given a position, hashed into the
-//! tree and covered by signed checkpoints.
+//! Rows of the ledger: written with the change that they record, and read by their positions.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, Value};
 
-use super::{Recorded, Store, StoreError, Tx, is_sqlite, sql};
+use super::{Recorded, StoreError, Tx, is_sqlite, sql};
 use crate::bind;
-use crate::domain::ledger::{self, CheckpointSigner, Entry, Hash, Hashes, Outcome};
+use crate::domain::ledger::{self, Entry, Hash, Hashes, Outcome, REFUSED_ENTRY, RowKey};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// The columns of an entry, in the order in which `read_entry` reads them.
-const COLUMNS: &str = "e.entry_id, e.workspace_id, e.time, e.actor_id, e.actor_name, e.person_id, e.on_behalf_of, \
+pub(super) const COLUMNS: &str = "e.entry_id, e.workspace_id, e.time, e.actor_id, e.actor_name, e.person_id, e.on_behalf_of, \
     e.token_id, e.credential, e.request_id, e.action, e.object_kind, e.object_id, e.object_name, e.scope_id, \
     e.outcome, e.reason, e.salt, e.payload, e.payload_digest";
 /// How many of them there are.
-const COLUMN_COUNT: usize = 20;
-/// Rows that one step of the sequencer takes.
-const STEP: u64 = 2_000;
-/// Rows that one checkpoint covers more than the one before it.
-pub const TREE_STEP: u64 = 5_000;
+pub(super) const COLUMN_COUNT: usize = 20;
 /// So long a reader waits for a checkpoint that covers the last rows: the server signs one each second.
 const SETTLED: Duration = Duration::from_secs(3);
 /// The advisory lock of PostgreSQL that elects the sequencer.
-const SEQUENCER_LOCK: i64 = 0x5747_4154_4531;
+pub(super) const SEQUENCER_LOCK: i64 = 0x5747_4154_4531;
 
 /// A row with its place in the log.
 #[derive(Debug, Clone)]
@@ -36,6 +31,15 @@ pub struct Positioned {
     pub entry: Entry,
     /// The hash that was stored with it.
     pub leaf_hash: Hash,
+    /// The code that was stored with it.
+    pub code: Vec<u8>,
+}
+
+impl Positioned {
+    /// Whether the server wrote the row, as its code says.
+    pub fn is_authentic(&self, key: &RowKey) -> bool {
+        key.wrote(&self.entry.leaf_bytes(), &self.code)
+    }
 }
 
 impl Tx {
@@ -62,7 +66,7 @@ impl Tx {
     }
 
     /// Inserts a row and gives its internal id.
-    async fn insert_entry(&self, entry: &Entry) -> Result<i64> {
+    pub(super) async fn insert_entry(&self, entry: &Entry) -> Result<i64> {
         let mut values: Vec<Value> = bind![
             entry.entry_id.as_str(),
             entry.workspace_id.as_str(),
@@ -86,93 +90,25 @@ impl Tx {
             entry.payload_digest.as_str(),
         ]
         .into();
-        values.push(entry.leaf_hash().0.to_vec().into());
+        let leaf = entry.leaf_bytes();
+        values.push(ledger::leaf_hash(&leaf).0.to_vec().into());
+        values.push(self.row_key()?.code(&leaf).to_vec().into());
         let insert = format!(
-            "INSERT INTO ledger_entries ({}, leaf_hash) VALUES {} RETURNING id",
+            "INSERT INTO ledger_entries ({}, leaf_hash, code) VALUES {} RETURNING id",
             COLUMNS.replace("e.", ""),
-            sql::rows_of(1, 1, COLUMN_COUNT + 1)
+            sql::rows_of(1, 1, COLUMN_COUNT + 2)
         );
         sql::one(&**self, &insert, values).await?.get(0)
     }
 }
 
-async fn give_next_position(tx: &Tx, entry: i64) -> Result<()> {
+pub(super) async fn give_next_position(tx: &Tx, entry: i64) -> Result<()> {
     let insert = "INSERT INTO ledger_positions (position, entry) SELECT COALESCE(MAX(position), -1) + 1, $1 FROM ledger_positions";
     sql::execute(&**tx, insert, bind![entry]).await?;
     Ok(())
 }
 
-/// Gives positions to rows that have none, in the order of their ids. PostgreSQL only: the advisory lock
-/// lets one sequencer work at a time. Returns how many rows got one.
-pub async fn sequence(tx: &Tx) -> Result<u64> {
-    let locked: bool = sql::one(&**tx, "SELECT pg_try_advisory_xact_lock($1)", bind![SEQUENCER_LOCK]).await?.get(0)?;
-    if !locked {
-        return Ok(0);
-    }
-    sql::execute(
-        &**tx,
-        "WITH taken AS (DELETE FROM ledger_pending WHERE entry IN (SELECT entry FROM ledger_pending ORDER BY entry LIMIT $1) RETURNING entry)
-         INSERT INTO ledger_positions (position, entry)
-         SELECT (SELECT COALESCE(MAX(position), -1) FROM ledger_positions) + ROW_NUMBER() OVER (ORDER BY entry), entry FROM taken",
-        bind![STEP.cast_signed()],
-    )
-    .await
-}
-
-/// Hashes the next rows, at most `step`, into the tree and signs a checkpoint over them. Returns the tree's size,
-/// and whether it grew. A signer of an earlier origin signs no more.
-pub async fn grow_tree(tx: &Tx, signer: &CheckpointSigner, step: u64) -> Result<(u64, bool)> {
-    if !is_sqlite(&**tx) {
-        let locked: bool = sql::one(&**tx, "SELECT pg_try_advisory_xact_lock($1)", bind![SEQUENCER_LOCK]).await?.get(0)?;
-        if !locked {
-            return Ok((0, false));
-        }
-    }
-    if verifier_key(&**tx).await?.is_some_and(|(origin, _)| origin != signer.origin()) {
-        return Ok((0, false));
-    }
-    let size = newest_checkpoint(&**tx).await?.map_or(0, |(size, _)| size);
-    let rows = sql::all(
-        &**tx,
-        "SELECT e.leaf_hash FROM ledger_positions p JOIN ledger_entries e ON e.id = p.entry WHERE p.position >= $1 ORDER BY p.position LIMIT $2",
-        bind![size.cast_signed(), step.cast_signed()],
-    )
-    .await?;
-    if rows.is_empty() {
-        return Ok((size, false));
-    }
-    let mut known = Hashes::default();
-    let mut new: Vec<(u64, Hash)> = Vec::new();
-    let mut grown = size;
-    for row in &rows {
-        let plan = ledger::appended(grown, hash(row.get(0)?)?);
-        fetch_missing(&**tx, &plan.needs, &mut known).await?;
-        let hashes = plan.run(&known).map_err(tree_fault)?;
-        for (index, hash) in (ledger::stored_count(grown)..).zip(hashes) {
-            known.0.insert(index, hash);
-            new.push((index, hash));
-        }
-        grown += 1;
-    }
-    for chunk in new.chunks(400) {
-        let values = chunk.iter().flat_map(|(index, hash)| bind![index.cast_signed(), hash.0.to_vec()]);
-        let insert = format!("INSERT INTO ledger_hashes (idx, hash) VALUES {}", sql::rows_of(1, chunk.len(), 2));
-        sql::execute(&**tx, &insert, values).await?;
-    }
-    let plan = ledger::tree_root(grown);
-    fetch_missing(&**tx, &plan.needs, &mut known).await?;
-    let root = plan.run(&known).map_err(tree_fault)?;
-    let note = signer.sign(grown, root, "").map_err(|error| StoreError::Internal(error.to_string()))?;
-    sql::execute(
-        &**tx,
-        "INSERT INTO ledger_checkpoints (size, note, created) VALUES ($1, $2, $3)",
-        bind![grown.cast_signed(), note, tx.now()],
-    )
-    .await?;
-    Ok((grown, true))
-}
-
-async fn fetch_missing<C: ConnectionTrait>(on: &C, needs: &[u64], known: &mut Hashes) -> Result<()> {
+pub(super) async fn fetch_missing<C: ConnectionTrait>(on: &C, needs: &[u64], known: &mut Hashes) -> Result<()> {
     let missing: Vec<u64> = needs.iter().copied().filter(|index| !known.0.contains_key(index)).collect();
     if !missing.is_empty() {
         known.0.extend(stored_hashes(on, &missing).await?);
@@ -243,7 +179,7 @@ pub async fn at_position<C: ConnectionTrait>(on: &C, position: i64) -> Result<Op
 pub async fn page<C: ConnectionTrait>(on: &C, condition: &str, mut values: Vec<Value>, limit: u64) -> Result<Vec<Positioned>> {
     values.push(limit.cast_signed().into());
     let query = format!(
-        "SELECT {COLUMNS}, p.position, e.leaf_hash FROM ledger_positions p JOIN ledger_entries e ON e.id = p.entry \
+        "SELECT {COLUMNS}, p.position, e.leaf_hash, e.code FROM ledger_positions p JOIN ledger_entries e ON e.id = p.entry \
          WHERE {condition} ORDER BY p.position LIMIT ${}",
         values.len()
     );
@@ -256,20 +192,22 @@ pub async fn verifier_key<C: ConnectionTrait>(on: &C) -> Result<Option<(String, 
     row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
 }
 
-/// Rows that the table holds and no position refers to: on PostgreSQL those that wait for the
-/// sequencer are left out.
+/// A row that the table holds and no position refers to. Those that wait for the sequencer are left out, and those
+/// that a row of the log says were refused.
 pub async fn without_position<C: ConnectionTrait>(on: &C) -> Result<Option<String>> {
     let row = sql::first(
         on,
         "SELECT e.entry_id FROM ledger_entries e LEFT JOIN ledger_positions p ON p.entry = e.id \
-         LEFT JOIN ledger_pending w ON w.entry = e.id WHERE p.entry IS NULL AND w.entry IS NULL ORDER BY e.id LIMIT 1",
-        [],
+         LEFT JOIN ledger_pending w ON w.entry = e.id WHERE p.entry IS NULL AND w.entry IS NULL AND NOT EXISTS ( \
+         SELECT 1 FROM ledger_entries refusal JOIN ledger_positions q ON q.entry = refusal.id \
+         WHERE refusal.object_id = CAST(e.id AS TEXT) AND refusal.action = $1) ORDER BY e.id LIMIT 1",
+        bind![REFUSED_ENTRY],
     )
     .await?;
     row.map(|row| row.get(0)).transpose()
 }
 
-fn positioned(row: &sql::Row) -> Result<Positioned> {
+pub(super) fn positioned(row: &sql::Row) -> Result<Positioned> {
     let outcome: String = row.get(15)?;
     let entry = Entry {
         entry_id: row.get(0)?,
@@ -294,44 +232,14 @@ fn positioned(row: &sql::Row) -> Result<Positioned> {
         payload: row.get(18)?,
         payload_digest: row.get(19)?,
     };
-    Ok(Positioned { position: row.get(20)?, entry, leaf_hash: hash(row.get(21)?)? })
+    Ok(Positioned {
+        position: row.get(COLUMN_COUNT)?,
+        entry,
+        leaf_hash: hash(row.get(COLUMN_COUNT + 1)?)?,
+        code: row.get(COLUMN_COUNT + 2)?,
+    })
 }
 
 fn hash(bytes: Vec<u8>) -> Result<Hash> {
     bytes.try_into().map(Hash).map_err(|_| StoreError::Internal("a stored hash has not 32 bytes".to_owned()))
-}
-
-fn tree_fault(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Internal(format!("the ledger's tree: {error}"))
-}
-
-impl Store {
-    /// One round of the ledger's upkeep: positions, then, when it is due, tree and checkpoint. Returns
-    /// whether there was work. Looks before it writes, so that an idle ledger costs no transaction.
-    pub async fn tend_ledger(&self, signer: &std::sync::Arc<CheckpointSigner>, checkpoint: bool) -> Result<bool> {
-        let mut worked = false;
-        if self.engine() == super::Engine::Postgres && is_waiting(self.reader()).await? {
-            let given = self.write((), |tx, ()| Box::pin(async move { sequence(tx).await.map(Recorded::outside_ledger) })).await?;
-            worked = given > 0;
-        }
-        if checkpoint && is_behind(self.reader()).await? {
-            worked |= self
-                .write(signer.clone(), |tx, signer| {
-                    Box::pin(async move { Ok::<_, StoreError>(Recorded::outside_ledger(grow_tree(tx, signer, TREE_STEP).await?.1)) })
-                })
-                .await?;
-        }
-        Ok(worked)
-    }
-}
-
-/// Whether rows wait for the sequencer.
-async fn is_waiting<C: ConnectionTrait>(on: &C) -> Result<bool> {
-    Ok(sql::first(on, "SELECT 1 FROM ledger_pending LIMIT 1", []).await?.is_some())
-}
-
-/// Whether the newest checkpoint does not cover all rows.
-async fn is_behind<C: ConnectionTrait>(on: &C) -> Result<bool> {
-    let covered = newest_checkpoint(on).await?.map_or(0, |(size, _)| size);
-    Ok(next_position(on).await?.cast_unsigned() > covered)
 }

@@ -146,6 +146,10 @@ impl Check {
         let in_tree = stored.get(&ledger::leaf_index(position)).copied();
         let hashes: Vec<Hash> = [Some(row.leaf_hash), in_tree].into_iter().flatten().collect();
         self.verifier.row(row.position.cast_unsigned(), &row.entry, &hashes);
+        if self.store.row_key().is_some_and(|key| !row.is_authentic(key)) {
+            let what = "the server did not write the row as it is: its authentication code is wrong";
+            self.bad(Some(position), id, what.to_owned());
+        }
         let leaf = row.entry.leaf_hash();
         let plan = ledger::appended(position, leaf);
         let expected = plan.run(&self.frontier).map_err(|error| StoreError::Internal(error.to_string()))?;

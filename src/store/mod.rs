@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod ledger_check;
 pub mod ledger_feed;
 pub mod ledger_filter;
+pub mod ledger_sequence;
 pub mod logged_model_values;
 pub mod logged_models;
 pub mod metrics;
@@ -51,6 +52,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 
+use crate::domain::ledger::RowKey;
 pub use error::{StoreError, WriteError};
 pub use write::{Body, Recorded, Tx};
 
@@ -79,6 +81,7 @@ pub struct Store {
     blobs: Option<blobs::Blobs>,
     metric_names: Arc<metrics::Names>,
     feed: ledger_feed::LedgerFeed,
+    row_key: write::SharedRowKey,
 }
 
 impl Store {
@@ -102,7 +105,8 @@ impl Store {
 
     async fn connect(url: &str) -> Result<Self, StoreError> {
         if url.starts_with("sqlite:") {
-            let writer = write::Writer::sqlite(sqlite_options(url, 1)).await?;
+            let row_key = write::SharedRowKey::default();
+            let writer = write::Writer::sqlite(sqlite_options(url, 1), row_key.clone()).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
             let store = Self {
                 engine: Engine::Sqlite,
@@ -111,6 +115,7 @@ impl Store {
                 metric_names: Arc::default(),
                 blobs: None,
                 feed: ledger_feed::LedgerFeed::new(),
+                row_key,
             };
             store.check_sqlite().await?;
             return Ok(store);
@@ -121,13 +126,15 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10)).test_before_acquire_if_idle_for(IDLE);
         let pool = Database::connect(options).await?;
+        let row_key = write::SharedRowKey::default();
         let store = Self {
             engine: Engine::Postgres,
             reader: pool.clone(),
-            writer: write::Writer::postgres(pool),
+            writer: write::Writer::postgres(pool, row_key.clone()),
             metric_names: Arc::default(),
             blobs: None,
             feed: ledger_feed::LedgerFeed::new(),
+            row_key,
         };
         store.check_postgres().await?;
         Ok(store)
@@ -142,6 +149,16 @@ impl Store {
     /// Where the bytes of artifacts lie. Errors where none was opened: commands beside the server need none.
     pub fn blobs(&self) -> Result<&blobs::Blobs, StoreError> {
         self.blobs.as_ref().ok_or_else(|| StoreError::Internal("no artifact store was opened".to_owned()))
+    }
+
+    /// Gives the key that authenticates rows of the ledger, which are written from now on. Once given it stays.
+    pub fn authenticate_rows(&self, key: RowKey) {
+        let _ = self.row_key.set(key);
+    }
+
+    /// The key that authenticates rows of the ledger; none where the store was opened without the server's keys.
+    pub fn row_key(&self) -> Option<&RowKey> {
+        self.row_key.get()
     }
 
     /// The kind of database.

@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -18,6 +19,7 @@ use super::bulk::{self, Waiting as WaitingPoints};
 use super::metrics::Logged;
 use super::{StoreError, WriteError};
 use crate::clock;
+use crate::domain::ledger::RowKey;
 
 /// Requests that wait for the SQLite writer; more of them wait at their callers.
 pub(super) const QUEUE: usize = 1_024;
@@ -32,12 +34,23 @@ pub(super) const ATTEMPTS: u32 = 8;
 pub struct Tx {
     transaction: DatabaseTransaction,
     now: i64,
+    row_key: SharedRowKey,
 }
+
+/// With which rows of the ledger are authenticated. It comes once the master key is known, after the database was opened.
+pub(super) type SharedRowKey = Arc<OnceLock<RowKey>>;
 
 impl Tx {
     /// Unix milliseconds at the start of the write; every time stamp of one write is this one.
     pub fn now(&self) -> i64 {
         self.now
+    }
+
+    /// With which rows of the ledger are authenticated. Errors where the store was opened without the server's keys.
+    pub(super) fn row_key(&self) -> Result<&RowKey, StoreError> {
+        self.row_key
+            .get()
+            .ok_or_else(|| StoreError::Internal("rows of the ledger need the server's keys, which were not opened".to_owned()))
     }
 }
 
@@ -88,7 +101,7 @@ pub type Body<I, T, E> = for<'a> fn(&'a Tx, &'a I) -> BoxFuture<'a, Result<Recor
 #[derive(Clone)]
 pub(super) enum Writer {
     Sqlite(mpsc::Sender<Work>),
-    Postgres { pool: DatabaseConnection, bulk: mpsc::Sender<WaitingPoints> },
+    Postgres { pool: DatabaseConnection, bulk: mpsc::Sender<WaitingPoints>, row_key: SharedRowKey },
 }
 
 /// What waits for the SQLite writer.
@@ -102,17 +115,17 @@ impl Writer {
     ///
     /// # Errors
     /// When the database cannot be opened.
-    pub(super) async fn sqlite(options: ConnectOptions) -> Result<Self, StoreError> {
+    pub(super) async fn sqlite(options: ConnectOptions, row_key: SharedRowKey) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let mut connection = Renewed { options, open: None };
         connection.get().await?;
-        tokio::spawn(drain(connection, receiver));
+        tokio::spawn(drain(connection, receiver, row_key));
         Ok(Self::Sqlite(sender))
     }
 
     /// The writer of a PostgreSQL database.
-    pub(super) fn postgres(pool: DatabaseConnection) -> Self {
-        Self::Postgres { bulk: bulk::postgres(&pool), pool }
+    pub(super) fn postgres(pool: DatabaseConnection, row_key: SharedRowKey) -> Self {
+        Self::Postgres { bulk: bulk::postgres(&pool), pool, row_key }
     }
 
     pub(super) async fn write<I, T, E>(&self, input: I, body: Body<I, T, E>) -> Result<T, E>
@@ -129,7 +142,7 @@ impl Writer {
                 queue.send(job).await.map_err(|_| gone(()))?;
                 answer.await.map_err(|_| gone(()))?
             }
-            Self::Postgres { pool, .. } => write_alone(pool, &input, body).await,
+            Self::Postgres { pool, row_key, .. } => write_alone(pool, row_key, &input, body).await,
         }
     }
 }
@@ -252,7 +265,7 @@ impl Renewed {
     }
 }
 
-async fn drain(mut connection: Renewed, mut queue: mpsc::Receiver<Work>) {
+async fn drain(mut connection: Renewed, mut queue: mpsc::Receiver<Work>, row_key: SharedRowKey) {
     let mut since_pause = Instant::now();
     while let Some(first) = queue.recv().await {
         let mut group = Group::default();
@@ -264,7 +277,7 @@ async fn drain(mut connection: Renewed, mut queue: mpsc::Receiver<Work>) {
             }
         }
         let committed = match connection.get().await {
-            Ok(connection) => commit_group(connection, &mut group).await,
+            Ok(connection) => commit_group(connection, &mut group, &row_key).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &committed {
@@ -289,7 +302,7 @@ async fn begin(connection: &DatabaseConnection) -> Result<DatabaseTransaction, S
     Ok(connection.begin_with_options(options).await?)
 }
 
-async fn commit_group(connection: &DatabaseConnection, group: &mut Group) -> Result<(), StoreError> {
+async fn commit_group(connection: &DatabaseConnection, group: &mut Group, row_key: &SharedRowKey) -> Result<(), StoreError> {
     let mut outer = begin(connection).await?;
     if group.jobs.is_empty() {
         // Nothing else is in the transaction, so it needs no savepoint unless something goes wrong.
@@ -307,7 +320,7 @@ async fn commit_group(connection: &DatabaseConnection, group: &mut Group) -> Res
     }
     let now = clock::now_ms();
     for job in &mut group.jobs {
-        let savepoint = Tx { transaction: outer.begin().await?, now };
+        let savepoint = Tx { transaction: outer.begin().await?, now, row_key: row_key.clone() };
         if job.run(&savepoint).await {
             savepoint.transaction.commit().await?;
         } else {
@@ -328,11 +341,16 @@ pub(super) async fn pause(attempt: u32) {
     tokio::time::sleep(Duration::from_millis(pause)).await;
 }
 
-async fn write_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, body: Body<I, T, E>) -> Result<T, E> {
+async fn write_alone<I, T, E: WriteError>(
+    pool: &DatabaseConnection,
+    row_key: &SharedRowKey,
+    input: &I,
+    body: Body<I, T, E>,
+) -> Result<T, E> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let outcome = attempt_alone(pool, input, body).await;
+        let outcome = attempt_alone(pool, row_key, input, body).await;
         match outcome {
             Err(error) if error.is_conflict() && attempt < ATTEMPTS => pause(attempt).await,
             outcome => return outcome,
@@ -340,9 +358,14 @@ async fn write_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, 
     }
 }
 
-async fn attempt_alone<I, T, E: WriteError>(pool: &DatabaseConnection, input: &I, body: Body<I, T, E>) -> Result<T, E> {
+async fn attempt_alone<I, T, E: WriteError>(
+    pool: &DatabaseConnection,
+    row_key: &SharedRowKey,
+    input: &I,
+    body: Body<I, T, E>,
+) -> Result<T, E> {
     let transaction = pool.begin().await.map_err(StoreError::from)?;
-    let tx = Tx { transaction, now: clock::now_ms() };
+    let tx = Tx { transaction, now: clock::now_ms(), row_key: row_key.clone() };
     match guarded(&tx, input, body).await {
         Ok(recorded) => {
             tx.transaction.commit().await.map_err(StoreError::from)?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
-use tlog_tiles::{Hash, record_hash};
+use tlog_tiles::Hash;
 
 /// The layout of the hashed bytes; a new layout gets a new number and old rows keep theirs.
 pub const FORMAT_VERSION: u8 = 1;
@@ -14,7 +14,11 @@ const PAYLOAD_TAG: &str = "stagegate.ledger.payload";
 /// the new origin.
 pub const NEW_ORIGIN: &str = "stagegate.ledger.NewOrigin";
 
-/// What the payload of such a row says.
+/// The action of the row that stands in the log where a row was refused that the server had not written. Its object's
+/// id is the internal id of the refused row.
+pub const REFUSED_ENTRY: &str = "stagegate.ledger.RefusedEntry";
+
+/// What the payload of a row says that starts a new origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewOrigin {
     /// The origin until here.
@@ -146,7 +150,7 @@ impl Entry {
 
     /// The leaf in the tree (RFC 9162).
     pub fn leaf_hash(&self) -> Hash {
-        record_hash(&self.leaf_bytes())
+        super::leaf_hash(&self.leaf_bytes())
     }
 }
 

@@ -7,17 +7,24 @@ mod entry;
 mod export;
 mod proof;
 mod report;
+mod row_key;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 pub use checkpoint::{CheckpointError, CheckpointSigner, LedgerKey, VerifiedCheckpoint, origin_behind, origin_number, verify_note};
-pub use entry::{Entry, FORMAT_VERSION, NEW_ORIGIN, NewOrigin, Outcome, payload_digest};
+pub use entry::{Entry, FORMAT_VERSION, NEW_ORIGIN, NewOrigin, Outcome, REFUSED_ENTRY, payload_digest};
 pub use export::{ExportError, Line, read_export};
 pub use proof::{Hashes, appended, consistency, inclusion, tree_root};
 pub use report::{Finding, Report, Restart};
+pub use row_key::{ROW_KEY_PURPOSE, RowKey};
 pub use tlog_tiles::Hash;
 pub use verify::Verifier;
+
+/// The hash of a leaf's bytes (RFC 9162).
+pub fn leaf_hash(leaf_bytes: &[u8]) -> Hash {
+    tlog_tiles::record_hash(leaf_bytes)
+}
 
 /// Where in the stored hashes a leaf stands.
 pub fn leaf_index(position: u64) -> u64 {

@@ -37,6 +37,10 @@ pub struct Report {
     pub checkpointed: u64,
     /// Where the ledger went on under a new origin.
     pub restarts: Vec<Restart>,
+    /// How many rows say that an entry was refused which the server had not written.
+    pub refused: u64,
+    /// The first of them.
+    pub first_refused: Option<u64>,
     /// The first bad row or checkpoint.
     pub first_bad: Option<Finding>,
 }
@@ -86,6 +90,10 @@ impl fmt::Display for Report {
         write!(f, "{} rows read, {} checkpoints verified, {} rows are vouched for", self.entries, self.checkpoints, self.checkpointed)?;
         if self.sound() && !self.vouched() {
             write!(f, "; no checkpoint vouches for the {} rows from row {} on", self.entries - self.checkpointed, self.checkpointed)?;
+        }
+        if let Some(first) = self.first_refused {
+            let refused = self.refused;
+            write!(f, "; {refused} entries that the server had not written were kept out of the log, the first as row {first} tells")?;
         }
         self.restarts.iter().try_for_each(|restart| write!(f, "; {restart}"))
     }

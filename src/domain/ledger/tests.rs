@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-fn entry(n: u64) -> Entry {
+pub fn entry(n: u64) -> Entry {
     let salt = format!("{n:032x}");
     let payload = format!("{{\"n\":{n}}}");
     Entry {

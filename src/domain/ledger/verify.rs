@@ -3,7 +3,7 @@
 use tlog_tiles::{EMPTY_HASH, Hash, node_hash};
 
 use super::entry::payload_digest;
-use super::{CheckpointError, Entry, Finding, LedgerKey, NEW_ORIGIN, NewOrigin, Report, Restart, VerifiedCheckpoint};
+use super::{CheckpointError, Entry, Finding, LedgerKey, NEW_ORIGIN, NewOrigin, REFUSED_ENTRY, Report, Restart, VerifiedCheckpoint};
 
 /// Recomputes the tree from rows and compares it with checkpoints.
 pub struct Verifier {
@@ -27,7 +27,15 @@ impl Verifier {
             against: Vec::new(),
             frontier: Vec::new(),
             last_entry_id: String::new(),
-            report: Report { entries: 0, checkpoints: 0, checkpointed: 0, restarts: Vec::new(), first_bad: None },
+            report: Report {
+                entries: 0,
+                checkpoints: 0,
+                checkpointed: 0,
+                restarts: Vec::new(),
+                refused: 0,
+                first_refused: None,
+                first_bad: None,
+            },
         })
     }
 
@@ -78,8 +86,13 @@ impl Verifier {
         }
         self.push(leaf);
         entry.entry_id.clone_into(&mut self.last_entry_id);
-        if entry.action == NEW_ORIGIN {
-            self.restart(position, entry);
+        match entry.action.as_str() {
+            NEW_ORIGIN => self.restart(position, entry),
+            REFUSED_ENTRY => {
+                self.report.refused += 1;
+                self.report.first_refused.get_or_insert(position);
+            }
+            _ => {}
         }
         let size = self.report.entries;
         let root = self.root();

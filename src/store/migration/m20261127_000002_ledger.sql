@@ -20,7 +20,9 @@ CREATE TABLE ledger_entries (
     salt TEXT NOT NULL,
     payload TEXT,
     payload_digest TEXT NOT NULL,
-    leaf_hash {blob} NOT NULL
+    leaf_hash {blob} NOT NULL,
+    -- HMAC-SHA256 of the leaf's bytes under a key derived from the master key: the server wrote this row.
+    code {blob} NOT NULL
 );
 CREATE INDEX ledger_entries_by_scope ON ledger_entries (scope_id, id);
 CREATE INDEX ledger_entries_by_object ON ledger_entries (object_id, id);
