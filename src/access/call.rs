@@ -8,7 +8,7 @@ use super::refusal::Refused;
 use crate::clock;
 use crate::contract::{Operation, Permission, Record};
 use crate::domain::access::{Decision, Object, ObjectClass, Snapshot, TokenLimits, UserKind, Visibility};
-use crate::domain::ledger::{Entry, Outcome, payload_digest};
+use crate::domain::ledger::{Entry, Outcome, payload_digest, take_out};
 use crate::domain::request::Actor;
 use crate::store::usage::Amounts;
 use crate::store::{Store, WORKSPACE};
@@ -244,6 +244,8 @@ impl Call {
 
 /// A ledger row that says something went well.
 pub fn entry(caller: &Caller, action: &str, request_id: &str, now: i64, subject: &Subject<'_>, payload: &serde_json::Value) -> Entry {
+    let mut payload = payload.clone();
+    let texts = take_out(&mut payload);
     let payload = payload.to_string();
     let salt = clock::new_uid();
     Entry {
@@ -267,5 +269,6 @@ pub fn entry(caller: &Caller, action: &str, request_id: &str, now: i64, subject:
         payload_digest: payload_digest(&salt, &payload),
         salt,
         payload: Some(payload),
+        texts,
     }
 }

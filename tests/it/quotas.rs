@@ -1,14 +1,17 @@
 //! Quotas: what one user may store in a day, whatever the operation, and what everybody else may do meanwhile.
 
+use sea_orm::{ConnectionTrait, Statement};
 use stagegate::contract::v1;
+use stagegate::domain::ledger::text_sha256;
 use tonic::{Code, Status};
 
-use crate::house::{Client, Server};
+use crate::house::{Client, Db, Server};
 
 on_both_engines! {
     rows_of_the_ledger_are_limited,
     bytes_of_the_database_are_limited,
     bytes_of_artifacts_are_limited,
+    a_tag_that_is_changed_400_times_costs_little,
 }
 
 async fn tag(client: &Client, value: String) -> Result<(), Status> {
@@ -84,4 +87,41 @@ async fn bytes_of_artifacts_are_limited(mut server: Server) {
     upload("a", 600).await.expect("within the quota");
     upload("b", 600).await.expect("what has begun within the quota is taken");
     over(upload("c", 1).await, "--quota-artifact-bytes allows 1000");
+}
+
+/// It was 41 MB of ledger for good.
+async fn a_tag_that_is_changed_400_times_costs_little(mut server: Server) {
+    let ann = server.as_("ml_engineer").await;
+    model(&ann).await;
+    let texts = ["a".repeat(100_000), "b".repeat(100_000)];
+    for number in 0..400 {
+        tag(&ann, texts[number % 2].clone()).await.expect("within the quota");
+    }
+    let sql = server.sql().await;
+    let count =
+        "SELECT CAST(SUM(LENGTH(payload)) AS BIGINT), (SELECT CAST(SUM(LENGTH(text)) AS BIGINT) FROM ledger_texts) FROM ledger_entries";
+    let row = sql.query_one_raw(Statement::from_string(sql.get_database_backend(), count)).await.expect("SQL").expect("a row");
+    let (payloads, beside): (i64, i64) = (row.try_get_by_index(0).expect("a sum"), row.try_get_by_index(1).expect("a sum"));
+    println!("400 changes of a tag of 100,000 characters: {payloads} bytes of payloads, {beside} beside them");
+    assert!(payloads < 200_000 && beside == 200_000, "{payloads} {beside}");
+    // An auditor finds the text; the ledger is sound with it, and not without.
+    let auditor = server.as_("auditor").await;
+    let sha256 = text_sha256(&texts[0]);
+    let found: v1::GetLedgerTextResponse =
+        auditor.call("GetLedgerText", v1::GetLedgerTextRequest { sha256: sha256.clone() }).await.expect("the text is there");
+    assert_eq!(found.text, texts[0]);
+    let missing = v1::GetLedgerTextRequest { sha256: "0".repeat(64) };
+    let missing = auditor.call::<_, v1::GetLedgerTextResponse>("GetLedgerText", missing).await.expect_err("no such text");
+    assert_eq!(missing.code(), Code::NotFound);
+    assert!(server.stop().success());
+    let (sound, said) = server.command(&["ledger", "verify"]);
+    assert!(sound, "{said}");
+    if server.db == Db::Sqlite {
+        sql.execute_unprepared("DROP TRIGGER ledger_texts_no_update").await.expect("an attacker may");
+    } else {
+        sql.execute_unprepared("ALTER TABLE ledger_texts DISABLE TRIGGER ALL").await.expect("an attacker may");
+    }
+    sql.execute_unprepared(&format!("UPDATE ledger_texts SET text = 'other' WHERE sha256 = '{sha256}'")).await.expect("SQL");
+    let (sound, said) = server.command(&["ledger", "verify"]);
+    assert!(!sound && said.contains("was changed"), "{said}");
 }
