@@ -20,6 +20,20 @@ pub enum Refused {
     /// Too many failures.
     #[error("too many failed sign-ins; try again in {} seconds", .0.as_secs().max(1))]
     Throttled(Duration),
+    /// The caller has stored all that a quota allows in a day.
+    #[error(
+        "the quota of today is used up: --{setting} allows {allowed} for each user or service account and day (UTC); \
+         it begins anew in {}, or ask the operator to raise it",
+        humantime::format_duration(Duration::from_secs(.until.as_secs().max(1)))
+    )]
+    OverQuota {
+        /// The setting that holds it.
+        setting: &'static str,
+        /// Its value.
+        allowed: u64,
+        /// How long it lasts.
+        until: Duration,
+    },
     /// The caller lacks a permission.
     #[error("you need the permission `{}` on {on}{hint}", .permission.name())]
     Denied {

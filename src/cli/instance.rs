@@ -35,6 +35,7 @@ impl Instance {
         let hosts = Hosts::new(options.address().ip(), &options.allowed_hosts).map_err(ConfigError::NoHost)?;
         let store = setup::store(data).await?.with_blobs(setup::blobs(data).await?);
         let access = setup::access(data, &store).await?;
+        access.usage.limit(options.quotas.quotas());
         service::check_tail(&store, &access.keys().ledger_verifier).await?;
         service::ensure_default_experiment(&store).await?;
         let tls = match (&options.tls_cert, &options.tls_key) {

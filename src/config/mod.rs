@@ -4,8 +4,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use clap::Args;
 use serde::Deserialize;
+
+use crate::access::Quotas;
 
 /// Where the data is. Given to every command.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -50,6 +53,38 @@ pub struct ServeOptions {
     /// on need not be listed. Requests that name another host are refused.
     #[arg(long, env = "STAGEGATE_ALLOWED_HOSTS", value_delimiter = ',')]
     pub allowed_hosts: Vec<String>,
+    /// How much each user or service account may store in a day.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub quotas: QuotaOptions,
+}
+
+/// Quotas of each user and service account, for a day by UTC. Over one of them, calls that store something are refused
+/// with RESOURCE_EXHAUSTED until the day ends.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default)]
+pub struct QuotaOptions {
+    /// Rows of the ledger. [default: 1000000]
+    #[arg(long, env = "STAGEGATE_QUOTA_LEDGER_ROWS")]
+    pub quota_ledger_rows: Option<u64>,
+    /// Bytes of requests that the database keeps, such as `500MiB`. [default: 16GiB]
+    #[arg(long, env = "STAGEGATE_QUOTA_DATABASE_BYTES")]
+    pub quota_database_bytes: Option<ByteSize>,
+    /// Bytes of artifacts. [default: 1TiB]
+    #[arg(long, env = "STAGEGATE_QUOTA_ARTIFACT_BYTES")]
+    pub quota_artifact_bytes: Option<ByteSize>,
+}
+
+impl QuotaOptions {
+    /// The quotas, with defaults for what was not set.
+    pub fn quotas(&self) -> Quotas {
+        let default = Quotas::default();
+        Quotas {
+            ledger_rows: self.quota_ledger_rows.unwrap_or(default.ledger_rows),
+            database_bytes: self.quota_database_bytes.map_or(default.database_bytes, |size| size.as_u64()),
+            artifact_bytes: self.quota_artifact_bytes.map_or(default.artifact_bytes, |size| size.as_u64()),
+        }
+    }
 }
 
 /// The TOML file.

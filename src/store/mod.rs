@@ -39,6 +39,7 @@ pub mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod uploads;
+pub mod usage;
 pub mod versions;
 mod write;
 

@@ -89,7 +89,7 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let url = fresh_url(db, &folder).await?;
         let log = Arc::new(Mutex::new(String::new()));
-        let (child, address) = start(&folder, &url, &folder.path().join("master.key"), &log);
+        let (child, address) = start(&folder, &url, &folder.path().join("master.key"), &log, &[]);
         Some(Self { db, url, folder, child, address, log, secrets: Mutex::new(vec![PASSWORD.to_owned()]) })
     }
 
@@ -98,7 +98,7 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let log = Arc::new(Mutex::new(String::new()));
         let master_key = self.folder().join("master.key");
-        let (child, address) = start(&folder, &self.url, &master_key, &log);
+        let (child, address) = start(&folder, &self.url, &master_key, &log, &[]);
         Self { db: self.db, url: self.url.clone(), folder, child, address, log, secrets: Mutex::new(self.secrets()) }
     }
 
@@ -212,7 +212,13 @@ impl Server {
 
     /// Starts it again on the same data, at another port.
     pub fn restart(&mut self) {
-        (self.child, self.address) = start(&self.folder, &self.url, &self.folder.path().join("master.key"), &self.log);
+        self.restart_with(&[]);
+    }
+
+    /// The same, with further flags of `serve`.
+    pub fn restart_with(&mut self, flags: &[&str]) {
+        let master_key = self.folder.path().join("master.key");
+        (self.child, self.address) = start(&self.folder, &self.url, &master_key, &self.log, flags);
     }
 }
 
@@ -224,11 +230,11 @@ impl Drop for Server {
     }
 }
 
-fn start(folder: &TempDir, url: &str, master_key: &Path, log: &Arc<Mutex<String>>) -> (Child, String) {
+fn start(folder: &TempDir, url: &str, master_key: &Path, log: &Arc<Mutex<String>>, flags: &[&str]) -> (Child, String) {
     let mut command = bare_command();
     command.env("STAGEGATE_LOG", "debug,h2=info,hyper=info,sqlx=info,tower=info");
     command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--data-dir"]).arg(folder.path());
-    command.arg("--master-key-file").arg(master_key);
+    command.arg("--master-key-file").arg(master_key).args(flags);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let (said, address) = mpsc::channel();
     keep(child.stdout.take().expect("standard output is a pipe"), log.clone(), move |line| {
