@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Access;
+use super::ClientAddress;
 use super::refusal::Refused;
 use super::token::Claims;
 use crate::clock;
@@ -127,7 +128,7 @@ struct Inner {
     operation: &'static Operation,
     caller: Caller,
     request_id: String,
-    source: String,
+    source: ClientAddress,
     origin: Option<String>,
     on: String,
 }
@@ -138,7 +139,7 @@ impl Call {
         operation: &'static Operation,
         caller: Caller,
         request_id: String,
-        source: String,
+        source: ClientAddress,
         origin: Option<String>,
         on: String,
     ) -> Self {
@@ -196,9 +197,9 @@ impl Call {
         &self.inner.request_id
     }
 
-    /// The network address of the caller, to tell callers apart.
-    pub fn source(&self) -> &str {
-        &self.inner.source
+    /// The network address of the caller.
+    pub fn source(&self) -> ClientAddress {
+        self.inner.source
     }
 
     /// Scheme and host under which the client says that it reaches the server. Good for addresses that only this
@@ -247,12 +248,20 @@ impl Call {
 
     /// The ledger row of this call for an object, with a payload of names, comments, before and after.
     pub fn entry(&self, now: i64, subject: &Subject<'_>, payload: &serde_json::Value) -> Entry {
-        entry(self.caller(), self.operation().full_name, self.request_id(), now, subject, payload)
+        entry(self.caller(), self.operation().full_name, self.request_id(), self.source(), now, subject, payload)
     }
 }
 
 /// A ledger row that says something went well.
-pub fn entry(caller: &Caller, action: &str, request_id: &str, now: i64, subject: &Subject<'_>, payload: &serde_json::Value) -> Entry {
+pub fn entry(
+    caller: &Caller,
+    action: &str,
+    request_id: &str,
+    source: ClientAddress,
+    now: i64,
+    subject: &Subject<'_>,
+    payload: &serde_json::Value,
+) -> Entry {
     let mut payload = payload.clone();
     let texts = take_out(&mut payload);
     let payload = payload.to_string();
@@ -268,6 +277,7 @@ pub fn entry(caller: &Caller, action: &str, request_id: &str, now: i64, subject:
         token_id: caller.token_id.clone().unwrap_or_default(),
         credential: caller.credential.as_str().to_owned(),
         request_id: request_id.to_owned(),
+        source_address: source.to_string(),
         action: action.to_owned(),
         object_kind: subject.kind.to_owned(),
         object_id: subject.id.to_owned(),

@@ -7,7 +7,8 @@ use http::HeaderMap;
 use http::uri::Authority;
 
 use super::Access;
-use super::call::{Call, Caller, Subject, entry};
+use super::ClientAddress;
+use super::call::{Call, Caller, Subject};
 use super::refusal::{Refused, hint};
 use crate::clock;
 use crate::contract::{Clause, ObjectKind, Operation, Permission, Record, Subject as Fields};
@@ -27,13 +28,13 @@ pub struct Arrival<'a> {
     /// The id that the client sees in the response metadata.
     pub request_id: &'a str,
     /// The network address of the caller.
-    pub source: &'a str,
+    pub source: ClientAddress,
 }
 
 impl Access {
     /// Who calls an operation: whoever the headers prove, and nobody where it is public. Asked before a request's
     /// message is read, so that nobody can make the server keep what strangers send.
-    pub async fn caller(&self, operation: &Operation, headers: &HeaderMap, source: &str) -> Result<Caller, Refused> {
+    pub async fn caller(&self, operation: &Operation, headers: &HeaderMap, source: ClientAddress) -> Result<Caller, Refused> {
         if operation.rule.public {
             return Ok(Caller::nobody());
         }
@@ -44,9 +45,9 @@ impl Access {
     pub async fn admit(self: &Arc<Self>, arrival: &Arrival<'_>, caller: Caller, fields: &dyn Fields) -> Result<Call, Refused> {
         let rule = &arrival.operation.rule;
         let call = |caller| {
-            let (request_id, source) = (arrival.request_id.to_owned(), arrival.source.to_owned());
+            let request_id = arrival.request_id.to_owned();
             let on = first_object(arrival.operation, fields);
-            Call::new(self.clone(), arrival.operation, caller, request_id, source, origin(arrival.headers), on)
+            Call::new(self.clone(), arrival.operation, caller, request_id, arrival.source, origin(arrival.headers), on)
         };
         if rule.clauses.is_empty() {
             return Ok(call(caller));
@@ -66,7 +67,7 @@ impl Access {
 
     /// A call of the server's own or of the command line, which no rule holds back.
     pub fn own_call(self: &Arc<Self>, operation: &'static Operation, caller: Caller) -> Call {
-        Call::new(self.clone(), operation, caller, clock::new_uid(), String::new(), None, String::new())
+        Call::new(self.clone(), operation, caller, clock::new_uid(), ClientAddress::NONE, None, String::new())
     }
 
     async fn clause(&self, snapshot: &Snapshot, caller: &Caller, clause: &Clause, fields: &dyn Fields) -> Result<(), Refused> {
@@ -107,7 +108,7 @@ impl Access {
     pub async fn keep_denial(&self, call: &Call, on: &str, reason: &str) -> Result<(), StoreError> {
         let operation = call.operation();
         if operation.rule.record != Record::Decision || !self.refusals.may_write(call.caller()) {
-            self.refusals.count(call.caller(), operation.full_name, on);
+            self.refusals.count(call, on);
             return Ok(());
         }
         let (kind, name) = on.split_once(" \"").map_or((on, ""), |(kind, name)| (kind, name.strip_suffix('"').unwrap_or(name)));
@@ -116,8 +117,7 @@ impl Access {
         // Rows about one kind of object bear one word for it.
         let kind = if kind == "promotion request" { "transition_request".to_owned() } else { kind.replace(' ', "_") };
         let subject = Subject { kind: &kind, id: &id, name, scope: &id };
-        let caller = call.caller();
-        let mut row = entry(caller, operation.full_name, call.request_id(), clock::now_ms(), &subject, &serde_json::json!({}));
+        let mut row = call.entry(clock::now_ms(), &subject, &serde_json::json!({}));
         row.outcome = Outcome::Denied;
         reason.clone_into(&mut row.reason);
         self.store.write(row, |tx, row| Box::pin(async move { tx.record(row).await })).await

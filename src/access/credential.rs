@@ -10,7 +10,7 @@ use http::header::AUTHORIZATION;
 use super::call::{Caller, Credential};
 use super::refusal::Refused;
 use super::token::{self, Claims};
-use super::{Access, Throttled};
+use super::{Access, ClientAddress, Throttled};
 use crate::clock;
 use crate::domain::access::{Snapshot, TokenLimits, User};
 use crate::domain::{limits, text};
@@ -21,13 +21,13 @@ const HEADER_BYTES: usize = 8 * 1024;
 
 impl Access {
     /// Refuses a request without good credentials, for paths where there is no operation to admit it to.
-    pub async fn known(&self, headers: &HeaderMap, source: &str) -> Result<(), Refused> {
+    pub async fn known(&self, headers: &HeaderMap, source: ClientAddress) -> Result<(), Refused> {
         self.authenticate(headers, source).await?.map(drop).ok_or(Refused::Unauthenticated)
     }
 
     /// The caller of a request's headers; none when they carry no credentials. Errors when the
     /// credentials are not good, whatever is wrong with them.
-    pub(super) async fn authenticate(&self, headers: &HeaderMap, source: &str) -> Result<Option<Caller>, Refused> {
+    pub(super) async fn authenticate(&self, headers: &HeaderMap, source: ClientAddress) -> Result<Option<Caller>, Refused> {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let Some(header) = given.next() else { return Ok(None) };
         let text = header.to_str().map_err(|_| Refused::Unauthenticated)?;
@@ -89,7 +89,7 @@ impl Access {
         Ok(token_caller(user, claims))
     }
 
-    async fn by_basic(&self, value: &str, source: &str) -> Result<Caller, Refused> {
+    async fn by_basic(&self, value: &str, source: ClientAddress) -> Result<Caller, Refused> {
         let decoded = STANDARD.decode(value).map_err(|_| Refused::Unauthenticated)?;
         let text = String::from_utf8(decoded).map_err(|_| Refused::Unauthenticated)?;
         let (name, password) = text.split_once(':').ok_or(Refused::Unauthenticated)?;
@@ -97,7 +97,7 @@ impl Access {
     }
 
     /// The caller of a user name and a password. Takes equally long for a user that does not exist.
-    pub async fn by_password(&self, name: &str, password: &str, source: &str) -> Result<Caller, Refused> {
+    pub async fn by_password(&self, name: &str, password: &str, source: ClientAddress) -> Result<Caller, Refused> {
         if name.len() > limits::PRINCIPAL_NAME || password.chars().count() > limits::PASSWORD_MAX {
             return Err(Refused::Unauthenticated);
         }
@@ -107,7 +107,7 @@ impl Access {
             Err(_) => None,
         };
         let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
-        match self.passwords.verify(name, source, password, stored).await {
+        match self.passwords.verify(name, &source.network(), password, stored).await {
             Ok(true) => {}
             Ok(false) => return Err(Refused::Unauthenticated),
             Err(Throttled(wait)) => return Err(Refused::Throttled(wait)),
@@ -139,7 +139,11 @@ fn caller(user: &User, credential: Credential) -> Caller {
 
 fn token_caller(user: &User, claims: Claims) -> Caller {
     let mut caller = caller(user, if claims.cli { Credential::CommandLineToken } else { Credential::Token });
-    caller.limits = TokenLimits { permissions: rows::known_permissions(&claims.perm), model_pattern: claims.models.clone() };
+    caller.limits = TokenLimits {
+        permissions: rows::known_permissions(&claims.perm),
+        model_pattern: claims.models.clone(),
+        experiment_pattern: claims.experiments.clone(),
+    };
     // A limit to permissions that this version does not know must not become no limit.
     if caller.limits.permissions.is_empty() && !claims.perm.is_empty() {
         caller.limits.permissions = vec![crate::contract::Permission::Unspecified];

@@ -3,6 +3,7 @@
 
 mod call;
 mod check;
+mod client_address;
 mod credential;
 mod key_rows;
 mod keys;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 pub use call::{Call, Caller, Credential, Subject, entry};
 pub use check::Arrival;
+pub use client_address::ClientAddress;
 pub use key_rows::{authentic_keys, replace_key};
 pub use keys::{KeyError, KeyRing, checkpoint_signer, ledger_key_under, token_key};
 pub use master_key::{MasterKey, MasterKeyError};

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::call::{Caller, Credential, Subject, entry};
+use super::ClientAddress;
+use super::call::{Call, Caller, Credential, Subject, entry};
 use crate::clock;
 use crate::contract::Permission;
 use crate::domain::ledger::{Entry, Outcome};
@@ -85,6 +86,7 @@ struct Counted {
     user: String,
     user_name: String,
     token: String,
+    source: ClientAddress,
     action: &'static str,
     on: String,
 }
@@ -106,14 +108,16 @@ impl Refusals {
     }
 
     /// Counts a refusal.
-    pub(super) fn count(&self, caller: &Caller, action: &'static str, on: &str) {
+    pub(super) fn count(&self, call: &Call, on: &str) {
+        let caller = call.caller();
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let crowded = inner.counted.len() >= COUNTED_APART;
         let key = Counted {
             user: caller.user_uid.clone(),
             user_name: caller.user_name.clone(),
             token: caller.token_id.clone().unwrap_or_default(),
-            action: if crowded { "" } else { action },
+            source: if crowded { ClientAddress::NONE } else { call.source() },
+            action: if crowded { "" } else { call.operation().full_name },
             on: if crowded { String::new() } else { on.chars().take(300).collect() },
         };
         *inner.counted.entry(key).or_default() += 1;
@@ -148,7 +152,7 @@ fn counted_entry(what: &Counted, times: u64) -> Entry {
     caller.token_id = (!what.token.is_empty()).then(|| what.token.clone());
     let subject = Subject { kind: "refusals", id: "", name: &what.on, scope: "" };
     let payload = serde_json::json!({ "times": times });
-    let mut row = entry(&caller, what.action, "", clock::now_ms(), &subject, &payload);
+    let mut row = entry(&caller, what.action, "", what.source, clock::now_ms(), &subject, &payload);
     row.outcome = Outcome::Denied;
     "counted over a minute".clone_into(&mut row.reason);
     row

@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::access::{Access, Caller, Credential, Subject, entry};
+use crate::access::{Access, Caller, ClientAddress, Credential, Subject, entry};
 use crate::domain::ledger::Entry;
 use crate::service;
 use crate::store::blobs::BlobError;
@@ -111,7 +111,7 @@ impl Import {
         if let Some(fields) = payload.as_object_mut() {
             fields.insert("imported_from".to_owned(), Value::from(&*self.from));
         }
-        entry(&Caller::without_user(Credential::CommandLine, ""), action, "", now, subject, &payload)
+        entry(&Caller::without_user(Credential::CommandLine, ""), action, "", ClientAddress::NONE, now, subject, &payload)
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) fn token(snapshot: &Snapshot, row: TokenRow) -> v1::Token {
         revoked: row.revoked.is_some(),
         permissions: row.permissions,
         model_pattern: row.model_pattern.unwrap_or_default(),
+        experiment_pattern: row.experiment_pattern.unwrap_or_default(),
     }
 }
 

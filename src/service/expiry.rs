@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::requests::machine;
 use super::{Error, Result, write};
-use crate::access::{Access, Caller, Credential, Subject, entry};
+use crate::access::{Access, Caller, ClientAddress, Credential, Subject, entry};
 use crate::clock;
 use crate::domain::request::State;
 use crate::store::requests as rows;
@@ -53,5 +53,5 @@ async fn expire(tx: &Tx, uid: &str) -> Result<Recorded<()>> {
     let subject = Subject { kind: "transition_request", id: uid, name: &name, scope: &row.model_uid };
     let payload = json!({"before": State::Open.as_str(), "after": State::Expired.as_str(), "expiry_time": row.expires});
     let caller = Caller::without_user(Credential::System, "");
-    Ok(tx.record(&entry(&caller, ACTION, "", tx.now(), &subject, &payload)).await?)
+    Ok(tx.record(&entry(&caller, ACTION, "", ClientAddress::NONE, tx.now(), &subject, &payload)).await?)
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Error;
-use crate::access::{Access, Caller, Credential, Subject, entry};
+use crate::access::{Access, Caller, ClientAddress, Credential, Subject, entry};
 use crate::clock;
 use crate::domain::access::{ADMIN, Effect, Grant, Principal, Scope, UserKind};
 use crate::domain::text;
@@ -56,6 +56,6 @@ async fn insert_admin(tx: &Tx, hash: &str) -> Result<Recorded<bool>, Error> {
     let caller = Caller::without_user(Credential::System, "");
     let subject = Subject { kind: "user", id: &user.uid, name: &user.name, scope: "" };
     let payload = json!({"user_name": user.name, "persona": ADMIN});
-    let row = entry(&caller, "stagegate.v1.AccessService/CreateUser", "", tx.now(), &subject, &payload);
+    let row = entry(&caller, "stagegate.v1.AccessService/CreateUser", "", ClientAddress::NONE, tx.now(), &subject, &payload);
     Ok(tx.record(&row).await?.map(|()| true))
 }

@@ -190,6 +190,7 @@ pub(super) fn shown(row: Positioned) -> v1::LedgerEntry {
         token_id: entry.token_id,
         credential: entry.credential,
         request_id: entry.request_id,
+        source_address: entry.source_address,
         action: entry.action,
         object_kind: entry.object_kind,
         object_id: entry.object_id,

@@ -8,7 +8,7 @@ use tlog_tiles::{check_record, check_tree};
 
 use super::super::verify::{verifier, verify};
 use super::*;
-use crate::access::{Access, Caller, Credential, MasterKey, Subject, entry};
+use crate::access::{Access, Caller, ClientAddress, Credential, MasterKey, Subject, entry};
 use crate::clock;
 use crate::contract::operation_by_path;
 use crate::domain::ledger::{Entry, Line, Report, read_export};
@@ -103,7 +103,15 @@ impl House {
 pub(in crate::service) fn row(method: &str, kind: &str, name: &str, scope: &str) -> Entry {
     let caller = Caller::without_user(Credential::System, "ann");
     let subject = Subject { kind, id: scope, name, scope };
-    entry(&caller, &format!("stagegate.v1.TrackingService/{method}"), "r", clock::now_ms(), &subject, &serde_json::json!({"n": name}))
+    entry(
+        &caller,
+        &format!("stagegate.v1.TrackingService/{method}"),
+        "r",
+        ClientAddress::NONE,
+        clock::now_ms(),
+        &subject,
+        &serde_json::json!({"n": name}),
+    )
 }
 
 /// Runs a test on SQLite, and, when asked for ignored tests, on PostgreSQL.
@@ -301,7 +309,7 @@ const CHANGES: [Case; 11] = [
     ("DELETE FROM ledger_checkpoints WHERE size = 12", Some(5), "hashes"),
     (
         "INSERT INTO ledger_entries SELECT 99, 'forged', workspace_id, time, actor_id, actor_name, person_id, on_behalf_of, token_id, credential, \
-         request_id, action, object_kind, object_id, object_name, scope_id, outcome, reason, salt, payload, payload_digest, leaf_hash, code \
+         request_id, source_address, action, object_kind, object_id, object_name, scope_id, outcome, reason, salt, payload, payload_digest, leaf_hash, code \
          FROM ledger_entries WHERE id = 1",
         None,
         "forged has no position",

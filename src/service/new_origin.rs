@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Error, Result};
 use crate::access::{
-    Access, Caller, Credential, MasterKey, Subject, authentic_keys, checkpoint_signer, entry, ledger_key_under, replace_key,
+    Access, Caller, ClientAddress, Credential, MasterKey, Subject, authentic_keys, checkpoint_signer, entry, ledger_key_under, replace_key,
 };
 use crate::clock;
 use crate::domain::ledger::{CheckpointSigner, LedgerKey, NEW_ORIGIN, NewOrigin, VerifiedCheckpoint, origin_behind, origin_number};
@@ -64,7 +64,7 @@ async fn begin(tx: &Tx, master: &MasterKey, new: &KeyRow, signer: &CheckpointSig
     let payload = serde_json::to_value(&said).map_err(|error| Error::Internal(error.to_string()))?;
     let caller = Caller::without_user(Credential::CommandLine, "");
     let subject = Subject { kind: "ledger", id: &new.key_id, name: &new.key_id, scope: "" };
-    let recorded = tx.record_before_waiting(&entry(&caller, NEW_ORIGIN, "", tx.now(), &subject, &payload)).await?;
+    let recorded = tx.record_before_waiting(&entry(&caller, NEW_ORIGIN, "", ClientAddress::NONE, tx.now(), &subject, &payload)).await?;
     replace_key(tx, master, new).await?;
     // Running servers take up the key with the epoch; until then they sign nothing.
     keys::raise_epoch(tx).await?;

@@ -96,7 +96,7 @@ async fn prove(call: &Call, user: &UserRow, present: &str) -> Result<()> {
     if present.chars().count() > limits::PASSWORD_MAX {
         return Err(Error::invalid("current_password", format!("has more than {} characters", limits::PASSWORD_MAX)));
     }
-    match call.access().passwords.verify(&user.name, call.source(), present, Some(stored)).await {
+    match call.access().passwords.verify(&user.name, &call.source().network(), present, Some(stored)).await {
         Ok(true) => Ok(()),
         Ok(false) => {
             let message = "the present password is missing or wrong".to_owned();

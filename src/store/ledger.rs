@@ -13,10 +13,10 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// The columns of an entry, in the order in which `read_entry` reads them.
 pub(super) const COLUMNS: &str = "e.entry_id, e.workspace_id, e.time, e.actor_id, e.actor_name, e.person_id, e.on_behalf_of, \
-    e.token_id, e.credential, e.request_id, e.action, e.object_kind, e.object_id, e.object_name, e.scope_id, \
+    e.token_id, e.credential, e.request_id, e.source_address, e.action, e.object_kind, e.object_id, e.object_name, e.scope_id, \
     e.outcome, e.reason, e.salt, e.payload, e.payload_digest";
 /// How many of them there are.
-pub(super) const COLUMN_COUNT: usize = 20;
+pub(super) const COLUMN_COUNT: usize = 21;
 /// So long a reader waits for a checkpoint that covers the last rows: the server signs one each second.
 const SETTLED: Duration = Duration::from_secs(3);
 /// The advisory lock of PostgreSQL that elects the sequencer.
@@ -78,6 +78,7 @@ impl Tx {
             entry.token_id.as_str(),
             entry.credential.as_str(),
             entry.request_id.as_str(),
+            entry.source_address.as_str(),
             entry.action.as_str(),
             entry.object_kind.as_str(),
             entry.object_id.as_str(),
@@ -218,7 +219,7 @@ pub async fn without_position<C: ConnectionTrait>(on: &C) -> Result<Option<Strin
 }
 
 pub(super) fn positioned(row: &sql::Row) -> Result<Positioned> {
-    let outcome: String = row.get(15)?;
+    let outcome: String = row.get(16)?;
     let entry = Entry {
         entry_id: row.get(0)?,
         workspace_id: row.get(1)?,
@@ -230,17 +231,18 @@ pub(super) fn positioned(row: &sql::Row) -> Result<Positioned> {
         token_id: row.get(7)?,
         credential: row.get(8)?,
         request_id: row.get(9)?,
-        action: row.get(10)?,
-        object_kind: row.get(11)?,
-        object_id: row.get(12)?,
-        object_name: row.get(13)?,
-        scope_id: row.get(14)?,
+        source_address: row.get(10)?,
+        action: row.get(11)?,
+        object_kind: row.get(12)?,
+        object_id: row.get(13)?,
+        object_name: row.get(14)?,
+        scope_id: row.get(15)?,
         outcome: Outcome::parse(&outcome)
             .ok_or_else(|| StoreError::Internal(format!("a row of the ledger has the outcome {outcome:?}")))?,
-        reason: row.get(16)?,
-        salt: row.get(17)?,
-        payload: row.get(18)?,
-        payload_digest: row.get(19)?,
+        reason: row.get(17)?,
+        salt: row.get(18)?,
+        payload: row.get(19)?,
+        payload_digest: row.get(20)?,
         texts: Vec::new(),
     };
     Ok(Positioned {

@@ -213,6 +213,7 @@ fn refusal(now: i64, refused: &Refused) -> Entry {
         token_id: String::new(),
         credential: "system".to_owned(),
         request_id: String::new(),
+        source_address: String::new(),
         action: REFUSED_ENTRY.to_owned(),
         object_kind: "ledger_entry".to_owned(),
         object_id: refused.id.to_string(),

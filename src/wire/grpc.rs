@@ -12,9 +12,8 @@ use tokio::time::timeout;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::error;
-use super::server::Peer;
 use super::surface::{Passage, Sender, Surface};
-use crate::access::Call;
+use crate::access::{Call, ClientAddress};
 use crate::contract::{Operation, Subject, operation_by_path};
 use crate::service::{Error, RequestStream, Result};
 
@@ -129,7 +128,7 @@ impl Surface {
 /// Finds out who calls before tonic reads the message; a layer around all gRPC routes.
 pub async fn know_sender(State(surface): State<Surface>, mut request: axum::extract::Request, next: Next) -> axum::response::Response {
     if let Some(operation) = operation_by_path(request.uri().path()) {
-        let source = request.extensions().get::<Peer>().map(Peer::host).unwrap_or_default();
+        let source = request.extensions().get::<ClientAddress>().copied().unwrap_or_default();
         match surface.known(operation, request.headers().clone(), source).await {
             Ok(sender) => request.extensions_mut().insert(sender),
             Err(error) => {

@@ -11,8 +11,7 @@ use tonic::{Code, Status};
 
 use super::error;
 use super::rest::response;
-use super::server::Peer;
-use crate::access::Access;
+use crate::access::{Access, ClientAddress};
 use crate::clock;
 use crate::service::Error;
 
@@ -46,10 +45,10 @@ pub async fn unknown_method(State(access): State<Arc<Access>>, request: Parts) -
 }
 
 async fn nowhere(access: &Access, request: &Parts, status: StatusCode, error_code: &str, message: &str) -> Response {
-    let source = request.extensions.get::<Peer>().map(Peer::host).unwrap_or_default();
+    let source = request.extensions.get::<ClientAddress>().copied().unwrap_or_default();
     let headers = &request.headers;
     let request_id = clock::new_uid();
-    match access.known(headers, &source).await.map_err(Error::from) {
+    match access.known(headers, source).await.map_err(Error::from) {
         Ok(()) => refuse(headers, status, error_code, message),
         Err(refused) if is_grpc(headers) => error::status(&refused, &request_id).into_http(),
         Err(refused) => response::failed(&refused, &request_id),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use http::HeaderMap;
 
-use crate::access::{Access, Arrival, Call, Caller};
+use crate::access::{Access, Arrival, Call, Caller, ClientAddress};
 use crate::clock;
 use crate::contract::{Operation, Subject};
 use crate::service::{Error, Result};
@@ -26,7 +26,7 @@ pub struct Surface {
 pub struct Sender {
     pub(super) headers: HeaderMap,
     /// The network address.
-    source: String,
+    source: ClientAddress,
     caller: Caller,
 }
 
@@ -44,8 +44,8 @@ impl Surface {
     }
 
     /// Finds out who sent the head of a request.
-    pub(super) async fn known(&self, operation: &Operation, headers: HeaderMap, source: String) -> Result<Sender> {
-        let caller = self.access.caller(operation, &headers, &source).await?;
+    pub(super) async fn known(&self, operation: &Operation, headers: HeaderMap, source: ClientAddress) -> Result<Sender> {
+        let caller = self.access.caller(operation, &headers, source).await?;
         Ok(Sender { headers, source, caller })
     }
 
@@ -67,7 +67,7 @@ impl Surface {
     /// Has a call checked.
     pub(super) async fn admit(&self, passage: &Passage, sender: &Sender, fields: &dyn Subject) -> Result<Call> {
         let Sender { headers, source, caller } = sender;
-        let arrival = Arrival { operation: passage.operation, headers, request_id: &passage.request_id, source };
+        let arrival = Arrival { operation: passage.operation, headers, request_id: &passage.request_id, source: *source };
         Ok(self.access.admit(&arrival, caller.clone(), fields).await?)
     }
 

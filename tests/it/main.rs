@@ -29,5 +29,6 @@ mod quotas;
 mod registry;
 mod replicas;
 mod rest;
+mod sign_ins;
 mod strangers;
 mod token_limits;

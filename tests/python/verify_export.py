@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 FIELDS_BEFORE_OUTCOME = (
     "entry_id workspace_id actor_id actor_name person_id on_behalf_of token_id credential request_id "
-    "action object_kind object_id object_name scope_id"
+    "source_address action object_kind object_id object_name scope_id"
 ).split()
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 

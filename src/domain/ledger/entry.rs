@@ -82,6 +82,8 @@ pub struct Entry {
     pub credential: String,
     /// What the client saw in the response metadata.
     pub request_id: String,
+    /// The network address of the client, or whom a trusted proxy named; empty for the command line and the server itself.
+    pub source_address: String,
     /// The operation's full name.
     pub action: String,
     /// What kind of object it was done to.
@@ -139,6 +141,7 @@ impl Entry {
             &self.token_id,
             &self.credential,
             &self.request_id,
+            &self.source_address,
             &self.action,
             &self.object_kind,
             &self.object_id,

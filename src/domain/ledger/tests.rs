@@ -19,6 +19,7 @@ pub fn entry(n: u64) -> Entry {
         token_id: String::new(),
         credential: "password".into(),
         request_id: "r".into(),
+        source_address: "192.0.2.7".into(),
         action: "stagegate.v1.TrackingService/CreateRun".into(),
         object_kind: "run".into(),
         object_id: "o".into(),

@@ -10,6 +10,7 @@ CREATE TABLE ledger_entries (
     token_id TEXT NOT NULL,
     credential TEXT NOT NULL,
     request_id TEXT NOT NULL,
+    source_address TEXT NOT NULL,
     action TEXT NOT NULL,
     object_kind TEXT NOT NULL,
     object_id TEXT NOT NULL,

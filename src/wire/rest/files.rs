@@ -98,7 +98,7 @@ impl Surface {
         let (given, body) = incoming.divided();
         let body = Arc::new(RawBody::new(body, given.headers.contains_key(header::EXPECT)));
         let outcome = async {
-            let sender = self.known(operation, given.headers.clone(), given.source.clone()).await?;
+            let sender = self.known(operation, given.headers.clone(), given.source).await?;
             file_head::unconditional(&given.headers)?;
             let size = content_length(&given.headers);
             let token = given.headers.get(TOKEN_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -135,7 +135,7 @@ impl Surface {
         let request_id = passage.request_id.clone();
         let (given, _) = incoming.divided();
         let outcome = async {
-            let sender = self.known(operation, given.headers.clone(), given.source.clone()).await?;
+            let sender = self.known(operation, given.headers.clone(), given.source).await?;
             let message: I = given.query_message(bind)?;
             let admitted = self.admit(&passage, &sender, &message).await?;
             let open = |offset: u64| {

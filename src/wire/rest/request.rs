@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, header};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
-use super::super::server::Peer;
+use crate::access::ClientAddress;
 use crate::contract::json;
 use crate::domain::field::{FieldError, Invalid};
 use crate::service::{Error, Result};
@@ -42,8 +42,8 @@ impl Incoming {
     }
 
     /// The headers, and the network address that they came from.
-    pub(super) fn sender(&self) -> (HeaderMap, String) {
-        (self.head.headers.clone(), self.head.extensions.get::<Peer>().map(Peer::host).unwrap_or_default())
+    pub(super) fn sender(&self) -> (HeaderMap, ClientAddress) {
+        (self.head.headers.clone(), self.head.extensions.get::<ClientAddress>().copied().unwrap_or_default())
     }
 
     /// The head, and the body that is not read yet.
@@ -86,7 +86,7 @@ pub struct Divided {
     /// As they came.
     pub headers: HeaderMap,
     /// The network address of the caller.
-    pub source: String,
+    pub source: ClientAddress,
 }
 
 impl Divided {
