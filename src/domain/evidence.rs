@@ -375,8 +375,7 @@ mod tests {
         assert!(room.holds("holder.params", "", "v"), "another kind still fits");
         let left = room.left_out().unwrap();
         assert_eq!((left.bytes, left.entries["candidate.params"], left.entries.len()), (3, 2, 1));
-        let mut other = Room::default();
-        other.left = 0;
+        let mut other = Room { left: 0, ..Room::default() };
         assert!(!other.holds("candidate.params", "c", "y"));
         assert_ne!(other.left_out().unwrap().sha256, left.sha256);
         assert_eq!(Room::default().left_out(), None);

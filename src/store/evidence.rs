@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, Value};
 
 use super::versions::VersionRow;
 use super::{StoreError, Tx, sql};
@@ -75,15 +75,15 @@ pub async fn fill<C: ConnectionTrait>(
         (Kind::Metrics, Some(run)) => metrics(on, run, &name, &mut evidence.metrics, room, whole).await,
         (Kind::Params, Some(run)) => {
             let query = "SELECT param_key, value FROM params WHERE run = $1 AND param_key > $2 ORDER BY param_key LIMIT $3";
-            texts(on, query, run, &name, &mut evidence.params, room, whole).await
+            texts(on, query, run.into(), &name, &mut evidence.params, room, whole).await
         }
         (Kind::RunTags, Some(run)) => {
             let query = "SELECT tag_key, value FROM run_tags WHERE run = $1 AND tag_key > $2 ORDER BY tag_key LIMIT $3";
-            texts(on, query, run, &name, &mut evidence.run_tags, room, whole).await
+            texts(on, query, run.into(), &name, &mut evidence.run_tags, room, whole).await
         }
         (Kind::Tags, _) => {
             let query = "SELECT tag_key, value FROM model_version_tags WHERE version_uid = $1 AND tag_key > $2 ORDER BY tag_key LIMIT $3";
-            texts(on, query, version.uid.as_str(), &name, &mut evidence.tags, room, whole).await
+            texts(on, query, version.uid.as_str().into(), &name, &mut evidence.tags, room, whole).await
         }
         (_, None) => Ok(()),
     }
@@ -101,7 +101,7 @@ async fn metrics<C: ConnectionTrait>(
                  WHERE l.run = $1 AND k.name > $2 ORDER BY k.name LIMIT $3";
     let mut after = String::new();
     loop {
-        let page = sql::all(on, query, bind![run, after, PAGE]).await?;
+        let page = sql::all(on, query, bind![run, after.clone(), PAGE]).await?;
         for row in &page {
             let (key, metric): (String, _) =
                 (row.get(0)?, EvidenceMetric { stored: row.get(1)?, timestamp: row.get(2)?, step: row.get(3)? });
@@ -122,7 +122,7 @@ async fn metrics<C: ConnectionTrait>(
 async fn texts<C: ConnectionTrait>(
     on: &C,
     query: &str,
-    of: impl Into<sea_orm::Value> + Clone,
+    of: Value,
     name: &str,
     into: &mut BTreeMap<String, String>,
     room: &mut Room,
@@ -130,7 +130,7 @@ async fn texts<C: ConnectionTrait>(
 ) -> Result<()> {
     let mut after = String::new();
     loop {
-        let page = sql::all(on, query, bind![of.clone(), after, PAGE]).await?;
+        let page = sql::all(on, query, bind![of.clone(), after.clone(), PAGE]).await?;
         for row in &page {
             let (key, value): (String, String) = (row.get(0)?, row.get(1)?);
             after.clone_from(&key);
