@@ -11,6 +11,7 @@ mod master_key;
 mod password;
 mod refusal;
 mod resolve;
+mod sign_ins;
 mod snapshot;
 pub mod token;
 mod usage;
@@ -26,6 +27,7 @@ pub use keys::{KeyError, KeyRing, checkpoint_signer, ledger_key_under, token_key
 pub use master_key::{MasterKey, MasterKeyError};
 pub use password::{Passwords, Throttled};
 pub use refusal::{HOW_TO_ASK, Refused};
+pub use sign_ins::row as sign_in_row;
 pub use snapshot::POLL;
 pub use usage::{Quotas, Usage};
 
@@ -34,6 +36,7 @@ use crate::domain::ledger::{ROW_KEY_PURPOSE, RowKey};
 use crate::store::{Store, StoreError};
 use refusal::Refusals;
 use resolve::Resolver;
+use sign_ins::SignIns;
 use snapshot::SnapshotCache;
 
 /// Everything that checks need.
@@ -51,6 +54,7 @@ pub struct Access {
     refusals: Refusals,
     /// What principals have stored today, and how much they may.
     pub usage: Usage,
+    sign_ins: SignIns,
     used_tokens: moka::sync::Cache<String, i64>,
 }
 
@@ -70,6 +74,7 @@ impl Access {
             resolver: Resolver::new(),
             refusals: Refusals::new(),
             usage: Usage::default(),
+            sign_ins: SignIns::new(),
             used_tokens: moka::sync::Cache::new(100_000),
         }))
     }
@@ -151,7 +156,9 @@ impl Access {
     pub async fn flush(&self) {
         let used: Vec<(String, i64)> = self.used_tokens.iter().map(|(token, at)| ((*token).clone(), at)).collect();
         self.used_tokens.invalidate_all();
-        for outcome in [self.write_used_tokens(used).await, self.refusals.flush(&self.store).await, self.usage.write(&self.store).await] {
+        let (tokens, refusals) = (self.write_used_tokens(used).await, self.refusals.flush(&self.store).await);
+        let (sign_ins, usage) = (self.sign_ins.flush(&self.store).await, self.usage.write(&self.store).await);
+        for outcome in [tokens, refusals, sign_ins, usage] {
             if let Err(error) = outcome {
                 tracing::warn!(%error, "what was counted could not be written");
             }

@@ -1,7 +1,7 @@
 //! Connections: one port, HTTP/1.1 and HTTP/2, with or without TLS, every limit set explicitly.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,11 +27,13 @@ use super::guard::guard;
 use super::health::Health;
 use super::hosts::Hosts;
 use super::plain;
+use super::proxies::Proxies;
 use super::request_body::RequestBody;
 use super::rest;
 use super::socket::{HEAD_TIME, Socket};
 use super::surface::Surface;
-use crate::access::{Access, ClientAddress};
+use super::tiles;
+use crate::access::Access;
 use crate::contract::{DESCRIPTOR_SET, add_services};
 
 /// Connections at a time; more of them wait to be accepted.
@@ -53,22 +55,36 @@ const ERROR_RESETS: usize = 400;
 /// How long running calls may take to end when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
+/// The far end of a connection, and whose word counts for who is behind it.
+#[derive(Clone)]
+struct Peer {
+    address: IpAddr,
+    proxies: Arc<Proxies>,
+}
+
 /// A bound port that waits to serve.
 pub struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    proxies: Arc<Proxies>,
     routes: Router,
     health: Health,
 }
 
 impl Server {
     /// Binds the address. Errors name it.
-    pub async fn bind(listen: SocketAddr, tls: Option<TlsAcceptor>, hosts: Hosts, access: &Arc<Access>) -> io::Result<Self> {
+    pub async fn bind(
+        listen: SocketAddr,
+        tls: Option<TlsAcceptor>,
+        hosts: Hosts,
+        proxies: Proxies,
+        access: &Arc<Access>,
+    ) -> io::Result<Self> {
         let listener =
             TcpListener::bind(listen).await.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
         let (routes, health) = routes(access).await.map_err(io::Error::other)?;
         let routes = routes.layer(from_fn_with_state(Arc::new(hosts), guard));
-        Ok(Self { listener, tls, routes, health })
+        Ok(Self { listener, tls, proxies: Arc::new(proxies), routes, health })
     }
 
     /// Where it listens.
@@ -89,6 +105,7 @@ impl Server {
             let (stream, peer, permit) = accepted;
             let routes = self.routes.clone();
             let tls = self.tls.clone();
+            let peer = Peer { address: peer, proxies: self.proxies.clone() };
             let watcher = graceful.watcher();
             let served = async move {
                 let _permit = permit;
@@ -116,14 +133,14 @@ impl Server {
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> (tokio::net::TcpStream, ClientAddress, Option<tokio::sync::OwnedSemaphorePermit>) {
+) -> (tokio::net::TcpStream, IpAddr, Option<tokio::sync::OwnedSemaphorePermit>) {
     let permit = permits.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 // Small answers must not wait for more to send.
                 let _ = stream.set_nodelay(true);
-                return (stream, ClientAddress::of(address.ip()), permit);
+                return (stream, address.ip(), permit);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -133,7 +150,7 @@ async fn accept(
     }
 }
 
-async fn serve<S>(stream: S, peer: ClientAddress, scheme: &'static str, routes: Router, watcher: hyper_util::server::graceful::Watcher)
+async fn serve<S>(stream: S, peer: Peer, scheme: &'static str, routes: Router, watcher: hyper_util::server::graceful::Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -151,7 +168,8 @@ where
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024);
     let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(peer);
+        let client = peer.proxies.client(peer.address, request.headers());
+        request.extensions_mut().insert(client);
         note_origin(&mut request, scheme);
         let (parts, body) = request.into_parts();
         let body = axum::body::Body::new(RequestBody::new(&parts, body));
@@ -181,6 +199,8 @@ async fn routes(access: &Arc<Access>) -> Result<(Router, Health), tonic_reflecti
     let plain = Router::new()
         .route("/health", get(plain::health))
         .route("/version", get(plain::version))
+        .route("/ledger/checkpoint", get(tiles::checkpoint))
+        .route("/ledger/tile/{*path}", get(tiles::tile))
         .route("/.well-known/jwks.json", get(plain::jwks));
     let grpc = grpc.into_axum_router().reset_fallback().route_layer(from_fn_with_state(surface.clone(), know_sender));
     let routes: Router<Arc<Access>> = grpc.with_state(());

@@ -20,6 +20,7 @@ mod logged_model_search;
 mod logged_models;
 mod metric_samples;
 mod migrations;
+mod misspelt;
 mod promotion;
 mod promotion_sql;
 mod promotion_sql_more;

@@ -36,7 +36,7 @@ async fn rows_of_the_ledger_are_limited(mut server: Server) {
     model(&ann).await;
     assert!(server.stop().success());
     // The row of the model counts, written at the stop of the server before.
-    server.restart_with(&["--quota-ledger-rows", "5"]);
+    server.restart_with(&[("STAGEGATE_QUOTA_LEDGER_ROWS", "5")]);
     let (ann, max) = (server.moved(&ann), server.moved(&max));
     for number in 0..4 {
         tag(&ann, format!("{number}")).await.expect("within the quota");
@@ -60,7 +60,7 @@ async fn bytes_of_the_database_are_limited(mut server: Server) {
     let ann = server.as_("ml_engineer").await;
     model(&ann).await;
     assert!(server.stop().success());
-    server.restart_with(&["--quota-database-bytes", "300KB"]);
+    server.restart_with(&[("STAGEGATE_QUOTA_DATABASE_BYTES", "300KB")]);
     let ann = server.moved(&ann);
     for number in 0..4 {
         tag(&ann, number.to_string().repeat(90_000)).await.expect("the quota is not yet used up");
@@ -77,7 +77,7 @@ async fn bytes_of_artifacts_are_limited(mut server: Server) {
     let run: v1::CreateRunResponse = ann.call("CreateRun", request).await.expect("a run");
     let run_id = run.run.and_then(|run| run.info).expect("a run has an id").run_id;
     assert!(server.stop().success());
-    server.restart_with(&["--quota-artifact-bytes", "1000"]);
+    server.restart_with(&[("STAGEGATE_QUOTA_ARTIFACT_BYTES", "1000")]);
     let ann = server.moved(&ann);
     let upload = async |path: &str, bytes: usize| {
         let header = Some(v1::UploadArtifactHeader { run_id: run_id.clone(), path: path.to_owned(), ..Default::default() });

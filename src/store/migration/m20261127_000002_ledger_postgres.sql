@@ -46,3 +46,7 @@ CREATE TRIGGER ledger_texts_only_grows BEFORE UPDATE OR DELETE ON ledger_texts
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER ledger_texts_no_truncate BEFORE TRUNCATE ON ledger_texts
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_cosignatures_only_grows BEFORE UPDATE OR DELETE ON ledger_cosignatures
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_cosignatures_no_truncate BEFORE TRUNCATE ON ledger_cosignatures
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

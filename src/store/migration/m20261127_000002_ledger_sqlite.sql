@@ -43,3 +43,7 @@ BEGIN SELECT RAISE(ABORT, 'ledger_checkpoints only grows: REPLACE is refused'); 
 CREATE TRIGGER ledger_texts_not_replaced BEFORE INSERT ON ledger_texts
 WHEN EXISTS (SELECT 1 FROM ledger_texts old WHERE old.sha256 = NEW.sha256 AND old.text <> NEW.text)
 BEGIN SELECT RAISE(ABORT, 'ledger_texts only grows: REPLACE is refused'); END;
+CREATE TRIGGER ledger_cosignatures_no_update BEFORE UPDATE ON ledger_cosignatures
+BEGIN SELECT RAISE(ABORT, 'ledger_cosignatures only grows: UPDATE is refused'); END;
+CREATE TRIGGER ledger_cosignatures_no_delete BEFORE DELETE ON ledger_cosignatures
+BEGIN SELECT RAISE(ABORT, 'ledger_cosignatures only grows: DELETE is refused'); END;

@@ -89,16 +89,21 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let url = fresh_url(db, &folder).await?;
         let log = Arc::new(Mutex::new(String::new()));
-        let (child, address) = start(&folder, &url, &folder.path().join("master.key"), &log, &[]);
+        let (child, address) = start(&folder, &url, &folder.path().join("master.key"), &[], &log);
         Some(Self { db, url, folder, child, address, log, secrets: Mutex::new(vec![PASSWORD.to_owned()]) })
     }
 
     /// Another server on the same database, under the same master key.
     pub fn replica(&self) -> Self {
+        self.replica_with(&[])
+    }
+
+    /// Another server on the same database, with settings of its own.
+    pub fn replica_with(&self, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let log = Arc::new(Mutex::new(String::new()));
         let master_key = self.folder().join("master.key");
-        let (child, address) = start(&folder, &self.url, &master_key, &log, &[]);
+        let (child, address) = start(&folder, &self.url, &master_key, settings, &log);
         Self { db: self.db, url: self.url.clone(), folder, child, address, log, secrets: Mutex::new(self.secrets()) }
     }
 
@@ -215,10 +220,10 @@ impl Server {
         self.restart_with(&[]);
     }
 
-    /// The same, with further flags of `serve`.
-    pub fn restart_with(&mut self, flags: &[&str]) {
+    /// The same, with settings as environment variables.
+    pub fn restart_with(&mut self, settings: &[(&str, &str)]) {
         let master_key = self.folder.path().join("master.key");
-        (self.child, self.address) = start(&self.folder, &self.url, &master_key, &self.log, flags);
+        (self.child, self.address) = start(&self.folder, &self.url, &master_key, settings, &self.log);
     }
 }
 
@@ -230,11 +235,12 @@ impl Drop for Server {
     }
 }
 
-fn start(folder: &TempDir, url: &str, master_key: &Path, log: &Arc<Mutex<String>>, flags: &[&str]) -> (Child, String) {
+fn start(folder: &TempDir, url: &str, master_key: &Path, settings: &[(&str, &str)], log: &Arc<Mutex<String>>) -> (Child, String) {
     let mut command = bare_command();
+    command.envs(settings.iter().copied());
     command.env("STAGEGATE_LOG", "debug,h2=info,hyper=info,sqlx=info,tower=info");
     command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--data-dir"]).arg(folder.path());
-    command.arg("--master-key-file").arg(master_key).args(flags);
+    command.arg("--master-key-file").arg(master_key);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let (said, address) = mpsc::channel();
     keep(child.stdout.take().expect("standard output is a pipe"), log.clone(), move |line| {
