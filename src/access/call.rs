@@ -8,11 +8,12 @@ use super::ClientAddress;
 use super::refusal::Refused;
 use super::token::Claims;
 use crate::clock;
-use crate::contract::{Operation, Permission};
+use crate::contract::{Operation, Permission, Record};
 use crate::domain::access::{Decision, Object, ObjectClass, Snapshot, Standing, TokenLimits, UserKind, Visibility};
-use crate::domain::ledger::{Entry, Outcome, payload_digest};
+use crate::domain::ledger::{Entry, Outcome, payload_digest, take_out};
 use crate::domain::person::{Deed, Login, Maker, makers_of};
 use crate::domain::request::Actor;
+use crate::store::usage::Amounts;
 use crate::store::{Store, WORKSPACE};
 
 /// How the caller proved who they are.
@@ -208,6 +209,27 @@ impl Call {
         &self.inner.caller
     }
 
+    /// Counts what the call has stored: its row of the ledger, if its rule asks for one, and so many bytes of its
+    /// message.
+    pub fn charge(&self, database_bytes: usize) {
+        let operation = self.operation();
+        if operation.keeps_something() {
+            let ledger_rows = u64::from(operation.rule.record != Record::Nothing);
+            let amounts = Amounts { ledger_rows, database_bytes: database_bytes as u64, ..Amounts::default() };
+            self.access().usage.add(&self.caller().user_uid, amounts);
+        }
+    }
+
+    /// Counts bytes of a file that the call has stored.
+    pub fn charge_artifact(&self, artifact_bytes: u64) {
+        self.access().usage.add(&self.caller().user_uid, Amounts { artifact_bytes, ..Amounts::default() });
+    }
+
+    /// Errors when the caller has used up a quota of today. For streams, whose check lies back.
+    pub async fn within_quotas(&self) -> Result<(), Refused> {
+        self.access().usage.check(self.store(), &self.caller().user_uid).await
+    }
+
     /// What the client sees in the response metadata.
     pub fn request_id(&self) -> &str {
         &self.inner.request_id
@@ -276,6 +298,8 @@ pub fn entry(
     subject: &Subject<'_>,
     payload: &serde_json::Value,
 ) -> Entry {
+    let mut payload = payload.clone();
+    let texts = take_out(&mut payload);
     let payload = payload.to_string();
     let salt = clock::new_uid();
     Entry {
@@ -300,5 +324,6 @@ pub fn entry(
         payload_digest: payload_digest(&salt, &payload),
         salt,
         payload: Some(payload),
+        texts,
     }
 }

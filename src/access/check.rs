@@ -55,6 +55,9 @@ impl Access {
         if rule.clauses.is_empty() {
             return Ok(call(caller));
         }
+        if arrival.operation.keeps_something() {
+            self.usage.check(&self.store, &caller.user_uid).await?;
+        }
         let snapshot = self.snapshot().await?;
         for clause in rule.clauses {
             if let Err(refused) = self.clause(&snapshot, &caller, clause, fields).await {

@@ -14,6 +14,7 @@ mod resolve;
 mod sign_ins;
 mod snapshot;
 pub mod token;
+mod usage;
 
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ pub use password::{Passwords, Throttled};
 pub use refusal::{HOW_TO_ASK, Refused};
 pub use sign_ins::row as sign_in_row;
 pub use snapshot::POLL;
+pub use usage::{Quotas, Usage};
 
 use crate::domain::access::Snapshot;
 use crate::domain::ledger::{ROW_KEY_PURPOSE, RowKey};
@@ -50,6 +52,8 @@ pub struct Access {
     snapshot: SnapshotCache,
     resolver: Resolver,
     refusals: Refusals,
+    /// What principals have stored today, and how much they may.
+    pub usage: Usage,
     sign_ins: SignIns,
     used_tokens: moka::sync::Cache<String, i64>,
 }
@@ -69,6 +73,7 @@ impl Access {
             keys_of: tokio::sync::Mutex::new(0),
             resolver: Resolver::new(),
             refusals: Refusals::new(),
+            usage: Usage::default(),
             sign_ins: SignIns::new(),
             used_tokens: moka::sync::Cache::new(100_000),
         }))
@@ -123,7 +128,7 @@ impl Access {
     pub async fn tend(self: Arc<Self>) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut flushed = Instant::now();
+        let (mut flushed, mut counted) = (Instant::now(), Instant::now());
         loop {
             poll.tick().await;
             match self.refresh().await {
@@ -133,6 +138,12 @@ impl Access {
                     }
                 }
                 Err(error) => tracing::warn!(%error, "the access epoch cannot be polled; checks will fail closed"),
+            }
+            if counted.elapsed() >= usage::WRITE {
+                counted = Instant::now();
+                if let Err(error) = self.usage.write(&self.store).await {
+                    tracing::warn!(%error, "what principals stored could not be written; it is counted on");
+                }
             }
             if flushed.elapsed() >= Duration::from_secs(60) {
                 flushed = Instant::now();
@@ -145,8 +156,9 @@ impl Access {
     pub async fn flush(&self) {
         let used: Vec<(String, i64)> = self.used_tokens.iter().map(|(token, at)| ((*token).clone(), at)).collect();
         self.used_tokens.invalidate_all();
-        for outcome in [self.write_used_tokens(used).await, self.refusals.flush(&self.store).await, self.sign_ins.flush(&self.store).await]
-        {
+        let (tokens, refusals) = (self.write_used_tokens(used).await, self.refusals.flush(&self.store).await);
+        let (sign_ins, usage) = (self.sign_ins.flush(&self.store).await, self.usage.write(&self.store).await);
+        for outcome in [tokens, refusals, sign_ins, usage] {
             if let Err(error) = outcome {
                 tracing::warn!(%error, "what was counted could not be written");
             }

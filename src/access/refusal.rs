@@ -26,6 +26,20 @@ pub enum Refused {
         "somebody else set this password: change the password first, and then sign in with the new one (SetPassword, or POST /api/stagegate/v1/users/set-password)"
     )]
     PasswordDue,
+    /// The caller has stored all that a quota allows in a day.
+    #[error(
+        "the quota of today is used up: --{setting} allows {allowed} for each user or service account and day (UTC); \
+         it begins anew in {}, or ask the operator to raise it",
+        humantime::format_duration(Duration::from_secs(.until.as_secs().max(1)))
+    )]
+    OverQuota {
+        /// The setting that holds it.
+        setting: &'static str,
+        /// Its value.
+        allowed: u64,
+        /// How long it lasts.
+        until: Duration,
+    },
     /// The caller lacks a permission.
     #[error("you need the permission `{}` on {on}{hint}", .permission.name())]
     Denied {

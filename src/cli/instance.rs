@@ -43,6 +43,7 @@ impl Instance {
         let store = setup::store(data).await?.with_blobs(setup::blobs(data).await?);
         service::check_not_emptied(&store).await?;
         let access = setup::access(data, &store).await?;
+        access.usage.limit(options.quotas.quotas());
         service::check_tail(&store, &access.keys().ledger_verifier).await?;
         service::check_seals(&store, &access.keys().ledger_verifier).await?;
         service::ensure_default_experiment(&store).await?;

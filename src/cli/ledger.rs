@@ -140,6 +140,7 @@ impl Reading {
         match line {
             Line::Begin { .. } => verifier.bad(None, "", "a second export begins within the first".to_owned()),
             Line::Entry { position, entry } => verifier.row(position, &entry, &[]),
+            Line::Text { sha256, text } => verifier.text(&sha256, &text),
             Line::Checkpoint { note } => verifier.checkpoint(&note),
             Line::End { entries } => {
                 self.ended = true;

@@ -4,9 +4,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use clap::Args;
 use serde::Deserialize;
 
+use crate::access::Quotas;
 use crate::domain::ledger::Cosigner;
 use crate::store::ledger_seal::Seals;
 
@@ -66,6 +68,38 @@ pub struct ServeOptions {
     /// request comes from. That of anybody else is not read. [default: none]
     #[arg(long, env = "STAGEGATE_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
+    /// How much each user or service account may store in a day.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub quotas: QuotaOptions,
+}
+
+/// Quotas of each user and service account, for a day by UTC. Over one of them, calls that store something are refused
+/// with RESOURCE_EXHAUSTED until the day ends.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default)]
+pub struct QuotaOptions {
+    /// Rows of the ledger. [default: 1000000]
+    #[arg(long, env = "STAGEGATE_QUOTA_LEDGER_ROWS")]
+    pub quota_ledger_rows: Option<u64>,
+    /// Bytes of requests that the database keeps, such as `500MiB`. [default: 16GiB]
+    #[arg(long, env = "STAGEGATE_QUOTA_DATABASE_BYTES")]
+    pub quota_database_bytes: Option<ByteSize>,
+    /// Bytes of artifacts. [default: 1TiB]
+    #[arg(long, env = "STAGEGATE_QUOTA_ARTIFACT_BYTES")]
+    pub quota_artifact_bytes: Option<ByteSize>,
+}
+
+impl QuotaOptions {
+    /// The quotas, with defaults for what was not set.
+    pub fn quotas(&self) -> Quotas {
+        let default = Quotas::default();
+        Quotas {
+            ledger_rows: self.quota_ledger_rows.unwrap_or(default.ledger_rows),
+            database_bytes: self.quota_database_bytes.map_or(default.database_bytes, |size| size.as_u64()),
+            artifact_bytes: self.quota_artifact_bytes.map_or(default.artifact_bytes, |size| size.as_u64()),
+        }
+    }
 }
 
 /// The TOML file.

@@ -55,6 +55,15 @@ pub struct Operation {
     pub rule: Rule,
 }
 
+impl Operation {
+    /// Whether something that the caller sends stays on the server, so that quotas count it. Signing out and revoking
+    /// tokens are left out: a quota must not keep stolen tokens alive.
+    pub fn keeps_something(&self) -> bool {
+        let exempt = |permission: Permission| permission.only_reads() || permission == Permission::TokensRevoke;
+        self.rule.clauses.iter().any(|clause| !exempt(clause.permission))
+    }
+}
+
 /// See `stagegate.options.v1.Rule`.
 #[derive(Debug)]
 pub struct Rule {
@@ -92,7 +101,7 @@ pub struct Clause {
 }
 
 /// A request whose rule can read the fields that it names.
-pub trait Subject: Sync {
+pub trait Subject: prost::Message {
     /// The text of a field named in the operation's rule; none when it is not set or empty.
     fn subject(&self, path: &str) -> Option<&str>;
 }

@@ -20,6 +20,23 @@ impl Permission {
         Self::every().find(|permission| permission.name() == name).ok_or_else(|| UnknownPermission(name.to_owned()))
     }
 
+    /// Whether it lets its holder see things and change none.
+    pub fn only_reads(self) -> bool {
+        matches!(
+            self,
+            Self::ExperimentsRead
+                | Self::ModelsRead
+                | Self::VersionsDownload
+                | Self::UsersRead
+                | Self::TokensRead
+                | Self::GrantsRead
+                | Self::LedgerRead
+                | Self::LedgerVerify
+                | Self::LedgerExport
+                | Self::LedgerWatch
+        )
+    }
+
     /// All permissions, in the order of their numbers.
     pub fn every() -> impl Iterator<Item = Self> {
         // Numbers are given without gaps from 1 on; the first unknown one ends the list.

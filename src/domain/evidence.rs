@@ -1,4 +1,8 @@
 //! Evidence: what a promotion request rests on, copied when it is filed. People approve its digest.
+//!
+//! Only a part of it decides: which version moves with which files, to which target, who holds that now, and the gate.
+//! When that changes, earlier approvals no longer count. The rest, such as a run's metrics, params and tags, is what
+//! was seen at filing: people log to runs all the time, and an approval must not be blocked by it.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +30,75 @@ pub struct Evidence {
     pub gate_id: String,
     /// The gate's version.
     pub gate_version: i32,
+    /// What is not in the record, because it would be too large; none when all of it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
+}
+
+/// Metrics, params and tags that exceed what a record holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// How many entries of each kind: `candidate.params`.
+    pub entries: BTreeMap<String, u64>,
+    /// The bytes of their keys and values.
+    pub bytes: u64,
+    /// SHA-256 of them in hexadecimal: for each, in the order of their kinds and keys, the lengths in bytes of kind, key
+    /// and value as 8 bytes big-endian each, then the three texts.
+    pub sha256: String,
+}
+
+/// Bytes of keys and values that a record holds; further ones are left out.
+pub const RECORD_BYTES: u64 = 1 << 20;
+
+/// Counts what goes into a record, and hashes what does not.
+pub struct Room {
+    left: u64,
+    entries: BTreeMap<String, u64>,
+    bytes: u64,
+    hash: Sha256,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { left: RECORD_BYTES, entries: BTreeMap::new(), bytes: 0, hash: Sha256::new() }
+    }
+}
+
+impl Room {
+    /// Whether an entry goes into the record. Once one of a kind was left out, all later ones of that kind are.
+    pub fn holds(&mut self, kind: &str, key: &str, value: &str) -> bool {
+        let bytes = (key.len() + value.len()) as u64;
+        if !self.entries.contains_key(kind) && bytes <= self.left {
+            self.left -= bytes;
+            return true;
+        }
+        *self.entries.entry(kind.to_owned()).or_default() += 1;
+        self.bytes += bytes;
+        for text in [kind, key, value] {
+            self.hash.update((text.len() as u64).to_be_bytes());
+        }
+        for text in [kind, key, value] {
+            self.hash.update(text);
+        }
+        false
+    }
+
+    /// What was left out.
+    pub fn left_out(self) -> Option<LeftOut> {
+        let sha256 = hex::encode(self.hash.finalize());
+        (!self.entries.is_empty()).then_some(LeftOut { entries: self.entries, bytes: self.bytes, sha256 })
+    }
+}
+
+/// One way in which the sources of a record differ from it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Because of it earlier approvals no longer count.
+    pub decides: bool,
+    /// It tells what a run logged, so only those may read it who may read that run.
+    pub of_run: bool,
+    /// In words.
+    pub text: String,
 }
 
 /// A version and what is known of it.
@@ -75,9 +148,8 @@ impl Evidence {
         hex::encode(Sha256::new().chain_update(TAG).chain_update(json).finalize())
     }
 
-    /// How `now` differs, in words; empty when nothing does. All of the record counts but the models'
-    /// names: a renamed model is the same by its id.
-    pub fn differences(&self, now: &Self) -> Vec<String> {
+    /// How `now` differs; empty when nothing does. Of the models' names nothing is said: the same id is the same model.
+    pub fn differences(&self, now: &Self) -> Vec<Difference> {
         let mut found = Vec::new();
         compare_texts("the target", &self.target, &now.target, &mut found);
         compare_version("", &self.candidate, &now.candidate, &mut found);
@@ -86,12 +158,17 @@ impl Evidence {
             (None, None) => {}
             (was, is) => {
                 let number = |holder: &Option<EvidenceVersion>| holder.as_ref().map_or_else(|| "none".to_owned(), EvidenceVersion::told);
-                found.push(format!("the holder: {} -> {}", number(was), number(is)));
+                found.push(deciding(format!("the holder: {} -> {}", number(was), number(is))));
             }
         }
         if (&self.gate_id, self.gate_version) != (&now.gate_id, now.gate_version) {
             let told = |evidence: &Self| format!("{} version {}", evidence.gate_id, evidence.gate_version);
-            found.push(format!("the gate: {} -> {}", told(self), told(now)));
+            found.push(deciding(format!("the gate: {} -> {}", told(self), told(now))));
+        }
+        if self.left_out != now.left_out {
+            let told = |left: &Option<LeftOut>| left.as_ref().map_or_else(|| "nothing".to_owned(), |left| left.sha256.clone());
+            let text = format!("what is too large for the record: {} -> {}", told(&self.left_out), told(&now.left_out));
+            found.push(Difference { decides: false, of_run: true, text });
         }
         found
     }
@@ -107,22 +184,29 @@ impl EvidenceVersion {
     }
 }
 
-fn compare_version(whose: &str, was: &EvidenceVersion, is: &EvidenceVersion, found: &mut Vec<String>) {
+fn deciding(text: String) -> Difference {
+    Difference { decides: true, of_run: false, text }
+}
+
+fn compare_version(whose: &str, was: &EvidenceVersion, is: &EvidenceVersion, found: &mut Vec<Difference>) {
     if !was.is_version(is) {
-        found.push(format!("{whose}version: {} -> {}", was.told(), is.told()));
+        found.push(deciding(format!("{whose}version: {} -> {}", was.told(), is.told())));
     }
     compare_texts(&format!("{whose}source"), &was.source, &is.source, found);
     compare_texts(&format!("{whose}source digest"), &was.source_digest, &is.source_digest, found);
     compare_texts(&format!("{whose}run"), &was.run_id, &is.run_id, found);
-    compare_maps(&format!("{whose}metric"), &was.metrics, &is.metrics, told_metrics, found);
-    for (what, was, is) in [("param", &was.params, &is.params), ("run tag", &was.run_tags, &is.run_tags), ("tag", &was.tags, &is.tags)] {
-        compare_maps(&format!("{whose}{what}"), was, is, |text, _| told(text), found);
+    let seen = |of_run| move |text| Difference { decides: false, of_run, text };
+    found.extend(compare_maps(&format!("{whose}metric"), &was.metrics, &is.metrics, told_metrics).into_iter().map(seen(true)));
+    for (what, was, is, of_run) in
+        [("param", &was.params, &is.params, true), ("run tag", &was.run_tags, &is.run_tags, true), ("tag", &was.tags, &is.tags, false)]
+    {
+        found.extend(compare_maps(&format!("{whose}{what}"), was, is, |text, _| told(text)).into_iter().map(seen(of_run)));
     }
 }
 
-fn compare_texts(what: &str, was: &str, is: &str, found: &mut Vec<String>) {
+fn compare_texts(what: &str, was: &str, is: &str, found: &mut Vec<Difference>) {
     if was != is {
-        found.push(format!("{what}: {} -> {}", told(was), told(is)));
+        found.push(deciding(format!("{what}: {} -> {}", told(was), told(is))));
     }
 }
 
@@ -150,15 +234,16 @@ fn compare_maps<T: PartialEq>(
     was: &BTreeMap<String, T>,
     is: &BTreeMap<String, T>,
     show: impl Fn(&T, Option<&T>) -> String,
-    found: &mut Vec<String>,
-) {
+) -> Vec<String> {
     let text = |value: Option<&T>, other| value.map_or_else(|| "none".to_owned(), |value| show(value, other));
-    for key in was.keys().chain(is.keys().filter(|key| !was.contains_key(*key))) {
-        let (before, after) = (was.get(key), is.get(key));
-        if before != after {
-            found.push(format!("{what} {key}: {} -> {}", text(before, after), text(after, before)));
-        }
-    }
+    let keys = was.keys().chain(is.keys().filter(|key| !was.contains_key(*key)));
+    let differs = keys.filter(|key| was.get(*key) != is.get(*key));
+    differs
+        .map(|key| {
+            let (before, after) = (was.get(key), is.get(key));
+            format!("{what} {key}: {} -> {}", text(before, after), text(after, before))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -184,7 +269,12 @@ mod tests {
             target: "Production".into(),
             gate_id: "g".into(),
             gate_version: 1,
+            left_out: None,
         }
+    }
+
+    fn texts(found: &[Difference]) -> Vec<&str> {
+        found.iter().map(|difference| difference.text.as_str()).collect()
     }
 
     /// A change to a record.
@@ -209,6 +299,7 @@ mod tests {
             |e| e.target = "Staging".into(),
             |e| e.gate_id.push('x'),
             |e| e.gate_version += 1,
+            |e| e.left_out = Some(LeftOut { entries: BTreeMap::new(), bytes: 1, sha256: "aa".into() }),
         ]
     }
 
@@ -226,7 +317,9 @@ mod tests {
             assert_ne!(Evidence::digest(&now.to_json().unwrap()), Evidence::digest(&json), "change {index}");
             let told = evidence().differences(&now);
             assert_eq!(told.len(), 1, "change {index}: {told:?}");
-            let (before, after) = told[0].split_once(" -> ").unwrap();
+            let decides = !matches!(index, 5..=11 | 16);
+            assert_eq!(told[0].decides, decides, "change {index}: {told:?}");
+            let (before, after) = told[0].text.split_once(" -> ").unwrap();
             assert!(!before.ends_with(&format!(": {after}")), "says what is different: {told:?}");
         }
     }
@@ -244,7 +337,7 @@ mod tests {
         now.candidate.name = "renamed".into();
         assert!(evidence().differences(&now).is_empty());
         now.candidate.tags.insert("long".into(), "ü".repeat(8_000));
-        assert_eq!(evidence().differences(&now), [format!("tag long: none -> {}…", "ü".repeat(100))]);
+        assert_eq!(texts(&evidence().differences(&now)), [format!("tag long: none -> {}…", "ü".repeat(100))]);
     }
 
     #[test]
@@ -253,9 +346,9 @@ mod tests {
         was.holder = Some(EvidenceVersion { version: 1, ..was.candidate.clone() });
         let mut now = was.clone();
         now.holder.as_mut().unwrap().params.clear();
-        assert_eq!(was.differences(&now), ["the holder's param alpha: 0.01 -> none"]);
+        assert_eq!(texts(&was.differences(&now)), ["the holder's param alpha: 0.01 -> none"]);
         now.holder = None;
-        assert_eq!(was.differences(&now), ["the holder: version 1 of enet (m) -> none"]);
+        assert_eq!(texts(&was.differences(&now)), ["the holder: version 1 of enet (m) -> none"]);
     }
 
     #[test]
@@ -266,9 +359,25 @@ mod tests {
         now.candidate.params.remove("alpha");
         now.gate_version = 2;
         assert_eq!(
-            evidence().differences(&now),
+            texts(&evidence().differences(&now)),
             ["metric rmse: 0.71 -> 0.7", "param alpha: 0.01 -> none", "tag checked: none -> yes", "the gate: g version 1 -> g version 2"]
         );
         assert!(evidence().differences(&evidence()).is_empty());
+    }
+
+    #[test]
+    fn what_a_record_cannot_hold_is_counted_and_hashed() {
+        let mut room = Room::default();
+        let value = "v".repeat(RECORD_BYTES as usize / 2 - 2);
+        assert!(room.holds("candidate.params", "a", &value) && room.holds("candidate.params", "b", &value));
+        assert!(!room.holds("candidate.params", "c", "xx"));
+        assert!(!room.holds("candidate.params", "", ""), "what follows is left out, too");
+        assert!(room.holds("holder.params", "", "v"), "another kind still fits");
+        let left = room.left_out().unwrap();
+        assert_eq!((left.bytes, left.entries["candidate.params"], left.entries.len()), (3, 2, 1));
+        let mut other = Room { left: 0, ..Room::default() };
+        assert!(!other.holds("candidate.params", "c", "y"));
+        assert_ne!(other.left_out().unwrap().sha256, left.sha256);
+        assert_eq!(Room::default().left_out(), None);
     }
 }

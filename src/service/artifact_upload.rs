@@ -132,7 +132,10 @@ fn announced(header: v1::UploadArtifactHeader) -> Result<(Landing, Expected)> {
 pub(super) async fn receive(call: &Call, expected: &Expected, first: Bytes, rest: RequestStream<Bytes>) -> Result<Upload> {
     let mut upload = call.store().blobs()?.begin();
     match fill(&mut upload, expected, first, rest).await {
-        Ok(()) => Ok(upload),
+        Ok(()) => {
+            call.charge_artifact(upload.size());
+            Ok(upload)
+        }
         Err(error) => {
             upload.abort().await;
             Err(error)

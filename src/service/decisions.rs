@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
+use super::access_change::fresh;
 use super::moves::{Step, archiving, require};
 use super::requests::{gate_left, gate_of, lock, machine, record, reread};
-use super::{Error, Result, access_shown, evidence, write};
+use super::{Error, Result, access_shown, approvers, evidence, write};
 use crate::access::{Call, Credential};
 use crate::contract::{Permission, v1};
-use crate::domain::access::{Object, ObjectClass};
+use crate::domain::access::{Object, ObjectClass, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::gate::Gate;
 use crate::domain::request::{Outcome, State};
@@ -75,9 +76,12 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
     let gate = gate_in_force(tx, &open).await?;
     let version = store::versions::by_uid(&**tx, &open.version_uid).await?;
     let version = version.ok_or_else(|| Error::precondition("REQUEST_NOT_OPEN", "the version was deleted"))?;
-    let (differences, digest, record_text) = evidence::compare(&**tx, &open, &version).await?;
+    let snapshot = fresh(tx, call).await?;
+    may_read_evidence(tx, call, &snapshot, &open).await?;
+    let differences = evidence::decisive_changes(&**tx, &open, &version).await?;
     if !differences.is_empty() {
-        rows::insert_evidence(tx, &open.uid, &digest, &record_text).await?;
+        let (digest, record_text) = evidence::of(&**tx, &version, &open.target, &gate).await?;
+        store::evidence::insert(tx, &open.uid, &digest, &record_text).await?;
         rows::renew_evidence(tx, &open.uid, &digest).await?;
         let kept = &differences[..differences.len().min(KEPT)];
         let recorded =
@@ -85,6 +89,8 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
                 .await?;
         return Ok(recorded.map(|()| Approved::Changed(differences)));
     }
+    let lapsed = approvers::lapsed(&**tx, &snapshot, &open).await?;
+    machine.approvals.retain(|approval| !lapsed.contains_key(&approval.by.person));
     let outcome = machine.approve(actor, &request.evidence_digest, tx.now())?;
     insert_decision(tx, call, &open, true, &request.comment).await?;
     let makers = access_shown::names(&call.caller().makers);
@@ -97,6 +103,19 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
     let recorded = record(tx, call, &open, &payload).await?;
     let shown = reread(tx, &open.uid).await?;
     Ok(recorded.map(|()| Approved::Counted(Box::new(shown))))
+}
+
+/// Whoever cannot see what a request rests on cannot vouch for it.
+async fn may_read_evidence(tx: &Tx, call: &Call, snapshot: &Snapshot, open: &RequestRow) -> Result<()> {
+    let record = evidence::stored(&**tx, open).await?;
+    let hidden = evidence::withheld(&**tx, call, snapshot, &record).await?;
+    let Some(whose) = hidden.first() else { return Ok(()) };
+    let permission = Permission::ExperimentsRead;
+    let message = format!(
+        "you need the permission `{}` on the experiment of the {whose}'s run: whoever may not read the evidence cannot approve it",
+        permission.name()
+    );
+    Err(Error::Denied { permission: Some(permission), reason: "EVIDENCE_WITHHELD", message })
 }
 
 /// The gate of a request. Errors when the target has another one by now: what was asked for under an

@@ -57,6 +57,9 @@ pub enum Error {
     /// Too much, too often.
     #[error("{0}")]
     Exhausted(String),
+    /// A quota is used up until the day ends.
+    #[error("{0}")]
+    QuotaUsedUp(String),
     /// Concurrent changes were in the way, again and again.
     #[error("concurrent changes were in the way; try again")]
     Conflict,
@@ -85,6 +88,7 @@ impl Error {
             Self::Precondition { reason, .. } | Self::Denied { reason, .. } => reason,
             Self::Unauthenticated => "unauthenticated",
             Self::Exhausted(_) => "exhausted",
+            Self::QuotaUsedUp(_) => "quota used up",
             Self::Conflict => "conflict",
             Self::Unavailable(_) => "unavailable",
             Self::Cancelled(_) => "cancelled",
@@ -218,6 +222,7 @@ impl From<Refused> for Error {
         match refused {
             Refused::Unauthenticated => Self::Unauthenticated,
             Refused::Throttled(_) => Self::Exhausted(message),
+            Refused::OverQuota { .. } => Self::QuotaUsedUp(message),
             Refused::Denied { permission, .. } => Self::Denied { permission: Some(permission), reason: PERMISSION_MISSING, message },
             Refused::PasswordDue => Self::Denied { permission: None, reason: PASSWORD_CHANGE_DUE, message },
             Refused::Absent { kind, name } => Self::NotFound { kind, name },

@@ -5,35 +5,57 @@ use std::collections::BTreeMap;
 use sea_orm::ConnectionTrait;
 
 use super::{Error, Result};
-use crate::contract::v1;
-use crate::domain::evidence::{Evidence, EvidenceVersion};
+use crate::access::Call;
+use crate::contract::{Permission, v1};
+use crate::domain::access::{Object, Snapshot};
+use crate::domain::evidence::{Difference, Evidence, EvidenceVersion, LeftOut, Room};
 use crate::domain::gate::Gate;
 use crate::domain::metric_value;
-use crate::store::requests::{self, RequestRow};
+use crate::store::evidence::{self as rows, Kind};
+use crate::store::requests::RequestRow;
 use crate::store::versions::{self, VersionRow};
-use crate::store::{evidence as rows, moves};
+use crate::store::{moves, objects};
+
+/// How much of a record is gathered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// What decides.
+    Decisive,
+    /// And the rest, as far as a record holds it.
+    Seen,
+    /// And the digest of what it does not hold.
+    Whole,
+}
 
 /// The evidence for a version and a target as it is now: its digest and its canonical text.
 pub(super) async fn of<C: ConnectionTrait>(on: &C, version: &VersionRow, target: &str, gate: &Gate) -> Result<(String, String)> {
-    let record = gather(on, version, target, (&gate.gate_id, gate.version)).await?;
+    let record = gather(on, version, target, (&gate.gate_id, gate.version), Depth::Whole).await?;
     canonical(&record)
 }
 
-/// How what a request rests on differs from what it is now, in words, and the digest and text of it now.
-pub(super) async fn compare<C: ConnectionTrait>(
+/// What has changed of what decides since a request was filed, in words; empty when nothing has.
+pub(super) async fn decisive_changes<C: ConnectionTrait>(on: &C, request: &RequestRow, version: &VersionRow) -> Result<Vec<String>> {
+    let filed = stored(on, request).await?;
+    let now = gather(on, version, &request.target, (&filed.gate_id, filed.gate_version), Depth::Decisive).await?;
+    let changed = filed.differences(&now).into_iter().filter(|difference| difference.decides);
+    Ok(changed.map(|difference| difference.text).collect())
+}
+
+/// How the sources of a record differ from it now, as far as it holds them.
+pub(super) async fn differences<C: ConnectionTrait>(
     on: &C,
+    filed: &Evidence,
     request: &RequestRow,
     version: &VersionRow,
-) -> Result<(Vec<String>, String, String)> {
-    let filed = stored(on, request).await?;
-    let now = gather(on, version, &request.target, (&filed.gate_id, filed.gate_version)).await?;
-    let (digest, text) = canonical(&now)?;
-    Ok((filed.differences(&now), digest, text))
+) -> Result<Vec<Difference>> {
+    let mut now = gather(on, version, &request.target, (&filed.gate_id, filed.gate_version), Depth::Seen).await?;
+    now.left_out.clone_from(&filed.left_out);
+    Ok(filed.differences(&now))
 }
 
 /// The record that a request rests on.
 pub(super) async fn stored<C: ConnectionTrait>(on: &C, request: &RequestRow) -> Result<Evidence> {
-    let text = requests::evidence(on, &request.uid, &request.evidence_digest).await?;
+    let text = rows::by_digest(on, &request.evidence_digest).await?;
     let text = text.ok_or_else(|| Error::Internal("a request has no evidence".to_owned()))?;
     if Evidence::digest(&text) != request.evidence_digest {
         return Err(Error::Internal(format!("the evidence of request {} does not match its digest", request.uid)));
@@ -41,21 +63,36 @@ pub(super) async fn stored<C: ConnectionTrait>(on: &C, request: &RequestRow) -> 
     serde_json::from_str(&text).map_err(|error| Error::Internal(error.to_string()))
 }
 
-async fn gather<C: ConnectionTrait>(on: &C, version: &VersionRow, target: &str, gate: (&str, i32)) -> Result<Evidence> {
+async fn gather<C: ConnectionTrait>(on: &C, version: &VersionRow, target: &str, gate: (&str, i32), depth: Depth) -> Result<Evidence> {
     let holder = match moves::holder(on, &version.model_uid, target).await? {
         Some(uid) => versions::by_uid(on, &uid).await?,
         None => None,
     };
-    Ok(Evidence {
-        candidate: rows::of_version(on, version).await?,
-        holder: match holder {
-            Some(holder) => Some(rows::of_version(on, &holder).await?),
-            None => None,
-        },
-        target: target.to_owned(),
-        gate_id: gate.0.to_owned(),
-        gate_version: gate.1,
-    })
+    let mut candidate = rows::bare(version);
+    let mut held = holder.as_ref().map(rows::bare);
+    let mut room = Room::default();
+    let whole = depth == Depth::Whole;
+    // What a record holds of both first, then the long kinds: the two are compared.
+    for kind in Kind::ALL.into_iter().filter(|_| depth != Depth::Decisive) {
+        rows::fill(on, version, "candidate", kind, &mut candidate, &mut room, whole).await?;
+        if let (Some(row), Some(held)) = (&holder, &mut held) {
+            rows::fill(on, row, "holder", kind, held, &mut room, whole).await?;
+        }
+    }
+    let left_out = room.left_out();
+    Ok(Evidence { candidate, holder: held, target: target.to_owned(), gate_id: gate.0.to_owned(), gate_version: gate.1, left_out })
+}
+
+/// Which of the two versions of a record have a run that the caller may not read: `candidate`, `holder`.
+pub(super) async fn withheld<C: ConnectionTrait>(on: &C, call: &Call, snapshot: &Snapshot, record: &Evidence) -> Result<Vec<&'static str>> {
+    let mut hidden = Vec::new();
+    for (whose, version) in [("candidate", Some(&record.candidate)), ("holder", record.holder.as_ref())] {
+        let Some(run_id) = version.map(|version| version.run_id.as_str()).filter(|run_id| !run_id.is_empty()) else { continue };
+        if !may_read_run(on, call, snapshot, run_id).await? {
+            hidden.push(whose);
+        }
+    }
+    Ok(hidden)
 }
 
 fn canonical(record: &Evidence) -> Result<(String, String)> {
@@ -71,7 +108,34 @@ pub(super) fn message(digest: &str, record: Evidence) -> v1::Evidence {
         holder: record.holder.map(version_message),
         gate_id: record.gate_id,
         gate_version: record.gate_version,
+        left_out: record.left_out.map(left_out_message),
+        withheld: Vec::new(),
     }
+}
+
+fn left_out_message(left: LeftOut) -> v1::EvidenceLeftOut {
+    let entries = left.entries.into_iter().map(|(kind, count)| v1::EvidenceLeftOutKind { kind, entries: count.cast_signed() });
+    v1::EvidenceLeftOut { kinds: entries.collect(), bytes: left.bytes.cast_signed(), sha256: left.sha256 }
+}
+
+async fn may_read_run<C: ConnectionTrait>(on: &C, call: &Call, snapshot: &Snapshot, run_id: &str) -> Result<bool> {
+    // A run that is not here, such as one that was purged, is a matter of the server.
+    let run = objects::run(on, run_id).await?.unwrap_or(Object::SERVER);
+    Ok(call.decide(snapshot, Permission::ExperimentsRead, &run).allowed)
+}
+
+/// Takes out of a record what the runs logged that the caller may not read, and says so.
+pub(super) fn withhold(record: &mut Evidence, hidden: &[&str]) -> Vec<String> {
+    let mut withheld = Vec::new();
+    for whose in hidden {
+        let version = if *whose == "candidate" { Some(&mut record.candidate) } else { record.holder.as_mut() };
+        let Some(version) = version else { continue };
+        version.metrics.clear();
+        version.params.clear();
+        version.run_tags.clear();
+        withheld.extend(["metrics", "params", "run_tags"].map(|kind| format!("{whose}.{kind}")));
+    }
+    withheld
 }
 
 fn version_message(version: EvidenceVersion) -> v1::EvidenceVersion {

@@ -1,5 +1,7 @@
 //! `ExportLedger`: the ledger as lines of JSON, for verifiers that have no server.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -7,7 +9,7 @@ use super::{Error, ResponseStream, Result};
 use crate::access::Call;
 use crate::bind;
 use crate::contract::v1;
-use crate::domain::ledger::Line;
+use crate::domain::ledger::{Line, referred_to};
 use crate::store::Store;
 use crate::store::ledger as rows;
 
@@ -43,6 +45,8 @@ pub struct Export {
     next: i64,
     end: i64,
     done: bool,
+    /// The digests of the texts that have their lines.
+    told: HashSet<String>,
 }
 
 impl Export {
@@ -50,7 +54,7 @@ impl Export {
     pub async fn new(store: Store, origin: &str, verifier_key: &str) -> Result<Self> {
         let begin = Line::Begin { format: 1, origin: origin.to_owned(), verifier_key: verifier_key.to_owned() };
         let end = rows::settled_end(store.reader()).await?.cast_signed();
-        Ok(Self { store, begin: Some(begin), next: 0, end, done: false })
+        Ok(Self { store, begin: Some(begin), next: 0, end, done: false, told: HashSet::new() })
     }
 
     /// The next whole lines; none behind the last.
@@ -79,6 +83,15 @@ impl Export {
         let reached = page.last().map_or(self.end, |last| last.position + 1);
         let mut checkpoints = rows::checkpoints_between(on, self.next, reached).await?.into_iter().peekable();
         for row in page {
+            for sha256 in row.entry.payload.as_deref().map(referred_to).unwrap_or_default() {
+                // A text that is not there makes the export unsound, and the verifier says so.
+                if !self.told.contains(&sha256)
+                    && let Some(long) = rows::text(on, &sha256).await?
+                {
+                    push(text, &Line::Text { sha256: sha256.clone(), text: long })?;
+                    self.told.insert(sha256);
+                }
+            }
             let covered = row.position.cast_unsigned() + 1;
             push(text, &Line::Entry { position: row.position.cast_unsigned(), entry: Box::new(row.entry) })?;
             if let Some((_, note)) = checkpoints.next_if(|(size, _)| *size == covered) {

@@ -164,6 +164,17 @@ pub(super) fn fitting(found: &[Positioned], limit: u64) -> usize {
     fit.count().max(1).min(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
+/// See the proto.
+pub async fn get_ledger_text(call: &Call, request: v1::GetLedgerTextRequest) -> Result<v1::GetLedgerTextResponse> {
+    let sha256 = request.sha256.to_ascii_lowercase();
+    if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Error::invalid("sha256", "is no SHA-256: must be 64 hexadecimal digits"));
+    }
+    let text = rows::text(call.store().reader(), &sha256).await?;
+    let text = text.ok_or_else(|| Error::not_found("text of the ledger", sha256))?;
+    Ok(v1::GetLedgerTextResponse { text })
+}
+
 /// A row as clients see it.
 pub(super) fn shown(row: Positioned) -> v1::LedgerEntry {
     let entry = row.entry;

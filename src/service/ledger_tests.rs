@@ -226,6 +226,7 @@ async fn an_export_verifies_without_the_server(house: House) {
     read_export(text.as_slice(), |line| match line {
         Line::Begin { .. } => {}
         Line::Entry { position, entry } => checked.row(position, &entry, &[]),
+        Line::Text { sha256, text } => checked.text(&sha256, &text),
         Line::Checkpoint { note } => checked.checkpoint(&note),
         Line::End { entries } => end = Some(entries),
     })

@@ -2,6 +2,7 @@
 //! so a fast client costs few commits, and a slow one waits for nobody.
 
 use futures::{FutureExt, StreamExt, stream};
+use prost::Message;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Batch};
@@ -67,6 +68,7 @@ impl Log {
         let mut acknowledged = None;
         if !group.is_empty() {
             self.still_allowed().await?;
+            self.call.within_quotas().await?;
             acknowledged = self.store(group).await;
         }
         match (acknowledged, self.end.take()) {
@@ -111,6 +113,7 @@ impl Log {
     }
 
     fn numbered(&mut self, message: v1::LogStreamRequest) -> Result<Numbered> {
+        self.call.charge(message.encoded_len());
         let sequence = message.sequence;
         let mut check = Check::new();
         let path = format!("message[{sequence}].");

@@ -4,6 +4,7 @@
 
 mod access_change;
 mod access_shown;
+mod approvers;
 mod artifact_download;
 mod artifact_target;
 mod artifact_upload;

@@ -82,6 +82,7 @@ async fn an_export_says_so_too(house: &House, kept_key: &str) {
         read_export(text.as_slice(), |line| match line {
             Line::Entry { position, entry } => verifier.row(position, &entry, &[]),
             Line::Checkpoint { note } => verifier.checkpoint(&note),
+            Line::Text { sha256, text } => verifier.text(&sha256, &text),
             Line::Begin { .. } | Line::End { .. } => {}
         })
         .unwrap();

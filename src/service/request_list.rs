@@ -18,15 +18,27 @@ pub async fn get_transition_request(call: &Call, request: v1::GetTransitionReque
     ids::uid("request_id", &request.request_id)?;
     let on = call.store().reader();
     let row = rows::by_uid(on, &request.request_id).await?.ok_or_else(|| absent(&request.request_id))?;
-    let evidence = evidence::stored(on, &row).await?;
+    let mut record = evidence::stored(on, &row).await?;
     let mut differences = Vec::new();
     if row.state == State::Open
         && let Some(version) = store::versions::by_uid(on, &row.version_uid).await?
     {
-        differences = evidence::compare(on, &row, &version).await?.0;
+        differences = evidence::differences(on, &record, &row, &version).await?;
     }
-    let evidence = evidence::message(&row.evidence_digest, evidence);
-    Ok(v1::GetTransitionRequestResponse { request: Some(shown(on, row).await?), evidence: Some(evidence), differences })
+    let snapshot = call.access().snapshot().await?;
+    let hidden = evidence::withheld(on, call, &snapshot, &record).await?;
+    let withheld = evidence::withhold(&mut record, &hidden);
+    differences.retain(|difference| hidden.is_empty() || !difference.of_run);
+    let decisive_differences =
+        differences.iter().filter(|difference| difference.decides).map(|difference| difference.text.clone()).collect();
+    let shown = shown(on, &snapshot, row).await?;
+    let evidence = v1::Evidence { withheld, ..evidence::message(&shown.evidence_digest, record) };
+    Ok(v1::GetTransitionRequestResponse {
+        request: Some(shown),
+        evidence: Some(evidence),
+        differences: differences.into_iter().map(|difference| difference.text).collect(),
+        decisive_differences,
+    })
 }
 
 /// See the proto.
@@ -69,8 +81,9 @@ pub async fn list_transition_requests(
     }
     let next_page_token = paging::cut(call, &page, &mut found, size, |row| (row.created, row.uid.clone()))?;
     let mut requests = Vec::with_capacity(found.len());
+    let snapshot = call.access().snapshot().await?;
     for row in found {
-        requests.push(shown(call.store().reader(), row).await?);
+        requests.push(shown(call.store().reader(), &snapshot, row).await?);
     }
     if !next_page_token.is_empty() {
         // What comes after the last one shown is told of with the next page.
@@ -135,6 +148,11 @@ async fn in_the_way(call: &Call, row: &RequestRow) -> Result<Option<String>> {
         if !call.decide(&snapshot, Permission::RequestsApprove, &object).allowed {
             return Ok(Some(missing));
         }
+    }
+    let record = evidence::stored(call.store().reader(), row).await?;
+    if !evidence::withheld(call.store().reader(), call, &snapshot, &record).await?.is_empty() {
+        let words = "you may not read all of its evidence: it rests on a run of an experiment that is closed to you";
+        return Ok(Some(words.to_owned()));
     }
     let mut machine = machine_of(call.store().reader(), row).await?;
     let refused = machine.approve(call.caller().actor(), &row.evidence_digest, clock::now_ms()).err();

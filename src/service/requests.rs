@@ -4,11 +4,11 @@ use sea_orm::ConnectionTrait;
 use serde_json::json;
 
 use super::moves::{self, require};
-use super::{Error, Result, access_shown, evidence, idempotency, versions, write};
+use super::{Error, Result, access_shown, approvers, evidence, idempotency, versions, write};
 use crate::access::{Call, Subject};
 use crate::clock;
 use crate::contract::{Permission, v1};
-use crate::domain::access::{Object, ObjectClass};
+use crate::domain::access::{Object, ObjectClass, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::gate::{self, Gate};
 use crate::domain::request::{self, Approval, State};
@@ -245,14 +245,18 @@ pub(super) async fn record(tx: &Tx, call: &Call, row: &RequestRow, payload: &ser
 
 pub(super) async fn reread(tx: &Tx, uid: &str) -> Result<v1::TransitionRequest> {
     let row = rows::by_uid(&**tx, uid).await?.ok_or_else(|| Error::Internal("a locked request is gone".to_owned()))?;
-    shown(&**tx, row).await
+    let snapshot = store::access::snapshot(&**tx, tx.now()).await?;
+    shown(&**tx, &snapshot, row).await
 }
 
-pub(super) async fn shown<C: ConnectionTrait>(on: &C, row: RequestRow) -> Result<v1::TransitionRequest> {
+pub(super) async fn shown<C: ConnectionTrait>(on: &C, snapshot: &Snapshot, row: RequestRow) -> Result<v1::TransitionRequest> {
     let approvals_required = approvals_required(on, &row).await?;
     let requesters = rows::requesters(on, &row.uid).await?;
     let decisions = rows::decisions(on, &row.uid).await?;
-    let given = decisions.iter().filter(|decision| decision.approved && decision.voided.is_none()).count();
+    let lapsed = approvers::lapsed(on, snapshot, &row).await?;
+    let why_not = |decision: &DecisionRow| lapsed.get(&decision.actor.person).filter(|_| decision.approved && decision.voided.is_none());
+    let counts = |decision: &&DecisionRow| decision.approved && decision.voided.is_none() && why_not(decision).is_none();
+    let given = decisions.iter().filter(counts).count();
     let narrow = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
     let requester = |requester: rows::RequesterRow| v1::Requester {
         user_name: requester.user_name,
@@ -262,6 +266,7 @@ pub(super) async fn shown<C: ConnectionTrait>(on: &C, row: RequestRow) -> Result
         makers: requester.actor.makers.iter().map(access_shown::maker).collect(),
     };
     let decision = |decision: DecisionRow| v1::Decision {
+        not_counted_reason: why_not(&decision).cloned().unwrap_or_default(),
         user_name: decision.user,
         kind: if decision.approved { v1::DecisionKind::Approved } else { v1::DecisionKind::Rejected }.into(),
         comment: decision.comment,

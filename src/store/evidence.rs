@@ -1,19 +1,51 @@
-//! What a promotion rests on, gathered from a version, its run and their tags.
+//! What a promotion rests on, gathered from a version, its run and their tags, and the records of it.
 
 use std::collections::BTreeMap;
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, Value};
 
 use super::versions::VersionRow;
-use super::{StoreError, sql};
+use super::{StoreError, Tx, sql};
 use crate::bind;
-use crate::domain::evidence::{EvidenceMetric, EvidenceVersion};
+use crate::domain::evidence::{EvidenceMetric, EvidenceVersion, Room};
+use crate::domain::metric_value;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-/// A version as it is now.
-pub async fn of_version<C: ConnectionTrait>(on: &C, version: &VersionRow) -> Result<EvidenceVersion> {
-    let mut evidence = EvidenceVersion {
+/// Entries that are read at a time: a run may have any number of params and tags, of thousands of characters each.
+const PAGE: i64 = 500;
+
+/// What is known of a version besides what decides, in the order in which records are filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Latest values of the run.
+    Metrics,
+    /// The version's own tags.
+    Tags,
+    /// The run's.
+    Params,
+    /// The run's.
+    RunTags,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Metrics, Self::Tags, Self::Params, Self::RunTags];
+
+    /// As a record names it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Tags => "tags",
+            Self::Params => "params",
+            Self::RunTags => "run_tags",
+        }
+    }
+}
+
+/// A version as it is now, without what [`fill`] adds.
+pub fn bare(version: &VersionRow) -> EvidenceVersion {
+    EvidenceVersion {
         model_uid: version.model_uid.clone(),
         name: version.model_name.clone(),
         version: i32::try_from(version.version).unwrap_or(i32::MAX),
@@ -23,20 +55,107 @@ pub async fn of_version<C: ConnectionTrait>(on: &C, version: &VersionRow) -> Res
         metrics: BTreeMap::new(),
         params: BTreeMap::new(),
         run_tags: BTreeMap::new(),
-        tags: texts(on, "SELECT tag_key, value FROM model_version_tags WHERE version_uid = $1", version.uid.as_str()).await?,
-    };
-    if let Some(run) = version.run {
-        evidence.params = texts(on, "SELECT param_key, value FROM params WHERE run = $1", run).await?;
-        evidence.run_tags = texts(on, "SELECT tag_key, value FROM run_tags WHERE run = $1", run).await?;
-        let query = "SELECT k.name, l.value, l.time, l.step FROM latest_metrics l JOIN metric_keys k ON k.id = l.metric WHERE l.run = $1";
-        for row in sql::all(on, query, bind![run]).await? {
-            let metric = EvidenceMetric { stored: row.get(1)?, timestamp: row.get(2)?, step: row.get(3)? };
-            evidence.metrics.insert(row.get(0)?, metric);
-        }
+        tags: BTreeMap::new(),
     }
-    Ok(evidence)
 }
 
-async fn texts<C: ConnectionTrait>(on: &C, query: &str, id: impl Into<sea_orm::Value>) -> Result<BTreeMap<String, String>> {
-    sql::all(on, query, bind![id.into()]).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+/// Adds one kind of what is known of a version, as far as there is room. `whole` reads also what there is no room for,
+/// so that it is counted and hashed.
+pub async fn fill<C: ConnectionTrait>(
+    on: &C,
+    version: &VersionRow,
+    whose: &str,
+    kind: Kind,
+    evidence: &mut EvidenceVersion,
+    room: &mut Room,
+    whole: bool,
+) -> Result<()> {
+    let name = format!("{whose}.{}", kind.name());
+    match (kind, version.run) {
+        (Kind::Metrics, Some(run)) => metrics(on, run, &name, &mut evidence.metrics, room, whole).await,
+        (Kind::Params, Some(run)) => {
+            let query = "SELECT param_key, value FROM params WHERE run = $1 AND param_key > $2 ORDER BY param_key LIMIT $3";
+            texts(on, query, run.into(), &name, &mut evidence.params, room, whole).await
+        }
+        (Kind::RunTags, Some(run)) => {
+            let query = "SELECT tag_key, value FROM run_tags WHERE run = $1 AND tag_key > $2 ORDER BY tag_key LIMIT $3";
+            texts(on, query, run.into(), &name, &mut evidence.run_tags, room, whole).await
+        }
+        (Kind::Tags, _) => {
+            let query = "SELECT tag_key, value FROM model_version_tags WHERE version_uid = $1 AND tag_key > $2 ORDER BY tag_key LIMIT $3";
+            texts(on, query, version.uid.as_str().into(), &name, &mut evidence.tags, room, whole).await
+        }
+        (_, None) => Ok(()),
+    }
+}
+
+async fn metrics<C: ConnectionTrait>(
+    on: &C,
+    run: i64,
+    name: &str,
+    into: &mut BTreeMap<String, EvidenceMetric>,
+    room: &mut Room,
+    whole: bool,
+) -> Result<()> {
+    let query = "SELECT k.name, l.value, l.time, l.step FROM latest_metrics l JOIN metric_keys k ON k.id = l.metric \
+                 WHERE l.run = $1 AND k.name > $2 ORDER BY k.name LIMIT $3";
+    let mut after = String::new();
+    loop {
+        let page = sql::all(on, query, bind![run, after.clone(), PAGE]).await?;
+        for row in &page {
+            let (key, metric): (String, _) =
+                (row.get(0)?, EvidenceMetric { stored: row.get(1)?, timestamp: row.get(2)?, step: row.get(3)? });
+            after.clone_from(&key);
+            let text = format!("{} {} {}", metric_value::decode(metric.stored), metric.timestamp, metric.step);
+            if room.holds(name, &key, &text) {
+                into.insert(key, metric);
+            } else if !whole {
+                return Ok(());
+            }
+        }
+        if page.len() < PAGE.unsigned_abs() as usize {
+            return Ok(());
+        }
+    }
+}
+
+async fn texts<C: ConnectionTrait>(
+    on: &C,
+    query: &str,
+    of: Value,
+    name: &str,
+    into: &mut BTreeMap<String, String>,
+    room: &mut Room,
+    whole: bool,
+) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let page = sql::all(on, query, bind![of.clone(), after.clone(), PAGE]).await?;
+        for row in &page {
+            let (key, value): (String, String) = (row.get(0)?, row.get(1)?);
+            after.clone_from(&key);
+            if room.holds(name, &key, &value) {
+                into.insert(key, value);
+            } else if !whole {
+                return Ok(());
+            }
+        }
+        if page.len() < PAGE.unsigned_abs() as usize {
+            return Ok(());
+        }
+    }
+}
+
+/// Keeps a record for a request. A record is stored once, however many requests rest on it.
+pub async fn insert(tx: &Tx, request_uid: &str, digest: &str, record: &str) -> Result<()> {
+    let insert = "INSERT INTO evidence (digest, record, created) VALUES ($1, $2, $3) ON CONFLICT (digest) DO NOTHING";
+    sql::execute(&**tx, insert, bind![digest, record, tx.now()]).await?;
+    let insert = "INSERT INTO request_evidence (request_uid, digest, created) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    sql::execute(&**tx, insert, bind![request_uid, digest, tx.now()]).await?;
+    Ok(())
+}
+
+/// A record by its digest.
+pub async fn by_digest<C: ConnectionTrait>(on: &C, digest: &str) -> Result<Option<String>> {
+    sql::first(on, "SELECT record FROM evidence WHERE digest = $1", bind![digest]).await?.map(|row| row.get(0)).transpose()
 }

@@ -99,8 +99,18 @@ impl Tx {
             COLUMNS.replace("e.", ""),
             sql::rows_of(1, 1, COLUMN_COUNT + 2)
         );
+        for text in &entry.texts {
+            // Whoever wrote it first, wrote the same.
+            let insert = "INSERT INTO ledger_texts (sha256, text) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING";
+            sql::execute(&**self, insert, bind![text.sha256.as_str(), text.text.as_str()]).await?;
+        }
         sql::one(&**self, &insert, values).await?.get(0)
     }
+}
+
+/// The text of a digest that payloads refer to.
+pub async fn text<C: ConnectionTrait>(on: &C, sha256: &str) -> Result<Option<String>> {
+    sql::first(on, "SELECT text FROM ledger_texts WHERE sha256 = $1", bind![sha256]).await?.map(|row| row.get(0)).transpose()
 }
 
 pub(super) async fn give_next_position(tx: &Tx, entry: i64) -> Result<()> {
@@ -235,6 +245,7 @@ pub(super) fn positioned(row: &sql::Row) -> Result<Positioned> {
         salt: row.get(18)?,
         payload: row.get(19)?,
         payload_digest: row.get(20)?,
+        texts: Vec::new(),
     };
     Ok(Positioned {
         position: row.get(COLUMN_COUNT)?,

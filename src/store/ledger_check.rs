@@ -109,6 +109,7 @@ impl Check {
         self.read_checkpoints(from.cast_signed(), last.position.saturating_add(1)).await?;
         let stored = self.tree_hashes(from, until).await?;
         for row in &page {
+            self.texts(row).await?;
             self.row(row, &stored)?;
             if !self.sound {
                 break;
@@ -138,6 +139,18 @@ impl Check {
             }
         }
         Ok(readable)
+    }
+
+    /// Feeds the texts that a row refers to. One that is not there is the verifier's finding.
+    async fn texts(&mut self, row: &Positioned) -> Result<()> {
+        for sha256 in row.entry.payload.as_deref().map(ledger::referred_to).unwrap_or_default() {
+            if !self.verifier.has_text(&sha256)
+                && let Some(text) = rows::text(self.store.reader(), &sha256).await?
+            {
+                self.verifier.text(&sha256, &text);
+            }
+        }
+        Ok(())
     }
 
     fn row(&mut self, row: &Positioned, stored: &HashMap<u64, Hash>) -> Result<()> {

@@ -224,6 +224,7 @@ fn refusal(now: i64, refused: &Refused) -> Entry {
         payload_digest: payload_digest(&salt, &payload),
         salt,
         payload: Some(payload),
+        texts: Vec::new(),
     }
 }
 

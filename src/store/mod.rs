@@ -44,6 +44,7 @@ mod statements;
 pub(crate) mod testing;
 mod tx;
 pub mod uploads;
+pub mod usage;
 pub mod versions;
 mod write;
 

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, Value};
 
 use super::search::Query;
-use super::{StoreError, Tx, request_makers, sql};
+use super::{StoreError, Tx, evidence, request_makers, sql};
 use crate::bind;
 use crate::domain::request::{Actor, State};
 
@@ -114,20 +114,7 @@ pub async fn insert(tx: &Tx, request: &RequestRow, record: &str) -> Result<()> {
         request.expires
     ];
     sql::execute(&**tx, insert, values).await?;
-    insert_evidence(tx, &request.uid, &request.evidence_digest, record).await
-}
-
-/// Keeps a further evidence record of a request. One that it had before is not kept twice.
-pub async fn insert_evidence(tx: &Tx, uid: &str, digest: &str, record: &str) -> Result<()> {
-    let insert = "INSERT INTO evidence (request_uid, digest, record, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-    sql::execute(&**tx, insert, bind![uid, digest, record, tx.now()]).await?;
-    Ok(())
-}
-
-/// An evidence record of a request.
-pub async fn evidence<C: ConnectionTrait>(on: &C, uid: &str, digest: &str) -> Result<Option<String>> {
-    let row = sql::first(on, "SELECT record FROM evidence WHERE request_uid = $1 AND digest = $2", bind![uid, digest]).await?;
-    row.map(|row| row.get(0)).transpose()
+    evidence::insert(tx, &request.uid, &request.evidence_digest, record).await
 }
 
 /// Lets a request rest on another evidence record; approvals of the earlier one no longer count.
@@ -234,6 +221,12 @@ pub struct DecisionRow {
     pub created: i64,
     /// Unix milliseconds.
     pub voided: Option<i64>,
+}
+
+/// User and person of those whose approvals of a request were not voided.
+pub async fn approvers<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Vec<(String, String)>> {
+    let query = "SELECT user_uid, person_uid FROM request_decisions WHERE request_uid = $1 AND kind = 'APPROVED' AND voided IS NULL";
+    sql::all(on, query, bind![uid]).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 /// The decisions on a request, the first first; `user` is the user's name.

@@ -209,6 +209,8 @@ pub enum Unrecorded {
     Uploads,
     /// When tokens were last used.
     TokenUse,
+    /// How much principals stored, for quotas.
+    Usage,
     /// What the first start makes: keys, and the experiment `Default`.
     FirstStart,
     /// The ledger's own upkeep: positions, tree, checkpoints, cosignatures, and its rows about entries that it refused.
@@ -241,6 +243,7 @@ impl Unrecorded {
             ),
             Self::Uploads => matches!(table, "uploads" | "upload_parts" | "blobs"),
             Self::TokenUse => verb == Verb::Update && table == "tokens",
+            Self::Usage => table == "usage_by_day",
             Self::FirstStart => verb == Verb::Insert && matches!(table, "settings" | "secret_keys" | "experiments"),
             #[cfg(test)]
             Self::Anything => true,

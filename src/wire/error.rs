@@ -76,6 +76,8 @@ fn classify(error: &Error) -> Faces {
         Error::Denied { reason, .. } => faces(Code::PermissionDenied, reason, StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
         Error::Unauthenticated => faces(Code::Unauthenticated, "UNAUTHENTICATED", StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
         Error::Exhausted(_) => faces(Code::ResourceExhausted, "LIMIT_REACHED", StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
+        // Whoever tries again for minutes, as MLflow's clients do on 429, tries in vain.
+        Error::QuotaUsedUp(_) => faces(Code::ResourceExhausted, "QUOTA_USED_UP", StatusCode::FORBIDDEN, "RESOURCE_LIMIT_EXCEEDED"),
         Error::Conflict => faces(Code::Aborted, "CONFLICT", StatusCode::CONFLICT, "ABORTED"),
         Error::Unavailable(_) => faces(Code::Unavailable, "UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE, "TEMPORARILY_UNAVAILABLE"),
         Error::Cancelled(_) => faces(Code::Cancelled, "CANCELLED", StatusCode::REQUEST_TIMEOUT, "CANCELLED"),

@@ -82,7 +82,7 @@ impl Surface {
     {
         let passage = Passage::begin(operation, source(request.extensions()));
         let outcome = match self.admit_stream(&passage, request).await {
-            Ok((admitted, first, rest)) => call(admitted, first, rest).await,
+            Ok((admitted, first, rest)) => call(admitted.clone(), first, rest).await.inspect(|_| admitted.charge(0)),
             Err(error) => Err(error),
         };
         answer(passage, outcome)

@@ -59,7 +59,11 @@ impl Surface {
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>>,
     {
         let admitted = self.admit(passage, sender, &message).await?;
+        let bytes = message.encoded_len();
         let outcome = tokio::time::timeout(UNARY, call(admitted.clone(), message)).await.unwrap_or_else(|_| Err(too_long()));
+        if outcome.is_ok() {
+            admitted.charge(bytes);
+        }
         self.keep_late_denial(&admitted, &outcome).await.and(outcome)
     }
 

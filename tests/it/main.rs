@@ -4,6 +4,7 @@
 mod house;
 
 mod access_matrix;
+mod approvals;
 mod artifact_damage;
 mod artifact_doors;
 mod artifact_files;
@@ -28,6 +29,7 @@ mod promotion_sql;
 mod promotion_sql_more;
 mod promotion_sql_races;
 mod promotion_walks;
+mod quotas;
 mod registry;
 mod replicas;
 mod rest;

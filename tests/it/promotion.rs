@@ -20,7 +20,6 @@ on_both_engines! {
     requests_end_when_their_time_is_up,
     an_expired_request_does_not_stand_in_the_way,
     what_was_archived_needs_no_request_to_be_archived,
-    many_differences_are_told_in_few_words,
 }
 
 pub(super) const NAME: &str = "enet";
@@ -60,11 +59,11 @@ async fn ask(who: &Client, number: u32, stage: &str) -> Result<v1::TransitionReq
     Ok(answer.request.expect("is answered"))
 }
 
-async fn asked(who: &Client, number: u32, stage: &str) -> v1::TransitionRequest {
+pub(super) async fn asked(who: &Client, number: u32, stage: &str) -> v1::TransitionRequest {
     ask(who, number, stage).await.expect("may be asked for")
 }
 
-async fn approve(who: &Client, asked: &v1::TransitionRequest) -> Result<v1::TransitionRequest, Status> {
+pub(super) async fn approve(who: &Client, asked: &v1::TransitionRequest) -> Result<v1::TransitionRequest, Status> {
     let (request_id, evidence_digest) = (asked.request_id.clone(), asked.evidence_digest.clone());
     let request = v1::ApproveTransitionRequestRequest { request_id, evidence_digest, ..Default::default() };
     let answer: v1::ApproveTransitionRequestResponse = who.call("ApproveTransitionRequest", request).await?;
@@ -77,13 +76,13 @@ pub(super) async fn shift(who: &Client, number: u32, stage: &str) -> Result<(), 
     who.call::<_, v1::TransitionModelVersionStageResponse>("TransitionModelVersionStage", request).await.map(drop)
 }
 
-async fn get(who: &Client, request_id: &str) -> v1::TransitionRequest {
+pub(super) async fn get(who: &Client, request_id: &str) -> v1::TransitionRequest {
     let request = v1::GetTransitionRequestRequest { request_id: request_id.to_owned() };
     let answer: v1::GetTransitionRequestResponse = who.call("GetTransitionRequest", request).await.expect("is there");
     answer.request.expect("is answered")
 }
 
-async fn stage_of(who: &Client, number: u32) -> String {
+pub(super) async fn stage_of(who: &Client, number: u32) -> String {
     let request = v1::GetModelVersionRequest { name: NAME.to_owned(), version: number.to_string() };
     let answer: v1::GetModelVersionResponse = who.call("GetModelVersion", request).await.expect("is there");
     answer.model_version.expect("is answered").current_stage
@@ -318,21 +317,4 @@ async fn what_was_archived_needs_no_request_to_be_archived(server: Server) {
     shift(&world.eve, 2, "Staging").await.expect("no gate");
     assert_eq!(stage_of(&world.ann, 1).await, "Archived");
     assert_eq!(get(&world.ann, &open.request_id).await.state(), v1::TransitionRequestState::Superseded);
-}
-
-async fn many_differences_are_told_in_few_words(server: Server) {
-    let world = world(server).await;
-    let run_id = run_of(&world.ann).await;
-    let number = version(&world.ann, NAME, "s3://bucket/model", &run_id).await.version.parse().expect("a number");
-    let open = asked(&world.ann, number, "Production").await;
-    let params = (0..90).map(|n| v1::Param { key: format!("{n:0>200}"), value: "ü".repeat(1_000) }).collect();
-    let request = v1::LogBatchRequest { run_id, params, ..Default::default() };
-    let _: v1::LogBatchResponse = world.ann.call("LogBatch", request).await.expect("a batch");
-    let told = approve(&world.max, &open).await.expect_err("the evidence has changed");
-    assert!(told.code() == Code::FailedPrecondition && told.message().contains("has changed since"), "{told:?}");
-    assert!(told.message().contains("and 87 more") && told.message().len() < 4_000, "{}: {}", told.message().len(), told.message());
-    let request = v1::GetTransitionRequestRequest { request_id: open.request_id.clone() };
-    let now: v1::GetTransitionRequestResponse = world.max.call("GetTransitionRequest", request).await.expect("is there");
-    assert!(now.differences.is_empty(), "the record is the new one");
-    assert_eq!(now.evidence.expect("is there").candidate.expect("is there").params.len(), 90);
 }

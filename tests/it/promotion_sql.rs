@@ -35,7 +35,8 @@ INSERT INTO model_versions (uid, model_uid, version, description, source, source
     ('w1', 'c', 1, '', '', '', '', '', 'None', 1, 1, 'alice');
 INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated, expires) VALUES
     ('r', 'c', 'w1', 'Production', 'OPEN', 'closed', 1, 'd1', 1, 1, 9000000000000);
-INSERT INTO evidence (request_uid, digest, record, created) VALUES ('r', 'd1', '{}', 1), ('r', 'd2', '{\"a\":1}', 1);
+INSERT INTO evidence (digest, record, created) VALUES ('d1', '{}', 1), ('d2', '{\"a\":1}', 1);
+INSERT INTO request_evidence (request_uid, digest, created) VALUES ('r', 'd1', 1), ('r', 'd2', 1);
 INSERT INTO request_requesters (request_uid, person_uid, user_uid, comment, created) VALUES ('r', 'p-alice', 'alice', '', 1);
 INSERT INTO blobs (uid, size, sha256, chunks, created) VALUES ('b1', 1, 'x', '', 1), ('b2', 1, 'y', '', 1);
 INSERT INTO version_artifacts (version_uid, path, blob_uid) VALUES ('v1', 'model', 'b1');
@@ -318,6 +319,8 @@ async fn records_are_kept(server: Server) {
     for (by, attack) in [
         ("evidence_fixed", "UPDATE evidence SET record = '{}' WHERE digest = 'd2'"),
         ("evidence_kept", "DELETE FROM evidence"),
+        ("request_evidence_fixed", "UPDATE request_evidence SET digest = 'd1' WHERE digest = 'd2'"),
+        ("request_evidence_kept", "DELETE FROM request_evidence"),
         ("request_requesters_identity", "UPDATE request_requesters SET person_uid = 'p-dave', user_uid = 'dave'"),
         ("request_requesters_identity", "UPDATE request_requesters SET issuer_person_uid = 'p-dave'"),
         ("request_requesters_kept", "DELETE FROM request_requesters"),
@@ -360,6 +363,7 @@ async fn records_are_kept(server: Server) {
             fortress.refuses(&["only grows", "cannot truncate"], &[], &format!("TRUNCATE {table} CASCADE")).await;
         }
         for table in [
+            "request_evidence",
             "evidence",
             "request_decisions",
             "request_requesters",
@@ -379,14 +383,14 @@ async fn replacing_is_no_way_round(server: Server) {
     let fortress = Fortress::of(server).await;
     if fortress.db == Db::Postgres {
         // What PostgreSQL has instead is an UPDATE, with the triggers of one.
-        let upsert = "INSERT INTO evidence (request_uid, digest, record, created) VALUES ('r', 'd1', 'forged', 1) ON CONFLICT (request_uid, digest) DO UPDATE SET record = excluded.record";
+        let upsert = "INSERT INTO evidence (digest, record, created) VALUES ('d1', 'forged', 1) ON CONFLICT (digest) DO UPDATE SET record = excluded.record";
         fortress.refuses(&["evidence_fixed"], &[], upsert).await;
         return;
     }
     let bob = decide(BOB);
     let transition = moves("(1, 't1', 'm', 'v1', 'Staging', 'None', 'direct', NULL, NULL, 'bob', 'bob', 2)");
     for attack in [
-        "INSERT OR REPLACE INTO evidence (request_uid, digest, record, created) VALUES ('r', 'd1', 'forged', 1)",
+        "INSERT OR REPLACE INTO evidence (digest, record, created) VALUES ('d1', 'forged', 1)",
         "INSERT OR REPLACE INTO gates SELECT gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, expires_after, active, created, created_by FROM gates WHERE gate_id = 'closed'",
         "INSERT OR REPLACE INTO version_artifacts (version_uid, path, blob_uid) VALUES ('v1', 'model', 'b2')",
         "INSERT OR REPLACE INTO request_requesters (request_uid, person_uid, user_uid, comment, created) VALUES ('r', 'p-alice', 'alice', 'other', 1)",

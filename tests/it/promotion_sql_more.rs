@@ -20,7 +20,7 @@ fn file(uid: &str, version: &str, model: &str, target: &str, gate: &str) -> Stri
 }
 
 fn evidence(uid: &str) -> String {
-    format!("INSERT INTO evidence (request_uid, digest, record, created) VALUES ('{uid}', 'd1', '{{}}', 1)")
+    format!("INSERT INTO request_evidence (request_uid, digest, created) VALUES ('{uid}', 'd1', 1)")
 }
 
 fn approved(uid: &str) -> String {

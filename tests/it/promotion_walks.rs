@@ -98,7 +98,8 @@ impl<'a> Walk<'a> {
              VALUES ('walk', 1, 'default', 'Staging', '*', '%', FALSE, 0, {quorum}, TRUE, TRUE, 1, 'a', {common}); \
              INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated, expires) \
              VALUES ('r', 'm', 'v', 'Staging', 'OPEN', 'walk', 1, 'e0', 0, 0, {expires}); \
-             INSERT INTO evidence (request_uid, digest, record, created) VALUES ('r', 'e0', '0', 0); {join}"
+             INSERT INTO evidence (digest, record, created) VALUES ('e0', '0', 0);
+             INSERT INTO request_evidence (request_uid, digest, created) VALUES ('r', 'e0', 0); {join}"
         );
         tx.execute_unprepared(&filed).await.expect("a lawful request");
         let machine = Request {
@@ -169,8 +170,9 @@ impl<'a> Walk<'a> {
                 self.evidence += 1;
                 let digest = format!("e{}", self.evidence);
                 self.machine.renew_evidence(digest.clone());
-                let kept =
-                    format!("INSERT INTO evidence (request_uid, digest, record, created) VALUES ('r', '{digest}', '{digest}', {now})");
+                let kept = format!(
+                    "INSERT INTO evidence (digest, record, created) VALUES ('{digest}', '{digest}', {now}); INSERT INTO request_evidence (request_uid, digest, created) VALUES ('r', '{digest}', {now})"
+                );
                 let renewed = format!("UPDATE transition_requests SET evidence_digest = '{digest}' WHERE uid = 'r'");
                 let void = format!("UPDATE request_decisions SET voided = {now} WHERE request_uid = 'r' AND voided IS NULL");
                 (Ok(()), vec![kept, renewed, void])

@@ -99,7 +99,16 @@ class Key:
         raise InvalidSignature
 
 
-def check_row(position, entry, tree):
+def texts_of(value):
+    """The digests of the long texts that a payload refers to."""
+    if isinstance(value, dict):
+        if isinstance(value.get("text_sha256"), str):
+            return [value["text_sha256"]]
+        value = list(value.values())
+    return [digest for part in value for digest in texts_of(part)] if isinstance(value, list) else []
+
+
+def check_row(position, entry, tree, texts):
     where = f"row {position} (entry {entry['entry_id']})"
     if position != tree.size:
         raise NotSound(f"row {tree.size}: missing or out of order: row {position} is here")
@@ -107,6 +116,9 @@ def check_row(position, entry, tree):
         raise NotSound(f"{where}: the payload was removed, and no row orders that")
     if payload_digest(entry["salt"], entry["payload"]) != entry["payload_digest"]:
         raise NotSound(f"{where}: the payload was changed")
+    for digest in texts_of(json.loads(entry["payload"])):
+        if digest not in texts:
+            raise NotSound(f"{where}: the text {digest}, to which the payload refers, is missing")
     tree.append(leaf_hash(entry))
 
 
@@ -139,7 +151,7 @@ class Origins:
 
 
 def verify(path, key_text, kept_note):
-    tree, vouched, ended = Tree(), 0, None
+    tree, vouched, ended, texts = Tree(), 0, None, set()
     key = kept = origins = None
     with open(path, encoding="utf-8") as lines:
         for line in lines:
@@ -153,8 +165,12 @@ def verify(path, key_text, kept_note):
                     raise NotSound("the export is not of the ledger with that key")
                 origins = Origins(key)
                 kept = signed_by(key, kept_note, "the kept checkpoint") if kept_note else None
+            elif kind == "text":
+                if hashlib.sha256(record["text"].encode()).hexdigest() != record["sha256"]:
+                    raise NotSound(f"row {tree.size}: the text {record['sha256']}, to which rows refer, was changed")
+                texts.add(record["sha256"])
             elif kind == "entry":
-                check_row(record["position"], record["entry"], tree)
+                check_row(record["position"], record["entry"], tree, texts)
                 origins.follow(record["position"], record["entry"])
                 if kept and kept[1] == tree.size and not origins.lost(kept):
                     if kept[2] != tree.root():

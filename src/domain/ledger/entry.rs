@@ -4,6 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use tlog_tiles::Hash;
 
+use super::LongText;
+
 /// The layout of the hashed bytes; a new layout gets a new number and old rows keep theirs.
 pub const FORMAT_VERSION: u8 = 1;
 
@@ -103,6 +105,9 @@ pub struct Entry {
     pub payload: Option<String>,
     /// SHA-256 over tag, salt and payload, in hexadecimal.
     pub payload_digest: String,
+    /// Texts that the payload refers to by their digests; of a row that is to be written only.
+    #[serde(skip)]
+    pub texts: Vec<LongText>,
 }
 
 /// Reads a field that may be null but not missing: what is left out makes a line malformed.

@@ -9,7 +9,7 @@ use super::Entry;
 /// No line of an export is longer.
 const LINE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A line of an export, in this order: one `Begin`, the entries and checkpoints, one `End`.
+/// A line of an export, in this order: one `Begin`, the entries with their texts and checkpoints, one `End`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Line {
@@ -28,6 +28,13 @@ pub enum Line {
         position: u64,
         /// The row.
         entry: Box<Entry>,
+    },
+    /// A long text; it comes before the first row whose payload refers to it, and only there.
+    Text {
+        /// By which payloads refer to it.
+        sha256: String,
+        /// The text.
+        text: String,
     },
     /// A signed checkpoint; it comes behind the last row that it covers.
     Checkpoint {

@@ -11,6 +11,7 @@ mod report;
 mod row_key;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod verify;
 
 pub use checkpoint::{CheckpointError, CheckpointSigner, LedgerKey, VerifiedCheckpoint, origin_behind, origin_number, verify_note};
@@ -20,6 +21,7 @@ pub use export::{ExportError, Line, read_export};
 pub use proof::{Hashes, appended, consistency, inclusion, tile_hashes, tree_root};
 pub use report::{Finding, Report, Restart, Witnessed};
 pub use row_key::{ROW_KEY_PURPOSE, RowKey};
+pub use texts::{LongText, TEXT_BYTES, referred_to, take_out, text_sha256};
 pub use tlog_tiles::Hash;
 pub use verify::Verifier;
 

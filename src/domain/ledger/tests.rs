@@ -28,6 +28,7 @@ pub fn entry(n: u64) -> Entry {
         outcome: Outcome::Ok,
         reason: String::new(),
         payload_digest: payload_digest(&salt, &payload),
+        texts: Vec::new(),
         payload: Some(payload),
         salt,
     }
@@ -134,6 +135,7 @@ proptest! {
             for line in &read {
                 match line {
                     Line::Entry { position, entry } => verifier.row(*position, entry, &[]),
+                    Line::Text { sha256, text } => verifier.text(sha256, text),
                     Line::Checkpoint { note } => verifier.checkpoint(note),
                     Line::End { entries } => ended = *entries == verifier.size(),
                     Line::Begin { .. } => {}

@@ -1,8 +1,11 @@
 //! Verification: rows are fed in the order of their positions, and everything is recomputed.
 
+use std::collections::HashSet;
+
 use tlog_tiles::{EMPTY_HASH, Hash, node_hash};
 
 use super::entry::payload_digest;
+use super::texts::{referred_to, text_sha256};
 use super::{
     CheckpointError, Cosigner, Entry, Finding, LedgerKey, NEW_ORIGIN, NewOrigin, REFUSED_ENTRY, Report, Restart, VerifiedCheckpoint,
     Witnessed,
@@ -24,6 +27,8 @@ pub struct Verifier {
     /// The roots of the full subtrees so far, the largest first.
     frontier: Vec<Hash>,
     last_entry_id: String,
+    /// The digests of the texts that were fed.
+    texts: HashSet<String>,
     /// Whose cosignatures are counted, in the order of the report's.
     cosigners: Vec<Cosigner>,
     report: Report,
@@ -39,6 +44,7 @@ impl Verifier {
             against: Vec::new(),
             frontier: Vec::new(),
             last_entry_id: String::new(),
+            texts: HashSet::new(),
             cosigners: Vec::new(),
             report: Report {
                 entries: 0,
@@ -88,6 +94,27 @@ impl Verifier {
         self.report.sound()
     }
 
+    /// Whether a text was fed already.
+    pub fn has_text(&self, sha256: &str) -> bool {
+        self.texts.contains(sha256)
+    }
+
+    /// A text that the next row, or a later one, refers to.
+    pub fn text(&mut self, sha256: &str, text: &str) {
+        if text_sha256(text) == sha256 {
+            self.texts.insert(sha256.to_owned());
+        } else {
+            self.bad(Some(self.report.entries), "", format!("the text {sha256}, to which rows refer, was changed"));
+        }
+    }
+
+    /// Every text that a payload refers to must have been fed before the row.
+    fn refers(&mut self, position: u64, entry_id: &str, payload: &str) {
+        if let Some(missing) = referred_to(payload).into_iter().find(|sha256| !self.texts.contains(sha256)) {
+            self.bad(Some(position), entry_id, format!("the text {missing}, to which the payload refers, is missing"));
+        }
+    }
+
     /// The next row. `stored` are hashes that the database keeps of it besides; all must agree.
     pub fn row(&mut self, position: u64, entry: &Entry, stored: &[Hash]) {
         let expected = self.report.entries;
@@ -105,7 +132,7 @@ impl Verifier {
             Some(payload) if payload_digest(&entry.salt, payload) != entry.payload_digest => {
                 self.bad(Some(position), &entry.entry_id, "the payload was changed".to_owned());
             }
-            Some(_) => {}
+            Some(payload) => self.refers(position, &entry.entry_id, payload),
         }
         let leaf = entry.leaf_hash();
         if stored.iter().any(|hash| *hash != leaf) {

@@ -114,3 +114,13 @@ CREATE TABLE idempotent_answers (
     PRIMARY KEY (user_uid, action, idempotency_key)
 );
 CREATE INDEX idempotent_answers_by_age ON idempotent_answers (created);
+-- What each user and service account stored on each day, counted from 1970-01-01; for quotas.
+CREATE TABLE usage_by_day (
+    user_uid TEXT NOT NULL,
+    day BIGINT NOT NULL,
+    ledger_rows BIGINT NOT NULL,
+    database_bytes BIGINT NOT NULL,
+    artifact_bytes BIGINT NOT NULL,
+    PRIMARY KEY (user_uid, day)
+) {whole_row_key};
+CREATE INDEX usage_by_age ON usage_by_day (day);

@@ -29,6 +29,11 @@ CREATE INDEX ledger_entries_by_scope ON ledger_entries (scope_id, id);
 CREATE INDEX ledger_entries_by_object ON ledger_entries (object_id, id);
 -- Which models ever bore a name.
 CREATE INDEX ledger_entries_model_names ON ledger_entries (object_name, scope_id) WHERE object_kind = 'registered_model';
+-- Long texts that payloads refer to by their digests, each once.
+CREATE TABLE ledger_texts (
+    sha256 TEXT PRIMARY KEY,
+    text TEXT NOT NULL
+);
 -- The order of the log: positions count up from 0 without gaps.
 CREATE TABLE ledger_positions (
     position BIGINT PRIMARY KEY CHECK (position >= 0),

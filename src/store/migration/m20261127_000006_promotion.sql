@@ -16,10 +16,15 @@ CREATE UNIQUE INDEX transition_requests_one_open ON transition_requests (version
 CREATE INDEX transition_requests_by_model ON transition_requests (model_uid, created);
 CREATE INDEX transition_requests_by_state ON transition_requests (state, created);
 CREATE INDEX transition_requests_by_expiry ON transition_requests (expires) WHERE state = 'OPEN' AND expires IS NOT NULL;
+-- Each record once, by its hash, however many requests rest on it.
 CREATE TABLE evidence (
-    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
-    digest TEXT NOT NULL,
+    digest TEXT NOT NULL PRIMARY KEY,
     record TEXT NOT NULL,
+    created BIGINT NOT NULL
+);
+CREATE TABLE request_evidence (
+    request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
+    digest TEXT NOT NULL REFERENCES evidence (digest),
     created BIGINT NOT NULL,
     PRIMARY KEY (request_uid, digest)
 );
@@ -47,7 +52,7 @@ CREATE TABLE request_decisions (
     command_line BOOLEAN NOT NULL,
     created BIGINT NOT NULL,
     voided BIGINT,
-    FOREIGN KEY (request_uid, evidence_digest) REFERENCES evidence (request_uid, digest)
+    FOREIGN KEY (request_uid, evidence_digest) REFERENCES request_evidence (request_uid, digest)
 );
 -- One person counts once.
 CREATE UNIQUE INDEX request_decisions_once ON request_decisions (request_uid, person_uid) WHERE voided IS NULL;

@@ -67,6 +67,16 @@ BEGIN
     RETURN OLD;
 END $$;
 CREATE TRIGGER evidence_kept BEFORE DELETE ON evidence FOR EACH ROW EXECUTE FUNCTION evidence_kept();
+CREATE FUNCTION request_evidence_fixed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'request_evidence_fixed: what a request rested on does not change' USING ERRCODE = 'check_violation';
+END $$;
+CREATE TRIGGER request_evidence_fixed BEFORE UPDATE ON request_evidence FOR EACH ROW EXECUTE FUNCTION request_evidence_fixed();
+CREATE FUNCTION request_evidence_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'request_evidence_kept: what a request rested on is kept' USING ERRCODE = 'check_violation';
+END $$;
+CREATE TRIGGER request_evidence_kept BEFORE DELETE ON request_evidence FOR EACH ROW EXECUTE FUNCTION request_evidence_kept();
 CREATE FUNCTION request_requesters_open() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN' THEN
@@ -181,6 +191,7 @@ BEGIN
 END $$;
 CREATE TRIGGER request_decisions_two_persons BEFORE INSERT ON request_decisions FOR EACH ROW EXECUTE FUNCTION request_decisions_two_persons();
 CREATE TRIGGER transition_requests_no_truncate BEFORE TRUNCATE ON transition_requests FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER request_evidence_no_truncate BEFORE TRUNCATE ON request_evidence FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
 CREATE TRIGGER evidence_no_truncate BEFORE TRUNCATE ON evidence FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
 CREATE TRIGGER request_requesters_no_truncate BEFORE TRUNCATE ON request_requesters FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
 CREATE TRIGGER request_decisions_no_truncate BEFORE TRUNCATE ON request_decisions FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();

@@ -24,6 +24,10 @@ CREATE TRIGGER evidence_fixed BEFORE UPDATE ON evidence
 BEGIN SELECT RAISE(ABORT, 'evidence_fixed: evidence does not change'); END;
 CREATE TRIGGER evidence_kept BEFORE DELETE ON evidence
 BEGIN SELECT RAISE(ABORT, 'evidence_kept: evidence is kept'); END;
+CREATE TRIGGER request_evidence_fixed BEFORE UPDATE ON request_evidence
+BEGIN SELECT RAISE(ABORT, 'request_evidence_fixed: what a request rested on does not change'); END;
+CREATE TRIGGER request_evidence_kept BEFORE DELETE ON request_evidence
+BEGIN SELECT RAISE(ABORT, 'request_evidence_kept: what a request rested on is kept'); END;
 CREATE TRIGGER request_requesters_open BEFORE INSERT ON request_requesters
 WHEN (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN'
 BEGIN SELECT RAISE(ABORT, 'request_requesters_open: the request has ended'); END;
@@ -74,7 +78,7 @@ CREATE TRIGGER transition_requests_not_replaced BEFORE INSERT ON transition_requ
 WHEN EXISTS (SELECT 1 FROM transition_requests old WHERE old.uid = NEW.uid OR old.state = 'OPEN' AND NEW.state = 'OPEN' AND old.version_uid = NEW.version_uid AND old.target = NEW.target)
 BEGIN SELECT RAISE(ABORT, 'transition_requests_not_replaced: a row is not replaced'); END;
 CREATE TRIGGER evidence_not_replaced BEFORE INSERT ON evidence
-WHEN EXISTS (SELECT 1 FROM evidence old WHERE old.request_uid = NEW.request_uid AND old.digest = NEW.digest AND old.record <> NEW.record)
+WHEN EXISTS (SELECT 1 FROM evidence old WHERE old.digest = NEW.digest AND old.record <> NEW.record)
 BEGIN SELECT RAISE(ABORT, 'evidence_not_replaced: a row is not replaced'); END;
 CREATE TRIGGER request_requesters_not_replaced BEFORE INSERT ON request_requesters
 WHEN EXISTS (SELECT 1 FROM request_requesters old WHERE old.request_uid = NEW.request_uid AND old.person_uid = NEW.person_uid)

@@ -105,7 +105,7 @@ impl Surface {
             let first = given.query_message(bind)?.with_head(size, token);
             let admitted = self.admit(&passage, &sender, &first).await?;
             let rest = body.clone().chunks().map(|chunk| chunk.map(I::of_bytes)).boxed();
-            let outcome = call(admitted.clone(), first, rest).await;
+            let outcome = call(admitted.clone(), first, rest).await.inspect(|_| admitted.charge(0));
             self.keep_late_denial(&admitted, &outcome).await.and(outcome)
         };
         let outcome = outcome.await;

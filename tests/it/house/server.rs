@@ -252,7 +252,13 @@ impl Server {
 
     /// Starts it again on the same data, at another port.
     pub fn restart(&mut self) {
-        (self.child, self.address) = start(&self.folder, &self.url, &self.folder.path().join("master.key"), &[], &self.log);
+        self.restart_with(&[]);
+    }
+
+    /// The same, with settings as environment variables.
+    pub fn restart_with(&mut self, settings: &[(&str, &str)]) {
+        let master_key = self.folder.path().join("master.key");
+        (self.child, self.address) = start(&self.folder, &self.url, &master_key, settings, &self.log);
     }
 }
 

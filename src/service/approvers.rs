@@ -1,0 +1,43 @@
+//! Whether those who approved a request may still do so. An approval counts at the moment of promotion, and whoever lost
+//! the right to give it by then has no say.
+
+use std::collections::HashMap;
+
+use sea_orm::ConnectionTrait;
+
+use super::Result;
+use super::requests::gate_left;
+use crate::contract::Permission;
+use crate::domain::access::{Object, ObjectClass, Snapshot, TokenLimits};
+use crate::domain::request::State;
+use crate::store::requests::{self as rows, RequestRow};
+
+/// The persons whose approvals of an open request do not count now, each with the reason.
+pub(super) async fn lapsed<C: ConnectionTrait>(on: &C, snapshot: &Snapshot, row: &RequestRow) -> Result<HashMap<String, String>> {
+    let mut lapsed = HashMap::new();
+    if row.state != State::Open {
+        return Ok(lapsed);
+    }
+    let approvers = rows::approvers(on, &row.uid).await?;
+    if approvers.is_empty() {
+        return Ok(lapsed);
+    }
+    let left = gate_left(on, row).await?.map(|gate| gate.target);
+    for (user_uid, person_uid) in approvers {
+        let targets = std::iter::once(&row.target).chain(&left);
+        if let Some(reason) = targets.filter_map(|target| missing(snapshot, row, target, &user_uid)).next() {
+            lapsed.insert(person_uid, reason);
+        }
+    }
+    Ok(lapsed)
+}
+
+/// Why a user may not approve for a target now; none when they may.
+fn missing(snapshot: &Snapshot, row: &RequestRow, target: &str, user_uid: &str) -> Option<String> {
+    if !snapshot.users.get(user_uid).is_some_and(|user| user.active) {
+        return Some("the approver's login was deactivated".to_owned());
+    }
+    let object = Object { target: Some(target.to_owned()), ..Object::named(ObjectClass::Model, &row.model_uid, &row.model_name) };
+    let allowed = snapshot.decide(user_uid, &TokenLimits::default(), Permission::RequestsApprove, &object).allowed;
+    (!allowed).then(|| format!("the approver no longer has the permission `{}` for {target}", Permission::RequestsApprove.name()))
+}
