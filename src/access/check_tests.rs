@@ -8,7 +8,7 @@ use crate::access::MasterKey;
 use crate::contract::OPERATIONS;
 use crate::domain::access::{ADMIN, Effect, Grant, Principal, Scope, UserKind};
 use crate::store::testing::stores;
-use crate::store::{Recorded, Tx, access as rows, sql};
+use crate::store::{Tx, access as rows, sql};
 
 /// The fields of a request, by their paths.
 struct Named(HashMap<&'static str, String>);
@@ -53,7 +53,7 @@ fn grant(uid: &str, scope: Scope, effect: Effect) -> Grant {
     Grant { uid, principal, persona, scope, targets: Vec::new(), effect, created: 0, created_by }
 }
 
-async fn world(tx: &Tx, _: &()) -> Result<Recorded<()>, StoreError> {
+async fn world(tx: &Tx, _: &()) -> Result<(), StoreError> {
     rows::insert_person(tx, "p").await?;
     let (uid, name) = ("ann".to_owned(), "ann".to_owned());
     let ann = format!(
@@ -83,13 +83,13 @@ async fn world(tx: &Tx, _: &()) -> Result<Recorded<()>, StoreError> {
         rows::insert_grant(tx, &grant(&format!("grant-{number}"), scope, effect)).await?;
     }
     rows::raise_epoch(tx).await?;
-    Ok(Recorded::outside_ledger(()))
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_and_missing_take_the_same_look_ups() {
     for test in stores().await {
-        test.store.write((), |tx, input| Box::pin(world(tx, input))).await.unwrap();
+        test.store.set_up((), |tx, input| Box::pin(world(tx, input))).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let master = MasterKey::load(&folder.path().join("master.key"), false).unwrap();
         let access = Access::open(test.store.clone(), master).await.unwrap();
@@ -125,7 +125,7 @@ async fn hidden_and_missing_take_the_same_look_ups() {
 async fn hidden_and_missing_take_as_long() {
     const CALLS: usize = 4_000;
     for test in stores().await {
-        test.store.write((), |tx, input| Box::pin(world(tx, input))).await.unwrap();
+        test.store.set_up((), |tx, input| Box::pin(world(tx, input))).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let access = Access::open(test.store.clone(), MasterKey::load(&folder.path().join("key"), false).unwrap()).await.unwrap();
         let caller = access.caller_again("ann", None).await.unwrap();

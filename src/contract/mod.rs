@@ -101,7 +101,7 @@ pub struct Clause {
 }
 
 /// A request whose rule can read the fields that it names.
-pub trait Subject: prost::Message {
+pub trait Subject: Sync {
     /// The text of a field named in the operation's rule; none when it is not set or empty.
     fn subject(&self, path: &str) -> Option<&str>;
 }

@@ -127,6 +127,9 @@ async fn may_read_run<C: ConnectionTrait>(on: &C, call: &Call, snapshot: &Snapsh
 /// Takes out of a record what the runs logged that the caller may not read, and says so.
 pub(super) fn withhold(record: &mut Evidence, hidden: &[&str]) -> Vec<String> {
     let mut withheld = Vec::new();
+    if !hidden.is_empty() && record.left_out.take().is_some() {
+        withheld.push("left_out".to_owned());
+    }
     for whose in hidden {
         let version = if *whose == "candidate" { Some(&mut record.candidate) } else { record.holder.as_mut() };
         let Some(version) = version else { continue };

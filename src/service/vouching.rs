@@ -11,17 +11,17 @@ use crate::domain::field::Check;
 use crate::domain::person::{Actor, tie};
 use crate::domain::{limits, text};
 use crate::store::access::UserRow;
-use crate::store::{Recorded, Tx, access as rows};
+use crate::store::{Kept, Recorded, Tx, access as rows};
 
 /// See the proto.
-pub async fn vouch_for_user(call: &Call, request: v1::VouchForUserRequest) -> Result<v1::VouchForUserResponse> {
+pub async fn vouch_for_user(call: &Call, request: v1::VouchForUserRequest) -> Result<Kept<v1::VouchForUserResponse>> {
     let mut check = Check::new();
     check.take(text::principal_name("user_name", &request.user_name));
     check.take(text::value("comment", &request.comment, limits::COMMENT));
     check.finish()?;
     let row = call.store().write((call.clone(), request), |tx, (call, request)| Box::pin(vouch(tx, call, request))).await?;
     let snapshot = call.access().refresh().await?;
-    Ok(v1::VouchForUserResponse { user: Some(access_shown::user_of(&snapshot, row)) })
+    Ok(row.map(|row| v1::VouchForUserResponse { user: Some(access_shown::user_of(&snapshot, row)) }))
 }
 
 async fn vouch(tx: &Tx, call: &Call, request: &v1::VouchForUserRequest) -> Result<Recorded<UserRow>> {

@@ -34,7 +34,7 @@ impl Surface {
         call: F,
     ) -> std::result::Result<Response<O>, Status>
     where
-        I: Subject + Send + 'static,
+        I: Subject + prost::Message + 'static,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>>,
     {
         let (_, extensions, message) = request.into_parts();

@@ -55,7 +55,7 @@ impl Surface {
     /// Has a call checked, and done.
     pub(super) async fn perform<I, O, F>(&self, passage: &Passage, sender: &Sender, message: I, call: F) -> Result<O>
     where
-        I: Subject + Send + 'static,
+        I: Subject + prost::Message + 'static,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>>,
     {
         let admitted = self.admit(passage, sender, &message).await?;

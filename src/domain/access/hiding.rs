@@ -65,7 +65,9 @@ mod tests {
 
     fn granted(grants: &[(&str, &Scope, Effect)]) -> Snapshot {
         let (uid, name, person_uid) = ("ann".to_owned(), "ann".to_owned(), "p".to_owned());
-        let user = User { uid, name, kind: UserKind::Person, person_uid, active: true, signs_in: true };
+        let (generation, password_temporary, makers) = (0, false, Vec::new());
+        let user =
+            User { uid, name, kind: UserKind::Person, person_uid, active: true, signs_in: true, generation, password_temporary, makers };
         let grant = |(persona, scope, effect): &(&str, &Scope, Effect)| Grant {
             uid: format!("{persona} {scope:?} {effect:?}"),
             principal: Principal::User("ann".into()),

@@ -14,7 +14,8 @@ fn limits(permissions: &[Permission], models: Option<&str>, experiments: Option<
 /// Ann, who has a grant.
 fn ann(persona: &str, scope: Scope) -> Snapshot {
     let (uid, name, person_uid) = ("ann".to_owned(), "ann".to_owned(), "p".to_owned());
-    let user = User { uid, name, kind: UserKind::Person, person_uid, active: true, signs_in: true };
+    let (generation, password_temporary, makers) = (0, false, Vec::new());
+    let user = User { uid, name, kind: UserKind::Person, person_uid, active: true, signs_in: true, generation, password_temporary, makers };
     let grant = Grant {
         uid: "grant".into(),
         principal: Principal::User("ann".into()),

@@ -94,7 +94,7 @@ impl Surface {
     /// One request, one answer, in JSON.
     pub async fn rest<I, O, B, F>(self, operation: &'static Operation, incoming: Incoming, bind: B, call: F) -> Response
     where
-        I: DeserializeOwned + Subject + Send + 'static,
+        I: DeserializeOwned + Subject + prost::Message + 'static,
         O: Serialize + Send,
         B: Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError> + Send,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>> + Send,
@@ -110,7 +110,7 @@ impl Surface {
 
     async fn serve<I, O, B, F>(self, passage: &Passage, incoming: Incoming, bind: B, call: F) -> Result<Vec<u8>>
     where
-        I: DeserializeOwned + Subject + Send + 'static,
+        I: DeserializeOwned + Subject + prost::Message + 'static,
         O: Serialize + Send,
         B: Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError> + Send,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>> + Send,
