@@ -93,7 +93,7 @@ async fn hidden_and_missing_take_the_same_look_ups() {
         let folder = tempfile::tempdir().unwrap();
         let master = MasterKey::load(&folder.path().join("master.key"), false).unwrap();
         let access = Access::open(test.store.clone(), master).await.unwrap();
-        let caller = access.caller_again("ann", None).await.unwrap();
+        let caller = access.caller_again("ann", Some("0")).await.unwrap();
         let mut asked = 0;
         for operation in OPERATIONS {
             let (Some(hidden), Some(missing)) = (named(operation, true), named(operation, false)) else { continue };
@@ -128,7 +128,7 @@ async fn hidden_and_missing_take_as_long() {
         test.store.set_up((), |tx, input| Box::pin(world(tx, input))).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let access = Access::open(test.store.clone(), MasterKey::load(&folder.path().join("key"), false).unwrap()).await.unwrap();
-        let caller = access.caller_again("ann", None).await.unwrap();
+        let caller = access.caller_again("ann", Some("0")).await.unwrap();
         for name in ["GetRun", "GetRegisteredModel", "GetExperiment"] {
             let operation = OPERATIONS.iter().find(|operation| operation.name == name).unwrap();
             let fields = [named(operation, true).unwrap(), named(operation, false).unwrap()];

@@ -16,8 +16,15 @@ on_both_engines! {
     what_a_denied_run_logged_is_withheld,
 }
 
-async fn log(who: &Client, run_id: &str, value: f64) {
-    let request = v1::LogMetricRequest { run_id: run_id.to_owned(), key: "rmse".into(), value: Some(value), ..Default::default() };
+async fn log(who: &Client, run_id: &str, value: f64, step: i64) {
+    let request = v1::LogMetricRequest {
+        run_id: run_id.to_owned(),
+        key: "rmse".into(),
+        value: Some(value),
+        step,
+        timestamp: Some(1),
+        ..Default::default()
+    };
     let _: v1::LogMetricResponse = who.call("LogMetric", request).await.expect("a metric");
 }
 
@@ -29,7 +36,7 @@ async fn full(who: &Client, request_id: &str) -> v1::GetTransitionRequestRespons
 /// The number of a new version with a run of ann's, which logged one metric.
 async fn with_run(world: &World) -> (u32, String) {
     let run_id = run_of(&world.ann).await;
-    log(&world.ann, &run_id, 1.0).await;
+    log(&world.ann, &run_id, 1.0, 0).await;
     let number = version(&world.ann, NAME, "s3://bucket/model", &run_id).await.version;
     (number.parse().expect("a number"), run_id)
 }
@@ -41,9 +48,9 @@ async fn what_is_logged_after_filing_blocks_no_approval(server: Server) {
     let (candidate, run) = with_run(&world).await;
     shift(&world.max, holder, "Production").await.expect("a manager may");
     let open = asked(&world.ann, candidate, "Production").await;
-    for round in 0..5 {
-        log(&world.ann, &holders_run, f64::from(round)).await;
-        log(&world.ann, &run, f64::from(round)).await;
+    for round in 1..=5 {
+        log(&world.ann, &holders_run, 2.0, round).await;
+        log(&world.ann, &run, 2.0, round).await;
         let now = full(&world.max, &open.request_id).await;
         assert!(now.differences.iter().any(|told| told.starts_with("the holder's metric rmse")), "{:?}", now.differences);
         assert!(now.decisive_differences.is_empty(), "{:?}", now.decisive_differences);
@@ -189,7 +196,7 @@ async fn what_a_denied_run_logged_is_withheld(server: Server) {
     let request = v1::CreateRunRequest { experiment_id: made.experiment_id.clone(), ..Default::default() };
     let run: v1::CreateRunResponse = world.eve.call("CreateRun", request).await.expect("a run");
     let run_id = run.run.and_then(|run| run.info).expect("is answered").run_id;
-    log(&world.eve, &run_id, 0.5).await;
+    log(&world.eve, &run_id, 0.5, 0).await;
     let params = vec![v1::Param { key: "recipe".into(), value: "hidden".into() }];
     let request = v1::LogBatchRequest { run_id: run_id.clone(), params, ..Default::default() };
     let _: v1::LogBatchResponse = world.eve.call("LogBatch", request).await.expect("a batch");
@@ -201,7 +208,7 @@ async fn what_a_denied_run_logged_is_withheld(server: Server) {
     let run = v1::GetRunRequest { run_id: run_id.clone(), ..Default::default() };
     world.ann.call::<_, v1::GetRunResponse>("GetRun", run).await.expect_err("she is denied it");
     let open = asked(&world.ann, number, "Production").await;
-    log(&world.eve, &run_id, 0.4).await;
+    log(&world.eve, &run_id, 0.4, 1).await;
     let seen = full(&world.ann, &open.request_id).await;
     let told = format!("{seen:?}");
     let evidence = seen.evidence.expect("is there");
