@@ -265,14 +265,14 @@ async fn who_may_log_to_a_model_decides_its_owner(server: Server) {
     let outputs = vec![v1::ModelOutput { model_id: hidden.clone(), step: 0 }];
     let outcome: Result<v1::LogOutputsResponse, _> =
         ben.call("LogOutputs", v1::LogOutputsRequest { run_id: run_of_ben.clone(), models: outputs }).await;
-    refused(outcome, Code::PermissionDenied, "experiments.read");
+    refused(outcome, Code::NotFound, "does not exist");
     let inputs = |model_id: String| v1::LogInputsRequest {
         run_id: run_of_ben.clone(),
         models: vec![v1::ModelInput { model_id }],
         ..Default::default()
     };
     let outcome: Result<v1::LogInputsResponse, _> = ben.call("LogInputs", inputs(hidden)).await;
-    refused(outcome, Code::PermissionDenied, "experiments.read");
+    refused(outcome, Code::NotFound, "does not exist");
     let _: v1::LogInputsResponse = ben.call("LogInputs", inputs(model_of_ann)).await.expect("what he may read he may use");
     let source_run_id = run(&ann, &secret).await;
     let request = v1::CreateLoggedModelRequest { experiment_id: "0".to_owned(), source_run_id, ..Default::default() };
@@ -395,9 +395,9 @@ async fn versions_are_made_of_models(server: Server) {
     }
     let scientist = server.as_("data_scientist").await;
     deny_reading(&admin, &scientist, "0").await;
-    refused(version(&scientist, request.clone()).await, Code::PermissionDenied, "experiments.read");
+    refused(version(&scientist, request.clone()).await, Code::NotFound, "does not exist");
     let by_source = v1::CreateModelVersionRequest { model_id: String::new(), ..request };
-    refused(version(&scientist, by_source).await, Code::PermissionDenied, "experiments.read");
+    refused(version(&scientist, by_source).await, Code::NotFound, "does not exist");
 
     let to = v1::TransitionModelVersionStageRequest {
         name: "enet".to_owned(),

@@ -102,6 +102,8 @@ async fn grant(admin: &Client, name: &str, persona: &str) -> String {
     let request = v1::CreateGrantRequest {
         principal: Some(v1::Principal { principal: Some(v1::principal::Principal::UserName(name.to_owned())) }),
         persona: persona.to_owned(),
+        scope: Some(v1::Scope { scope: Some(v1::scope::Scope::Server(v1::WholeServer {})) }),
+        effect: v1::GrantEffect::Allow.into(),
         ..Default::default()
     };
     let answer: v1::CreateGrantResponse = admin.call("CreateGrant", request).await.expect("a grant");

@@ -117,7 +117,7 @@ async fn a_gate_refuses_common_makers(server: Server) {
     };
     let request = "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated) \
                    VALUES ('s', 'c', 'w1', 'Staging', 'OPEN', 'strict', 1, 'd1', 1, 1)";
-    let evidence = "INSERT INTO evidence (request_uid, digest, record, created) VALUES ('s', 'd1', '{}', 1)";
+    let evidence = "INSERT INTO request_evidence (request_uid, digest, created) VALUES ('s', 'd1', 1)";
     let asks = DAVE_ASKS.replace("'r'", "'s'");
     let by = |values: &str| decide(&values.replace("'r'", "'s'"));
     let (bob, carol) = (by(BOB), by(CAROL));

@@ -195,7 +195,7 @@ async fn requests_keep_their_course(server: Server) {
         fortress.refuses(&identity, &[], &format!("UPDATE transition_requests SET {change} WHERE uid = 'r'")).await;
     }
     let easier = "INSERT INTO gates SELECT 'closed', 2, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, \
-                  expires_after, FALSE, created, created_by FROM gates WHERE gate_id = 'closed'";
+                  expires_after, FALSE, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'";
     fortress.refuses(&identity, &[easier], "UPDATE transition_requests SET gate_version = 2 WHERE uid = 'r'").await;
 }
 
@@ -391,7 +391,7 @@ async fn replacing_is_no_way_round(server: Server) {
     let transition = moves("(1, 't1', 'm', 'v1', 'Staging', 'None', 'direct', NULL, NULL, 'bob', 'bob', 2)");
     for attack in [
         "INSERT OR REPLACE INTO evidence (digest, record, created) VALUES ('d1', 'forged', 1)",
-        "INSERT OR REPLACE INTO gates SELECT gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, expires_after, active, created, created_by FROM gates WHERE gate_id = 'closed'",
+        "INSERT OR REPLACE INTO gates SELECT gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, expires_after, active, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'",
         "INSERT OR REPLACE INTO version_artifacts (version_uid, path, blob_uid) VALUES ('v1', 'model', 'b2')",
         "INSERT OR REPLACE INTO request_requesters (request_uid, person_uid, user_uid, comment, created) VALUES ('r', 'p-alice', 'alice', 'other', 1)",
         "INSERT OR REPLACE INTO request_decisions SELECT uid, request_uid, person_uid, NULL, user_uid, 'REJECTED', comment, evidence_digest, gate_version, command_line, created, NULL FROM request_decisions",

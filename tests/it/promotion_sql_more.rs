@@ -50,12 +50,12 @@ async fn the_gate_in_force_decides(server: Server) {
     let off = "UPDATE gates SET active = FALSE WHERE gate_id = 'closed'";
     let newer = "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
                  direct_moves_allowed, expires_after, active, created, created_by) SELECT 'closed', 2, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 3, FALSE, \
-                 expires_after, TRUE, created, created_by FROM gates WHERE gate_id = 'closed'";
+                 expires_after, TRUE, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'";
     fortress.allows(&[&bob, &carol, APPROVE, &by_request]).await;
     fortress.refuses(&["transitions_by_request"], &[&bob, &carol, off, newer, APPROVE], &by_request).await;
     let specific = "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
                     direct_moves_allowed, expires_after, active, created, created_by) SELECT 'very', 1, workspace_id, target, 'closed[1]', 'closed[1]', TRUE, 9, 3, FALSE, \
-                    expires_after, TRUE, created, created_by FROM gates WHERE gate_id = 'closed'";
+                    expires_after, TRUE, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'";
     fortress.refuses(&["transitions_by_request"], &[&bob, &carol, specific, APPROVE], &by_request).await;
     // The person behind the token of a requester has asked as well.
     let own = file("own", "v1", "m", "Production", "default-production");
@@ -144,7 +144,7 @@ async fn no_unique_index_is_a_way_to_replace(server: Server) {
     for attack in [
         file("s", "w1", "c", "Production", "closed"),
         decide(&BOB.replace("k1", "k9").replace("''", "'forged'")),
-        "INSERT INTO gates SELECT gate_id, 2, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, expires_after, active, created, created_by FROM gates WHERE gate_id = 'closed'".to_owned(),
+        "INSERT INTO gates SELECT gate_id, 2, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, expires_after, active, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'".to_owned(),
         "INSERT INTO model_versions (uid, model_uid, version, description, source, source_digest, run_id, run_link, current_stage, created, updated, created_by) VALUES ('v9', 'm', 1, '', 'other', '', '', '', 'None', 1, 1, 'bob')".to_owned(),
         "INSERT INTO registered_models SELECT uid, workspace_id, 'other', 'other', description, created, updated, created_by, 0, NULL FROM registered_models WHERE uid = 'c'".to_owned(),
     ] {

@@ -69,7 +69,14 @@ async fn sign_ins_leave_rows_and_log_lines(mut server: Server) {
         ..Default::default()
     };
     let _: v1::CreateUserResponse = admin.call("CreateUser", request).await.expect("a user can be made");
-    basic.authorization = Some(format!("Basic {}", STANDARD.encode(format!("{name}:a long enough password"))));
+    let change = v1::SetPasswordRequest {
+        current_password: "a long enough password".to_owned(),
+        new_password: "one of their own, and long".to_owned(),
+        ..Default::default()
+    };
+    let session = server.sign_in(name, "a long enough password").await;
+    let _: v1::SetPasswordResponse = session.call("SetPassword", change).await.expect("the first password is changed");
+    basic.authorization = Some(format!("Basic {}", STANDARD.encode(format!("{name}:one of their own, and long"))));
     for _ in 0..3 {
         assert_eq!(basic.get("experiments/get?experiment_id=0").await.status, 200);
     }
@@ -84,7 +91,7 @@ async fn sign_ins_leave_rows_and_log_lines(mut server: Server) {
     let rows = texts(&server, SIGN_INS).await;
     let of = |start: &str| rows.iter().filter(|row| row.starts_with(start)).cloned().collect::<Vec<_>>();
     assert!(of("OK admin 127.0.0.1").len() == 2 && of("OK admin 127.0.0.1")[0].contains("token_id"), "{rows:?}");
-    assert_eq!(of(&format!("OK {name} 127.0.0.1")).len(), 1, "the first use of Basic, not each: {rows:?}");
+    assert_eq!(of(&format!("OK {name} 127.0.0.1")).len(), 2, "the sign-in, and the first use of Basic, not each: {rows:?}");
     let failed = of("DENIED admin 127.0.0.1");
     assert_eq!(failed.len(), 1, "{rows:?}");
     let times: serde_json::Value =
