@@ -276,7 +276,7 @@ async fn who_may_log_to_a_model_decides_its_owner(server: Server) {
     let _: v1::LogInputsResponse = ben.call("LogInputs", inputs(model_of_ann)).await.expect("what he may read he may use");
     let source_run_id = run(&ann, &secret).await;
     let request = v1::CreateLoggedModelRequest { experiment_id: "0".to_owned(), source_run_id, ..Default::default() };
-    refused(create(&ben, request).await, Code::PermissionDenied, "experiments.read");
+    refused(create(&ben, request).await, Code::NotFound, "does not exist");
 }
 
 async fn deny_reading(admin: &Client, user: &Client, experiment_id: &str) {
@@ -397,7 +397,7 @@ async fn versions_are_made_of_models(server: Server) {
     deny_reading(&admin, &scientist, "0").await;
     refused(version(&scientist, request.clone()).await, Code::NotFound, "does not exist");
     let by_source = v1::CreateModelVersionRequest { model_id: String::new(), ..request };
-    refused(version(&scientist, by_source).await, Code::NotFound, "does not exist");
+    refused(version(&scientist, by_source).await, Code::PermissionDenied, "experiments.read");
 
     let to = v1::TransitionModelVersionStageRequest {
         name: "enet".to_owned(),

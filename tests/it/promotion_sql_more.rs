@@ -50,12 +50,12 @@ async fn the_gate_in_force_decides(server: Server) {
     let off = "UPDATE gates SET active = FALSE WHERE gate_id = 'closed'";
     let newer = "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
                  direct_moves_allowed, expires_after, active, created, created_by) SELECT 'closed', 2, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 3, FALSE, \
-                 expires_after, TRUE, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'";
+                 expires_after, TRUE, created, created_by FROM gates WHERE gate_id = 'closed'";
     fortress.allows(&[&bob, &carol, APPROVE, &by_request]).await;
     fortress.refuses(&["transitions_by_request"], &[&bob, &carol, off, newer, APPROVE], &by_request).await;
     let specific = "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
                     direct_moves_allowed, expires_after, active, created, created_by) SELECT 'very', 1, workspace_id, target, 'closed[1]', 'closed[1]', TRUE, 9, 3, FALSE, \
-                    expires_after, TRUE, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'";
+                    expires_after, TRUE, created, created_by FROM gates WHERE gate_id = 'closed'";
     fortress.refuses(&["transitions_by_request"], &[&bob, &carol, specific, APPROVE], &by_request).await;
     // The person behind the token of a requester has asked as well.
     let own = file("own", "v1", "m", "Production", "default-production");
