@@ -189,6 +189,9 @@ pub const GATE_DEMANDS_REQUEST: &str = "GATE_DEMANDS_REQUEST";
 /// The reason of refusals of direct moves by those who have asked for the move.
 pub const OWN_REQUEST_OPEN: &str = "OWN_REQUEST_OPEN";
 
+/// The reason of refusals of direct moves by those who wrote the gate in force.
+pub const OWN_GATE: &str = "OWN_GATE";
+
 /// The reason of refusals that no permission lifts.
 pub const FOUR_EYES: &str = "FOUR_EYES";
 

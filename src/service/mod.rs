@@ -62,7 +62,7 @@ pub use artifact_upload::*;
 pub use artifacts::*;
 pub use comments::*;
 pub use decisions::*;
-pub use error::{Error, FOUR_EYES, GATE_DEMANDS_REQUEST, OWN_REQUEST_OPEN, PERMISSION_MISSING};
+pub use error::{Error, FOUR_EYES, GATE_DEMANDS_REQUEST, OWN_GATE, OWN_REQUEST_OPEN, PERMISSION_MISSING};
 pub use experiments::*;
 pub use expiry::expire_requests;
 pub use explain::*;

@@ -25,11 +25,11 @@ INSERT INTO users (uid, name, canonical_name, display_name, kind, person_uid, ac
     ('bot', 'bot', 'bot', '', 'SERVICE_ACCOUNT', 'p-alice', TRUE, 1);
 INSERT INTO registered_models (uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version) VALUES
     ('m', 'default', 'plain', 'plain', '', 1, 1, 'alice', 2), ('c', 'default', 'closed[1]', 'closed[1]', '', 1, 1, 'alice', 1);
-INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed,
-    approvals_required, direct_moves_allowed, active, created, created_by) VALUES
-    ('closed', 1, 'default', 'Production', 'closed[1]*', 'closed[1]%', FALSE, 9, 2, FALSE, TRUE, 1, 'alice'),
-    ('closed-alias', 1, 'default', '@champion', 'closed[1]*', 'closed[1]%', FALSE, 9, 2, FALSE, TRUE, 1, 'alice'),
-    ('easy', 1, 'default', 'Staging', '*', '%', FALSE, 0, 1, TRUE, TRUE, 1, 'alice');
+INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, approvals_required, direct_moves_allowed, expires_after,
+    active, created, created_by) VALUES
+    ('closed', 1, 'default', 'Production', 'closed[1]*', 2, FALSE, 8999999999999, TRUE, 1, 'alice'),
+    ('closed-alias', 1, 'default', '@champion', 'closed[1]*', 2, FALSE, NULL, TRUE, 1, 'alice'),
+    ('easy', 1, 'default', 'Staging', '*', 1, TRUE, NULL, TRUE, 1, 'alice');
 INSERT INTO model_versions (uid, model_uid, version, description, source, source_digest, run_id, run_link, current_stage, created, updated, created_by) VALUES
     ('v1', 'm', 1, '', '', '', '', '', 'None', 1, 1, 'alice'), ('v2', 'm', 2, '', '', '', '', '', 'None', 1, 1, 'alice'),
     ('w1', 'c', 1, '', '', '', '', '', 'None', 1, 1, 'alice');
@@ -43,7 +43,6 @@ INSERT INTO version_artifacts (version_uid, path, blob_uid) VALUES ('v1', 'model
 
 const DECIDE: &str = "INSERT INTO request_decisions (uid, request_uid, person_uid, issuer_person_uid, user_uid, kind, comment, evidence_digest, \
                       gate_version, command_line, created) VALUES ";
-const MOVE: &str = "INSERT INTO transitions (id, uid, model_uid, version_uid, target, from_target, authority, request_uid, cause, actor_uid, actor_name, created) VALUES ";
 const HOLD: &str = "INSERT INTO holdings (model_uid, target, version_uid, from_time, until_time, transition_id) VALUES ";
 
 pub(super) struct Fortress {
@@ -90,8 +89,32 @@ pub(super) fn decide(values: &str) -> String {
     format!("{DECIDE}{values}")
 }
 
+/// A transition, which names the gate in force as the server would.
 pub(super) fn moves(values: &str) -> String {
-    format!("{MOVE}{values}")
+    format!(
+        "WITH n (id, uid, model_uid, version_uid, target, from_target, authority, request_uid, cause, actor_uid, actor_name, created) AS (VALUES {values}) \
+         INSERT INTO transitions (id, uid, model_uid, version_uid, target, from_target, authority, request_uid, cause, actor_uid, actor_name, created, gate_id, gate_version) \
+         SELECT n.id, n.uid, n.model_uid, n.version_uid, n.target, n.from_target, n.authority, n.request_uid, CAST(n.cause AS BIGINT), n.actor_uid, n.actor_name, n.created, \
+         f.gate_id, f.version FROM n LEFT JOIN gates_in_force f ON f.model_uid = n.model_uid AND f.target = n.target"
+    )
+}
+
+/// A version of a gate.
+pub(super) fn gate(
+    (id, version): (&str, u32),
+    target: &str,
+    pattern: &str,
+    approvals: u32,
+    direct: bool,
+    active: bool,
+    by: &str,
+) -> String {
+    let direct = if direct { "TRUE" } else { "FALSE" };
+    let active = if active { "TRUE" } else { "FALSE" };
+    format!(
+        "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, approvals_required, direct_moves_allowed, expires_after, active, \
+         created, created_by) VALUES ('{id}', {version}, 'default', '{target}', '{pattern}', {approvals}, {direct}, NULL, {active}, 1, '{by}')"
+    )
 }
 
 pub(super) fn hold(values: &str) -> String {
@@ -163,8 +186,9 @@ async fn requests_keep_their_course(server: Server) {
     fortress.refuses(&["request_requesters_open"], &[ended], join).await;
     let file = |uid: &str, target: &str, state: &str, gate: &str| {
         format!(
-            "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated) \
-             VALUES ('{uid}', 'c', 'w1', '{target}', '{state}', '{gate}', 1, 'd1', 1, 1)"
+            "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated, expires) \
+             VALUES ('{uid}', 'c', 'w1', '{target}', '{state}', '{gate}', 1, 'd1', 1, 1, {})",
+            if gate == "closed" { "9000000000000" } else { "NULL" }
         )
     };
     fortress.allows(&[ended, &file("s", "Production", "OPEN", "closed")]).await;
@@ -176,7 +200,11 @@ async fn requests_keep_their_course(server: Server) {
     fortress.refuses(&gate, &[ended], &file("s", "Production", "OPEN", "easy")).await;
     fortress.refuses(&gate, &[ended], &file("s", "Production", "OPEN", "no-gate")).await;
     fortress
-        .refuses(&gate, &[ended, "UPDATE gates SET active = FALSE WHERE gate_id = 'closed'"], &file("s", "Production", "OPEN", "closed"))
+        .refuses(
+            &gate,
+            &[ended, &self::gate(("closed", 2), "Production", "closed[1]*", 2, false, true, "bob")],
+            &file("s", "Production", "OPEN", "closed"),
+        )
         .await;
     let foreign = file("s", "Staging", "OPEN", "easy").replace("'w1'", "'v1'");
     fortress.refuses(&["transition_requests_version"], &[], &foreign).await;
@@ -193,9 +221,8 @@ async fn requests_keep_their_course(server: Server) {
     ] {
         fortress.refuses(&identity, &[], &format!("UPDATE transition_requests SET {change} WHERE uid = 'r'")).await;
     }
-    let easier = "INSERT INTO gates SELECT 'closed', 2, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, \
-                  expires_after, FALSE, created, created_by FROM gates WHERE gate_id = 'closed'";
-    fortress.refuses(&identity, &[easier], "UPDATE transition_requests SET gate_version = 2 WHERE uid = 'r'").await;
+    let easier = self::gate(("closed", 2), "Production", "closed[1]*", 1, true, true, "bob");
+    fortress.refuses(&identity, &[&easier], "UPDATE transition_requests SET gate_version = 2 WHERE uid = 'r'").await;
 }
 
 async fn moves_need_authority(server: Server) {
@@ -346,8 +373,6 @@ async fn records_are_kept(server: Server) {
     ] {
         fortress.refuses(&[by], &[&bob, &transition], attack).await;
     }
-    let off = "UPDATE gates SET active = FALSE WHERE gate_id = 'closed'";
-    fortress.refuses(&["gates_fixed"], &[off], "UPDATE gates SET active = TRUE WHERE gate_id = 'closed'").await;
     fortress
         .refuses(
             &["request_decisions_identity"],
@@ -387,7 +412,7 @@ async fn replacing_is_no_way_round(server: Server) {
     let transition = moves("(1, 't1', 'm', 'v1', 'Staging', 'None', 'direct', NULL, NULL, 'bob', 'bob', 2)");
     for attack in [
         "INSERT OR REPLACE INTO evidence (request_uid, digest, record, created) VALUES ('r', 'd1', 'forged', 1)",
-        "INSERT OR REPLACE INTO gates SELECT gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, expires_after, active, created, created_by FROM gates WHERE gate_id = 'closed'",
+        "INSERT OR REPLACE INTO gates SELECT gate_id, version, workspace_id, target, model_pattern, 1, TRUE, expires_after, active, created, created_by FROM gates WHERE gate_id = 'closed'",
         "INSERT OR REPLACE INTO version_artifacts (version_uid, path, blob_uid) VALUES ('v1', 'model', 'b2')",
         "INSERT OR REPLACE INTO request_requesters (request_uid, person_uid, user_uid, comment, created) VALUES ('r', 'p-alice', 'alice', 'other', 1)",
         "INSERT OR REPLACE INTO request_decisions SELECT uid, request_uid, person_uid, NULL, user_uid, 'REJECTED', comment, evidence_digest, gate_version, command_line, created, NULL FROM request_decisions",
