@@ -10,7 +10,7 @@ use http::header::AUTHORIZATION;
 use super::call::{Caller, Credential};
 use super::refusal::Refused;
 use super::token::{self, Claims};
-use super::{Access, ClientAddress, Throttled};
+use super::{Access, ClientAddress};
 use crate::clock;
 use crate::domain::access::{Snapshot, TokenLimits, User};
 use crate::domain::{limits, text};
@@ -110,7 +110,7 @@ impl Access {
         match self.passwords.verify(name, &source.network(), password, stored).await {
             Ok(true) => {}
             Ok(false) => return Err(Refused::Unauthenticated),
-            Err(Throttled(wait)) => return Err(Refused::Throttled(wait)),
+            Err(throttled) => return Err(Refused::Throttled(throttled)),
         }
         let user = user.ok_or(Refused::Unauthenticated)?;
         let mut snapshot: Arc<Snapshot> = self.snapshot().await?;

@@ -42,7 +42,8 @@ impl Instance {
             _ => None,
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let server = Server::bind(options.address(), tls, hosts, &access).await?;
+        let most = options.max_connections_per_source.map_or(server::CONNECTIONS_PER_SOURCE, |most| most as usize);
+        let server = Server::bind(options.address(), tls, hosts, most, &access).await?;
         let address = server.local_addr()?;
         // Behind everything that may stop the start: the password is shown this once.
         let generated_password = service::ensure_admin(&access, admin_password).await?;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +11,15 @@ use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
@@ -26,16 +27,24 @@ use super::grpc::know_sender;
 use super::guard::guard;
 use super::health::Health;
 use super::hosts::Hosts;
+use super::open_calls::{Answer, OpenCalls};
 use super::plain;
 use super::request_body::RequestBody;
 use super::rest;
 use super::socket::{HEAD_TIME, Socket};
+use super::sources::Sources;
 use super::surface::Surface;
 use crate::access::{Access, ClientAddress};
 use crate::contract::{DESCRIPTOR_SET, add_services};
 
 /// Connections at a time; more of them wait to be accepted.
 const CONNECTIONS: usize = 10_000;
+/// Connections of one source, where nothing else is set; more of them are closed.
+pub const CONNECTIONS_PER_SOURCE: usize = 1_000;
+/// A connection on which no call is open for this long is closed.
+const IDLE_TIME: Duration = Duration::from_secs(60);
+/// How long a client that was told that its connection ends may take to end it.
+const FAREWELL_TIME: Duration = Duration::from_secs(10);
 /// HTTP/2 streams of one connection.
 const STREAMS: u32 = 200;
 /// A request's head, in bytes.
@@ -57,18 +66,28 @@ const STOP_TIME: Duration = Duration::from_secs(10);
 pub struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    sources: Arc<Sources>,
     routes: Router,
     health: Health,
 }
 
+/// What all connections share.
+#[derive(Clone)]
+struct Shared {
+    routes: Router,
+    scheme: &'static str,
+    /// The server stops.
+    stopping: CancellationToken,
+}
+
 impl Server {
-    /// Binds the address. Errors name it.
-    pub async fn bind(listen: SocketAddr, tls: Option<TlsAcceptor>, hosts: Hosts, access: &Arc<Access>) -> io::Result<Self> {
+    /// Binds the address. Errors name it. `most` is how many connections one source may have.
+    pub async fn bind(listen: SocketAddr, tls: Option<TlsAcceptor>, hosts: Hosts, most: usize, access: &Arc<Access>) -> io::Result<Self> {
         let listener =
             TcpListener::bind(listen).await.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
         let (routes, health) = routes(access).await.map_err(io::Error::other)?;
         let routes = routes.layer(from_fn_with_state(Arc::new(hosts), guard));
-        Ok(Self { listener, tls, routes, health })
+        Ok(Self { listener, tls, sources: Sources::new(most), routes, health })
     }
 
     /// Where it listens.
@@ -79,7 +98,9 @@ impl Server {
     /// Serves until `stop` changes, then lets running calls end; those that take too long are cut off.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
-        let graceful = GracefulShutdown::new();
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let shared = Shared { routes: self.routes, scheme, stopping: CancellationToken::new() };
+        let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         loop {
             let accepted = tokio::select! {
@@ -87,25 +108,30 @@ impl Server {
                 accepted = accept(&self.listener, &permits) => accepted,
             };
             let (stream, peer, permit) = accepted;
-            let routes = self.routes.clone();
-            let tls = self.tls.clone();
-            let watcher = graceful.watcher();
+            let Some(place) = self.sources.admit(peer) else {
+                tracing::debug!(%peer, "a connection was closed: its source has as many as it may");
+                continue;
+            };
+            let (shared, tls) = (shared.clone(), self.tls.clone());
             let served = async move {
-                let _permit = permit;
+                let _held = (permit, place);
                 match tls {
-                    None => serve(stream, peer, "http", routes, watcher).await,
+                    None => serve(stream, peer, &shared).await,
                     Some(tls) => {
-                        if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME, tls.accept(stream)).await {
-                            serve(stream, peer, "https", routes, watcher).await;
+                        let accepted = tokio::time::timeout(HEAD_TIME, tls.accept(stream));
+                        if let Some(Ok(Ok(stream))) = shared.stopping.run_until_cancelled(accepted).await {
+                            serve(stream, peer, &shared).await;
                         }
                     }
                 }
             };
-            tokio::spawn(cut.clone().run_until_cancelled_owned(served));
+            connections.spawn(cut.clone().run_until_cancelled_owned(served));
         }
         drop(self.listener);
         self.health.end().await;
-        if tokio::time::timeout(STOP_TIME, graceful.shutdown()).await.is_err() {
+        shared.stopping.cancel();
+        connections.close();
+        if tokio::time::timeout(STOP_TIME, connections.wait()).await.is_err() {
             tracing::warn!("calls that had not ended after {} seconds were cut off", STOP_TIME.as_secs());
         }
         cut.cancel();
@@ -133,7 +159,7 @@ async fn accept(
     }
 }
 
-async fn serve<S>(stream: S, peer: ClientAddress, scheme: &'static str, routes: Router, watcher: hyper_util::server::graceful::Watcher)
+async fn serve<S>(stream: S, peer: ClientAddress, shared: &Shared)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -150,15 +176,37 @@ where
         .max_local_error_reset_streams(ERROR_RESETS)
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024);
-    let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+    let (calls, routes, scheme) = (OpenCalls::none(), shared.routes.clone(), shared.scheme);
+    let begun = calls.clone();
+    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+        let open = begun.begin();
         request.extensions_mut().insert(peer);
         note_origin(&mut request, scheme);
         let (parts, body) = request.into_parts();
         let body = axum::body::Body::new(RequestBody::new(&parts, body));
-        http::Request::from_parts(parts, body)
+        let answer = routes.clone().oneshot(http::Request::from_parts(parts, body));
+        async move { answer.await.map(|answer| answer.map(|body| Answer::new(body, open))) }
     });
-    let connection = builder.serve_connection(TokioIo::new(Socket::new(stream)), TowerToHyperService::new(service));
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Socket::new(stream)), service));
+    let over = async {
+        tokio::select! {
+            () = shared.stopping.cancelled() => true,
+            () = calls.none_for(IDLE_TIME) => false,
+        }
+    };
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        stopping = over => {
+            connection.as_mut().graceful_shutdown();
+            if stopping {
+                connection.await
+            } else {
+                // Nobody waits for an answer here. Who asks for something just now gets it, or is told to ask again.
+                tokio::time::timeout(FAREWELL_TIME, connection).await.unwrap_or(Ok(()))
+            }
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended with an error");
     }
 }
