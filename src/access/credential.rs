@@ -93,12 +93,15 @@ impl Access {
         let decoded = STANDARD.decode(value).map_err(|_| Refused::Unauthenticated)?;
         let text = String::from_utf8(decoded).map_err(|_| Refused::Unauthenticated)?;
         let (name, password) = text.split_once(':').ok_or(Refused::Unauthenticated)?;
-        self.by_password(name, password, source).await
+        let caller = self.by_password(name, password, source).await?;
+        self.sign_ins.by_basic(&self.store, &caller, source).await?;
+        Ok(caller)
     }
 
     /// The caller of a user name and a password. Takes equally long for a user that does not exist.
     pub async fn by_password(&self, name: &str, password: &str, source: ClientAddress) -> Result<Caller, Refused> {
         if name.len() > limits::PRINCIPAL_NAME || password.chars().count() > limits::PASSWORD_MAX {
+            self.sign_ins.failed(None, source, false);
             return Err(Refused::Unauthenticated);
         }
         let user = match text::principal_name("user_name", name) {
@@ -109,8 +112,14 @@ impl Access {
         let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
         match self.passwords.verify(name, &source.network(), password, stored).await {
             Ok(true) => {}
-            Ok(false) => return Err(Refused::Unauthenticated),
-            Err(throttled) => return Err(Refused::Throttled(throttled)),
+            Ok(false) => {
+                self.sign_ins.failed(user.as_ref(), source, true);
+                return Err(Refused::Unauthenticated);
+            }
+            Err(throttled) => {
+                self.sign_ins.failed(user.as_ref(), source, false);
+                return Err(Refused::Throttled(throttled));
+            }
         }
         let user = user.ok_or(Refused::Unauthenticated)?;
         let mut snapshot: Arc<Snapshot> = self.snapshot().await?;
@@ -139,7 +148,11 @@ fn caller(user: &User, credential: Credential) -> Caller {
 
 fn token_caller(user: &User, claims: Claims) -> Caller {
     let mut caller = caller(user, if claims.cli { Credential::CommandLineToken } else { Credential::Token });
-    caller.limits = TokenLimits { permissions: rows::known_permissions(&claims.perm), model_pattern: claims.models.clone() };
+    caller.limits = TokenLimits {
+        permissions: rows::known_permissions(&claims.perm),
+        model_pattern: claims.models.clone(),
+        experiment_pattern: claims.experiments.clone(),
+    };
     // A limit to permissions that this version does not know must not become no limit.
     if caller.limits.permissions.is_empty() && !claims.perm.is_empty() {
         caller.limits.permissions = vec![crate::contract::Permission::Unspecified];

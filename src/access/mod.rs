@@ -11,6 +11,7 @@ mod master_key;
 mod password;
 mod refusal;
 mod resolve;
+mod sign_ins;
 mod snapshot;
 pub mod token;
 
@@ -25,6 +26,7 @@ pub use keys::{KeyError, KeyRing, checkpoint_signer, ledger_key_under, token_key
 pub use master_key::{MasterKey, MasterKeyError};
 pub use password::{Passwords, Throttled};
 pub use refusal::{HOW_TO_ASK, Refused};
+pub use sign_ins::row as sign_in_row;
 pub use snapshot::POLL;
 
 use crate::domain::access::Snapshot;
@@ -32,6 +34,7 @@ use crate::domain::ledger::{ROW_KEY_PURPOSE, RowKey};
 use crate::store::{Store, StoreError};
 use refusal::Refusals;
 use resolve::Resolver;
+use sign_ins::SignIns;
 use snapshot::SnapshotCache;
 
 /// Everything that checks need.
@@ -47,6 +50,7 @@ pub struct Access {
     snapshot: SnapshotCache,
     resolver: Resolver,
     refusals: Refusals,
+    sign_ins: SignIns,
     used_tokens: moka::sync::Cache<String, i64>,
 }
 
@@ -65,6 +69,7 @@ impl Access {
             keys_of: tokio::sync::Mutex::new(0),
             resolver: Resolver::new(),
             refusals: Refusals::new(),
+            sign_ins: SignIns::new(),
             used_tokens: moka::sync::Cache::new(100_000),
         }))
     }
@@ -140,7 +145,8 @@ impl Access {
     pub async fn flush(&self) {
         let used: Vec<(String, i64)> = self.used_tokens.iter().map(|(token, at)| ((*token).clone(), at)).collect();
         self.used_tokens.invalidate_all();
-        for outcome in [self.write_used_tokens(used).await, self.refusals.flush(&self.store).await] {
+        for outcome in [self.write_used_tokens(used).await, self.refusals.flush(&self.store).await, self.sign_ins.flush(&self.store).await]
+        {
             if let Err(error) = outcome {
                 tracing::warn!(%error, "what was counted could not be written");
             }

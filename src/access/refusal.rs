@@ -117,12 +117,17 @@ impl Refusals {
             inner.rows.retain(|_, (since, _)| since.elapsed() < Duration::from_secs(60));
             std::mem::take(&mut inner.counted)
         };
-        if counted.is_empty() {
-            return Ok(());
-        }
         let rows: Vec<Entry> = counted.iter().map(|(what, times)| counted_entry(what, *times)).collect();
-        store.write(rows, |tx, rows| Box::pin(write_all(tx, rows))).await
+        write_counted(store, rows).await
     }
+}
+
+/// Writes rows about what was only counted until now.
+pub(super) async fn write_counted(store: &Store, rows: Vec<Entry>) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    store.write(rows, |tx, rows| Box::pin(write_all(tx, rows))).await
 }
 
 async fn write_all(tx: &crate::store::Tx, rows: &[Entry]) -> Result<Recorded<()>, StoreError> {

@@ -32,6 +32,9 @@ pub struct Claims {
     /// A pattern of model names that it is limited to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<String>,
+    /// A pattern of experiment names that it is limited to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiments: Option<String>,
     /// Made on the command line.
     #[serde(default)]
     pub cli: bool,
@@ -53,6 +56,7 @@ impl Claims {
             exp: seconds(expires),
             perm: Vec::new(),
             models: None,
+            experiments: None,
             cli: false,
             by: None,
         }

@@ -61,6 +61,7 @@ fn flag(field: &str) -> &str {
         "persona" => "--persona",
         "description" => "--description",
         "model_pattern" => "--model-pattern",
+        "experiment_pattern" => "--experiment-pattern",
         other => other,
     }
 }

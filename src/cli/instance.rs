@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::{Failure, setup};
 use crate::access::Access;
 use crate::config::{ConfigError, DataOptions, ServeOptions};
-use crate::service;
+use crate::service::{self, Recipient, Sink, Witness};
+use crate::store::Store;
 use crate::wire::hosts::Hosts;
+use crate::wire::proxies::Proxies;
 use crate::wire::server::{self, Server};
 
 /// A server that accepts calls until it is stopped.
@@ -22,6 +25,9 @@ pub struct Instance {
     no_more_rows: watch::Sender<bool>,
     running: JoinHandle<()>,
     ledger: JoinHandle<()>,
+    /// What passes checkpoints on, and the word that it is to end.
+    sinks: Vec<JoinHandle<()>>,
+    no_more_checkpoints: CancellationToken,
     requests: JoinHandle<()>,
     uploads: JoinHandle<()>,
     tending: JoinHandle<()>,
@@ -33,9 +39,12 @@ impl Instance {
     pub async fn start(data: &DataOptions, options: &ServeOptions, admin_password: Option<String>) -> Result<Self, Failure> {
         options.check()?;
         let hosts = Hosts::new(options.address().ip(), &options.allowed_hosts).map_err(ConfigError::NoHost)?;
+        let proxies = Proxies::new(&options.trusted_proxies).map_err(ConfigError::NoNetwork)?;
         let store = setup::store(data).await?.with_blobs(setup::blobs(data).await?);
+        service::check_not_emptied(&store).await?;
         let access = setup::access(data, &store).await?;
         service::check_tail(&store, &access.keys().ledger_verifier).await?;
+        service::check_seals(&store, &access.keys().ledger_verifier).await?;
         service::ensure_default_experiment(&store).await?;
         let tls = match (&options.tls_cert, &options.tls_key) {
             (Some(certificates), Some(key)) => Some(server::tls(certificates, key)?),
@@ -43,10 +52,16 @@ impl Instance {
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
         let most = options.max_connections_per_source.map_or(server::CONNECTIONS_PER_SOURCE, |most| most as usize);
-        let server = Server::bind(options.address(), tls, hosts, most, &access).await?;
+        let server = Server::bind(options.address(), tls, hosts, proxies, most, &access).await?;
         let address = server.local_addr()?;
         // Behind everything that may stop the start: the password is shown this once.
         let generated_password = service::ensure_admin(&access, admin_password).await?;
+        let no_more_checkpoints = CancellationToken::new();
+        let sinks = recipients(data, &access.store)?.into_iter().map(|recipient| {
+            let signed = access.store.ledger_feed().signed();
+            tokio::spawn(service::send_checkpoints(signed, recipient, no_more_checkpoints.clone()))
+        });
+        let sinks = sinks.collect();
         let (stop, stopped) = watch::channel(false);
         let (no_more_rows, last_row) = watch::channel(false);
         Ok(Self {
@@ -55,6 +70,8 @@ impl Instance {
             generated_password,
             stop,
             no_more_rows,
+            sinks,
+            no_more_checkpoints,
             tending: tokio::spawn(access.clone().tend()),
             ledger: tokio::spawn(service::tend_ledger(access.clone(), last_row)),
             requests: tokio::spawn(service::expire_requests(access.clone(), stopped.clone())),
@@ -86,6 +103,24 @@ impl Instance {
         self.access.flush().await;
         self.no_more_rows.send_replace(true);
         self.ledger.await?;
+        self.no_more_checkpoints.cancel();
+        for sink in self.sinks {
+            sink.await?;
+        }
         Ok(())
     }
+}
+
+/// Who gets each new checkpoint.
+fn recipients(data: &DataOptions, store: &Store) -> Result<Vec<Box<dyn Recipient>>, ConfigError> {
+    let mut all: Vec<Box<dyn Recipient>> = Vec::new();
+    for url in data.sink_urls()? {
+        all.push(Box::new(Sink(url)));
+    }
+    for (cosigner, url) in data.witnesses()? {
+        if let Some(url) = url {
+            all.push(Box::new(Witness::new(store.clone(), cosigner, url)));
+        }
+    }
+    Ok(all)
 }

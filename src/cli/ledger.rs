@@ -8,15 +8,16 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Failure, beside};
+use crate::access::MasterKey;
 use crate::config::DataOptions;
-use crate::domain::ledger::{ExportError, LedgerKey, Line, Report, Verifier, read_export};
+use crate::domain::ledger::{Cosigner, ExportError, LedgerKey, Line, ROW_KEY_PURPOSE, Report, RowKey, Verifier, read_export};
 use crate::service::{self, Export};
 use crate::store::{Store, ledger};
 
 /// The commands about the ledger.
 #[derive(Subcommand)]
 pub enum LedgerCommand {
-    /// Recompute every row and the tree. Exit status: 0 sound and vouched for to the last row, 1 not sound, 2 cannot be
+    /// Recompute every row and the tree, and compare them with the sealed checkpoint in the data folder. Exit status: 0 sound and vouched for to the last row, 1 not sound, 2 cannot be
     /// checked, 3 sound as far as it goes, but no checkpoint vouches for the last rows.
     #[command(after_help = "Examples:\n  stagegate ledger verify --data-dir /var/lib/stagegate\n  \
         stagegate ledger verify --export ledger.jsonl --key 'stagegate.…+…+…' --against kept-checkpoint")]
@@ -63,7 +64,7 @@ pub async fn run(data: &DataOptions, command: LedgerCommand) -> Result<ExitCode,
         LedgerCommand::Verify { export, against, key } => {
             let note = against.as_deref().map(read).transpose()?;
             let report = match export {
-                Some(file) => verify_export(&file, key, note.as_deref())?,
+                Some(file) => verify_export(data, &file, key, note.as_deref())?,
                 None => verify_database(data, key, note.as_deref()).await?,
             };
             println!("{report}");
@@ -98,7 +99,8 @@ fn status(report: &Report) -> ExitCode {
 
 async fn open(data: &DataOptions) -> Result<Store, Failure> {
     let url = data.database();
-    Store::open_existing(&url).await.map_err(|error| format!("cannot open the database: {error}").into())
+    let store = Store::open_existing(&url).await.map_err(|error| format!("cannot open the database: {error}"))?;
+    Ok(store.with_seals(data.seals()?))
 }
 
 async fn keys(store: &Store) -> Result<(String, String), Failure> {
@@ -108,11 +110,15 @@ async fn keys(store: &Store) -> Result<(String, String), Failure> {
 
 async fn verify_database(data: &DataOptions, key: Option<String>, against: Option<&str>) -> Result<Report, Failure> {
     let store = open(data).await?;
+    match MasterKey::load(&data.master_key(), true) {
+        Ok(master) => store.authenticate_rows(RowKey::new(&master.derive(ROW_KEY_PURPOSE))),
+        Err(error) => eprintln!("stagegate: whether the server wrote the rows is not checked: {error}"),
+    }
     let key = match key {
         Some(key) => key,
         None => keys(&store).await?.1,
     };
-    Ok(service::verify(&store, &key, against).await?)
+    Ok(service::verify(&store, &key, against, data.witnesses()?.into_iter().map(|(witness, _)| witness).collect()).await?)
 }
 
 /// What the lines of an export must add up to.
@@ -120,6 +126,7 @@ struct Reading {
     verifier: Option<Verifier>,
     key: Option<String>,
     against: Option<String>,
+    witnesses: Vec<Cosigner>,
     ended: bool,
     fault: Option<service::Error>,
 }
@@ -156,6 +163,7 @@ impl Reading {
                 if !same_key(&key, &verifier_key) {
                     verifier.bad(None, "", "the export names another key than the one given".to_owned());
                 }
+                verifier.count_cosignatures(std::mem::take(&mut self.witnesses));
                 self.verifier = Some(verifier);
             }
             Err(error) => {
@@ -173,9 +181,10 @@ fn same_key(one: &str, other: &str) -> bool {
     }
 }
 
-fn verify_export(file: &Path, key: Option<String>, against: Option<&str>) -> Result<Report, Failure> {
+fn verify_export(data: &DataOptions, file: &Path, key: Option<String>, against: Option<&str>) -> Result<Report, Failure> {
     let opened = File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let mut reading = Reading { verifier: None, key, against: against.map(str::to_owned), ended: false, fault: None };
+    let witnesses = data.witnesses()?.into_iter().map(|(witness, _)| witness).collect();
+    let mut reading = Reading { verifier: None, key, against: against.map(str::to_owned), witnesses, ended: false, fault: None };
     let read = read_export(BufReader::new(opened), |line| reading.line(line));
     if let Some(fault) = reading.fault {
         return Err(fault.into());

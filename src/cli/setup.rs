@@ -19,7 +19,9 @@ pub async fn store(data: &DataOptions) -> Result<Store, Failure> {
         .create(&folder)
         .map_err(|error| format!("data folder {}: {error}", folder.display()))?;
     let url = data.database();
-    Store::open(&url).await.map_err(|error| format!("cannot open the database {}: {error}", without_password(&url)).into())
+    let store: Result<Store, Failure> =
+        Store::open(&url).await.map_err(|error| format!("cannot open the database {}: {error}", without_password(&url)).into());
+    Ok(store?.with_seals(data.seals()?))
 }
 
 /// Opens the place of the artifacts' bytes.

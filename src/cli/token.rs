@@ -27,9 +27,14 @@ pub enum TokenCommand {
         /// A permission to limit it to, such as runs.edit; may be given several times.
         #[arg(long)]
         permission: Vec<String>,
-        /// The models to limit it to: a name in which `*` stands for any characters.
+        /// The models to limit it to: a name in which `*` stands for any characters. With it alone, the token does nothing
+        /// on experiments.
         #[arg(long, default_value = "")]
         model_pattern: String,
+        /// The experiments to limit it to, in the same way. A pattern of one kind leaves out every other kind, and the
+        /// server and users as far as no permission names them.
+        #[arg(long, default_value = "")]
+        experiment_pattern: String,
     },
     /// List a user's tokens, the newest first, never their text: id, origin, good, expired or revoked, expiry, description,
     /// separated by tabs.
@@ -50,9 +55,10 @@ pub enum TokenCommand {
 /// Runs a command about tokens.
 pub async fn run(data: &DataOptions, command: TokenCommand) -> Result<(), Failure> {
     match command {
-        TokenCommand::Create { user, ttl, description, permission, model_pattern } => {
+        TokenCommand::Create { user, ttl, description, permission, model_pattern, experiment_pattern } => {
             let ttl_ms = Some(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
-            let request = v1::CreateTokenRequest { user_name: user, description, ttl_ms, permissions: permission, model_pattern };
+            let request =
+                v1::CreateTokenRequest { user_name: user, description, ttl_ms, permissions: permission, model_pattern, experiment_pattern };
             create(data, request).await
         }
         TokenCommand::List { user } => list(data, &user).await,

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Deserialize;
 
+use crate::domain::ledger::Cosigner;
+use crate::store::ledger_seal::Seals;
+
 /// Where the data is. Given to every command.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,6 +29,15 @@ pub struct DataOptions {
     /// The key that seals secrets in the database; replicas share it. [default: master.key in the data folder]
     #[arg(long, env = "STAGEGATE_MASTER_KEY_FILE", global = true)]
     pub master_key_file: Option<PathBuf>,
+    /// Where each new checkpoint of the ledger goes besides the data folder, by comma or repeated: a folder, whose file
+    /// `ledger-checkpoint` is compared with the ledger at the start and by `ledger verify`, or an `https://…` or
+    /// `http://…` URL, which gets the signed note by PUT. Best on a machine that this one cannot change.
+    #[arg(long = "checkpoint-sink", env = "STAGEGATE_CHECKPOINT_SINK", value_name = "URL|DIR", value_delimiter = ',', global = true)]
+    pub checkpoint_sink: Vec<String>,
+    /// Witnesses (C2SP tlog-witness), by comma or repeated: the verifier key of each, `@`, and the URL under which it
+    /// takes `add-checkpoint`. They cosign each new checkpoint; `ledger verify` counts that, and needs no URL.
+    #[arg(long = "witness", env = "STAGEGATE_WITNESS", value_name = "VKEY[@URL]", value_delimiter = ',', global = true)]
+    pub witness: Vec<String>,
 }
 
 /// How the server is reached.
@@ -54,6 +66,10 @@ pub struct ServeOptions {
     /// a proxy brings everybody. [default: 1000]
     #[arg(long, env = "STAGEGATE_MAX_CONNECTIONS_PER_SOURCE", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections_per_source: Option<u32>,
+    /// Networks (`10.0.0.0/8`) and addresses of proxies in front, by comma: whose `X-Forwarded-For` says where a
+    /// request comes from. That of anybody else is not read. [default: none]
+    #[arg(long, env = "STAGEGATE_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
 }
 
 /// The TOML file.
@@ -79,6 +95,15 @@ pub enum ConfigError {
     /// An entry that is no host.
     #[error("--allowed-hosts: `{0}` is no host; give names such as track.example.com, *.example.com or track.example.com:5000")]
     NoHost(String),
+    /// An entry that is no network of proxies.
+    #[error("--trusted-proxies: `{0}` is no network; give addresses or networks such as 10.0.0.0/8, and not all there are")]
+    NoNetwork(String),
+    /// A sink of a kind that is not known. The text is not shown: it may hold a password.
+    #[error("--checkpoint-sink: give a folder, or a URL that begins with https:// or http://")]
+    NoSink,
+    /// A witness that cannot be understood.
+    #[error("--witness: {0:?} is no witness; give NAME+KEYID+BASE64@https://URL, as the witness publishes its key")]
+    NoWitness(String),
     /// Half of TLS.
     #[error("--tls-cert and --tls-key go together")]
     HalfTls,
@@ -98,6 +123,39 @@ impl DataOptions {
     /// The artifacts' URL; none for the data folder.
     pub fn artifacts(&self) -> Option<&str> {
         self.artifacts_url.as_deref()
+    }
+
+    /// Where the newest checkpoint is sealed: the data folder, and the folders among the sinks.
+    pub fn seals(&self) -> Result<Seals, ConfigError> {
+        let mut folders = vec![self.folder()];
+        for sink in self.checkpoint_sink.iter().filter(|sink| !is_url(sink)) {
+            let path = sink.strip_prefix("file://").unwrap_or(sink);
+            if path.is_empty() || path.contains("://") {
+                return Err(ConfigError::NoSink);
+            }
+            folders.push(path.into());
+        }
+        Ok(Seals::within(folders))
+    }
+
+    /// The URLs among the sinks of checkpoints.
+    pub fn sink_urls(&self) -> Result<Vec<url::Url>, ConfigError> {
+        let urls = self.checkpoint_sink.iter().filter(|sink| is_url(sink));
+        urls.map(|sink| url::Url::parse(sink).map_err(|_| ConfigError::NoSink)).collect()
+    }
+
+    /// The witnesses, and where those are reached that have a URL.
+    pub fn witnesses(&self) -> Result<Vec<(Cosigner, Option<url::Url>)>, ConfigError> {
+        let read = |text: &String| {
+            let (key, url) = match text.split_once("@http") {
+                None => (text.as_str(), None),
+                Some((key, rest)) => (key, Some(url::Url::parse(&format!("http{rest}")).ok())),
+            };
+            let wrong = || ConfigError::NoWitness(key.to_owned());
+            let cosigner = Cosigner::parse(key).map_err(|_| wrong())?;
+            Ok((cosigner, url.map(|url| url.ok_or_else(wrong)).transpose()?))
+        };
+        self.witness.iter().map(read).collect()
     }
 
     /// The master key's file.
@@ -125,6 +183,10 @@ impl ServeOptions {
     }
 }
 
+fn is_url(sink: &str) -> bool {
+    sink.starts_with("http://") || sink.starts_with("https://")
+}
+
 /// Fills what flags and variables left open from a TOML file.
 pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut ServeOptions>) -> Result<(), ConfigError> {
     let Some(path) = file else { return Ok(()) };
@@ -134,6 +196,12 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
     data.database_url = data.database_url.take().or(from.data.database_url);
     data.artifacts_url = data.artifacts_url.take().or(from.data.artifacts_url);
     data.master_key_file = data.master_key_file.take().or(from.data.master_key_file);
+    if data.checkpoint_sink.is_empty() {
+        data.checkpoint_sink = from.data.checkpoint_sink;
+    }
+    if data.witness.is_empty() {
+        data.witness = from.data.witness;
+    }
     if let Some(serve) = serve {
         serve.listen = serve.listen.take().or(from.serve.listen);
         serve.tls_cert = serve.tls_cert.take().or(from.serve.tls_cert);
@@ -142,6 +210,9 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
         serve.max_connections_per_source = serve.max_connections_per_source.take().or(from.serve.max_connections_per_source);
         if serve.allowed_hosts.is_empty() {
             serve.allowed_hosts = from.serve.allowed_hosts;
+        }
+        if serve.trusted_proxies.is_empty() {
+            serve.trusted_proxies = from.serve.trusted_proxies;
         }
     }
     Ok(())

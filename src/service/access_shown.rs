@@ -43,6 +43,7 @@ pub(super) fn token(snapshot: &Snapshot, row: TokenRow) -> v1::Token {
         revoked: row.revoked.is_some(),
         permissions: row.permissions,
         model_pattern: row.model_pattern.unwrap_or_default(),
+        experiment_pattern: row.experiment_pattern.unwrap_or_default(),
     }
 }
 
@@ -82,7 +83,7 @@ fn shown_grant(snapshot: &Snapshot, grant: &Grant, model: impl Fn(&String) -> St
         Principal::Group(uid) => To::GroupName(snapshot.groups.get(uid).map(|group| group.name.clone()).unwrap_or_default()),
     };
     let scope = match &grant.scope {
-        Scope::Server => None,
+        Scope::Server => Some(On::Server(v1::WholeServer {})),
         Scope::Experiment(id) => Some(On::ExperimentId(id.clone())),
         Scope::Model(uid) => Some(On::RegisteredModel(model(uid))),
         Scope::Experiments(text) => pattern(Pattern::Experiments(text.clone())),

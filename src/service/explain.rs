@@ -60,6 +60,6 @@ async fn object(call: &Call, scope: Option<&v1::scope::Scope>) -> Result<Object>
         }
         Some(On::Pattern(v1::NamePattern { pattern: Some(Pattern::Experiments(text)) })) => named(ObjectClass::Experiment, text),
         Some(On::Pattern(v1::NamePattern { pattern: Some(Pattern::RegisteredModels(text)) })) => named(ObjectClass::Model, text),
-        Some(On::Pattern(v1::NamePattern { pattern: None })) | None => Object::SERVER,
+        Some(On::Pattern(v1::NamePattern { pattern: None }) | On::Server(_)) | None => Object::SERVER,
     })
 }

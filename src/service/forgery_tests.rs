@@ -3,7 +3,7 @@
 use sea_orm::ConnectionTrait;
 
 use crate::contract::v1;
-use crate::domain::ledger::{REFUSED_ENTRY, RowKey};
+use crate::domain::ledger::{LedgerKey, REFUSED_ENTRY, RowKey};
 use crate::service::ledger::tests::{House, on_both_engines, row};
 use crate::service::list_ledger_entries;
 use crate::store::{Engine, ledger as rows, sql};
@@ -127,4 +127,25 @@ async fn a_row_under_another_key_is_kept_out(house: House) {
     house.checkpoint().await;
     let report = house.report(None).await;
     assert!(report.sound() && report.refused == 1, "{report}");
+}
+
+on_both_engines!(a_running_server_signs_nothing_on_a_log_that_was_cut);
+async fn a_running_server_signs_nothing_on_a_log_that_was_cut(house: House) {
+    let key = || LedgerKey::parse(&house.access.keys().ledger_verifier).unwrap();
+    let mut signing = super::Signing::default();
+    house.grow(5).await;
+    signing.keep_newest(house.store(), key()).await.unwrap();
+    house.grow(4).await;
+    assert!(signing.may_go_on(house.store(), &key()).await.unwrap(), "a longer log goes on");
+    signing.keep_newest(house.store(), key()).await.unwrap();
+    let hashes = crate::domain::ledger::stored_count(5);
+    house
+        .tamper(&format!(
+            "DELETE FROM ledger_positions WHERE position >= 5; DELETE FROM ledger_entries WHERE id NOT IN (SELECT entry FROM ledger_positions); \
+             DELETE FROM ledger_checkpoints WHERE size > 5; DELETE FROM ledger_hashes WHERE idx >= {hashes};"
+        ))
+        .await;
+    assert!(!signing.may_go_on(house.store(), &key()).await.unwrap(), "a shorter one does not");
+    signing.keep_newest(house.store(), key()).await.unwrap();
+    assert!(!signing.may_go_on(house.store(), &key()).await.unwrap(), "and the shorter one is not taken up");
 }

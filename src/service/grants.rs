@@ -45,6 +45,8 @@ fn wanted(request: &v1::CreateGrantRequest) -> Result<Wanted> {
     };
     check.take(text::principal_name("persona", &request.persona));
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
+    // An absent scope would be the widest of all, and an absent effect the one that gives.
+    check.require(request.scope.as_ref().is_some_and(|scope| scope.scope.is_some()), "scope", "is missing; `server` stands for all of it");
     let scope = check.take(scope("scope", request.scope.as_ref())).flatten();
     check.take(text::count("targets", request.targets.len(), limits::GRANT_ITEMS));
     let mut targets: Vec<String> = Vec::new();
@@ -53,8 +55,12 @@ fn wanted(request: &v1::CreateGrantRequest) -> Result<Wanted> {
         targets.extend(target.filter(|target| !targets.contains(target)));
     }
     let effect = match v1::GrantEffect::try_from(request.effect) {
-        Ok(v1::GrantEffect::Unspecified | v1::GrantEffect::Allow) => Effect::Allow,
+        Ok(v1::GrantEffect::Allow) => Effect::Allow,
         Ok(v1::GrantEffect::Deny) => Effect::Deny,
+        Ok(v1::GrantEffect::Unspecified) => {
+            check.fail(FieldError::new("effect", "is missing; must be ALLOW or DENY"));
+            Effect::Deny
+        }
         Err(_) => {
             check.fail(FieldError::new("effect", format!("has no value {}", request.effect)));
             Effect::Deny
@@ -71,6 +77,7 @@ pub(super) fn scope(field: &str, scope: Option<&v1::Scope>) -> std::result::Resu
     use v1::scope::Scope as On;
     let Some(scope) = scope.and_then(|scope| scope.scope.clone()) else { return Ok(None) };
     match &scope {
+        On::Server(_) => {}
         On::ExperimentId(id) => ids::experiment_id(&format!("{field}.experiment_id"), id).map(|_| ())?,
         On::RegisteredModel(name) => text::model_name(&format!("{field}.registered_model"), name)?,
         On::Pattern(v1::NamePattern { pattern: Some(Pattern::Experiments(text)) }) => {
@@ -154,7 +161,7 @@ async fn bound_scope(tx: &Tx, scope: Option<&v1::scope::Scope>) -> Result<Scope>
     use v1::name_pattern::Pattern;
     use v1::scope::Scope as On;
     Ok(match scope {
-        None => Scope::Server,
+        None | Some(On::Server(_)) => Scope::Server,
         Some(On::ExperimentId(text)) => {
             let id = ids::experiment_id("scope.experiment_id", text)?;
             let found = objects::experiment(&**tx, id).await?;

@@ -9,6 +9,7 @@ use crate::domain::field::Check;
 use crate::domain::ledger::{self, Hash, Hashes, Outcome};
 use crate::domain::{limits, text};
 use crate::store::ledger::{self as rows, Positioned};
+use crate::store::ledger_cosignatures;
 use crate::store::ledger_filter::{self, Filter};
 use crate::store::{Engine, Store, StoreError};
 
@@ -45,6 +46,7 @@ pub async fn get_checkpoint(call: &Call, request: v1::GetCheckpointRequest) -> R
     let note = note.ok_or_else(|| Error::not_found("checkpoint", wanted))?;
     let key = ledger::LedgerKey::parse(&call.access().keys().ledger_verifier).map_err(fault)?;
     let checkpoint = key.verify(&note).map_err(fault)?;
+    let note = ledger_cosignatures::with_cosignatures(store, checkpoint.size, note).await?;
     Ok(v1::GetCheckpointResponse {
         note,
         tree_size: checkpoint.size.cast_signed(),

@@ -76,7 +76,7 @@ impl House {
     }
 
     pub async fn report(&self, against: Option<&str>) -> Report {
-        verify(self.store(), &self.access.keys().ledger_verifier, against).await.unwrap()
+        verify(self.store(), &self.access.keys().ledger_verifier, against, Vec::new()).await.unwrap()
     }
 
     pub async fn newest_note(&self) -> String {
@@ -419,7 +419,7 @@ async fn a_kept_checkpoint_shows_a_cut_tail_and_another_ledger() {
     other.grow(12).await;
     let found = other.report(Some(&kept)).await.first_bad.unwrap();
     assert!(found.what.contains("not signed by this ledger's key"), "{found}");
-    assert!(matches!(verify(other.store(), &other.access.keys().ledger_verifier, Some("x")).await, Err(Error::Invalid(_))));
+    assert!(matches!(verify(other.store(), &other.access.keys().ledger_verifier, Some("x"), Vec::new()).await, Err(Error::Invalid(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -445,7 +445,7 @@ async fn one_byte_of_the_file_is_named_by_its_row() {
     }
     std::fs::write(&file, bytes).unwrap();
     let store = Store::open_existing(&url).await.unwrap();
-    let found = verify(&store, &key, None).await.unwrap().first_bad.unwrap();
+    let found = verify(&store, &key, None, Vec::new()).await.unwrap().first_bad.unwrap();
     assert_eq!((found.position, found.entry_id), (Some(1), entry_id));
 }
 

@@ -11,16 +11,18 @@ use crate::clock;
 use crate::domain::ledger::{CheckpointSigner, LedgerKey, NEW_ORIGIN, NewOrigin, VerifiedCheckpoint, origin_behind, origin_number};
 use crate::domain::{limits, text};
 use crate::store::access::{self as keys, KeyRow};
+use crate::store::ledger_seal::{self, Sealed};
 use crate::store::{Recorded, Tx, ledger as rows, ledger_sequence};
 
 /// Lets the ledger go on under a new origin, which names the one before, its newest checkpoint, and the lost
-/// one when it was kept. Returns the first checkpoint of the new origin. Errors when the kept checkpoint is of another
+/// one when it was kept or sealed. Returns the first checkpoint of the new origin. Errors when the kept checkpoint is of another
 /// ledger, or nothing of what it covers is lost.
 pub async fn start_new_origin(access: &Arc<Access>, reason: &str, kept: Option<&str>) -> Result<String> {
     text::required("reason", reason, limits::COMMENT)?;
     let ring = access.keys();
     let key = LedgerKey::parse(&ring.ledger_verifier).map_err(|error| Error::Internal(error.to_string()))?;
-    let kept = match kept {
+    let sealed = lost_by_seal(access, &key).await?;
+    let kept = match kept.or(sealed.as_deref()) {
         None => None,
         Some(note) => Some((note.to_owned(), key.verify(note).map_err(|error| Error::invalid("against", error.to_string()))?)),
     };
@@ -45,7 +47,20 @@ pub async fn start_new_origin(access: &Arc<Access>, reason: &str, kept: Option<&
     let input = (access.clone(), new, signer, said);
     access.store.write(input, |tx, (access, new, signer, said)| Box::pin(begin(tx, access.master(), new, signer, said.clone()))).await?;
     let newest = rows::newest_checkpoint(access.store.reader()).await?;
-    newest.map(|(_, note)| note).ok_or_else(|| Error::Internal("the new origin has signed nothing".to_owned()))
+    let (_, note) = newest.ok_or_else(|| Error::Internal("the new origin has signed nothing".to_owned()))?;
+    access.store.seals().renew(&key, &note).map_err(|error| Error::precondition("NOT_SEALED", error.to_string()))?;
+    Ok(note)
+}
+
+/// A sealed checkpoint of this ledger that covers what is no longer there; none when the seal agrees with the tables.
+async fn lost_by_seal(access: &Access, key: &LedgerKey) -> Result<Option<String>> {
+    let sealed = access.store.seals().read().map_err(|error| Error::precondition("SEAL_UNREADABLE", error.to_string()))?;
+    for Sealed { note, .. } in sealed {
+        if key.verify(&note).is_ok() && ledger_seal::contradiction(&access.store, key, &note).await?.is_some() {
+            return Ok(Some(note));
+        }
+    }
+    Ok(None)
 }
 
 /// Refuses a checkpoint of which the ledger still holds everything: a new origin would admit a loss that is none.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::access_change::{begin, must_hold_all_of, user_object};
 use super::{Error, Result, access_shown, tokens, users};
-use crate::access::{Call, Refused, Subject};
+use crate::access::{Call, Refused, Subject, sign_in_row};
 use crate::contract::v1;
 use crate::domain::access::UserKind;
 use crate::domain::limits;
@@ -22,14 +22,17 @@ pub async fn sign_in(call: &Call, request: v1::SignInRequest) -> Result<v1::Sign
     let issued = tokens::session(call, &caller)?;
     let row = issued.row;
     let expiry_time = row.expires;
+    let payload = json!({"token_id": row.token_id, "expires": expiry_time});
+    let recorded = sign_in_row(&caller, call.request_id(), call.source(), &payload);
     call.store()
-        .write(row, |tx, row| {
+        .write((row, recorded), |tx, (row, recorded)| {
             Box::pin(async move {
                 rows::insert_token(tx, row).await?;
-                Ok::<_, Error>(Recorded::outside_ledger(()))
+                Ok::<_, Error>(tx.record(recorded).await?)
             })
         })
         .await?;
+    tracing::info!(user = caller.user_name, address = %call.source(), request_id = call.request_id(), "signed in");
     Ok(v1::SignInResponse { token: issued.text, expiry_time })
 }
 

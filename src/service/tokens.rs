@@ -10,7 +10,7 @@ use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, TokenLimits};
 use crate::domain::field::Check;
-use crate::domain::{glob, limits, text};
+use crate::domain::{limits, text};
 use crate::store::access::{KeyRow, TokenRow, UserRow};
 use crate::store::{Recorded, Tx, access as rows};
 
@@ -46,6 +46,7 @@ fn blank(user_uid: &str, ttl_ms: i64) -> TokenRow {
         revoked: None,
         permissions: Vec::new(),
         model_pattern: None,
+        experiment_pattern: None,
     }
 }
 
@@ -53,6 +54,7 @@ fn issue(call: &Call, row: TokenRow, cli: bool, by: Option<String>) -> Result<Is
     let mut claims = Claims::new(&row.user_uid, &row.token_id, row.created, row.expires);
     claims.perm.clone_from(&row.permissions);
     claims.models.clone_from(&row.model_pattern);
+    claims.experiments.clone_from(&row.experiment_pattern);
     claims.cli = cli;
     claims.by = by;
     let text = sign(&call.access().keys(), &claims).map_err(|error| Error::Internal(error.to_string()))?;
@@ -63,8 +65,12 @@ fn issue(call: &Call, row: TokenRow, cli: bool, by: Option<String>) -> Result<Is
 pub async fn create_token(call: &Call, mut request: v1::CreateTokenRequest) -> Result<v1::CreateTokenResponse> {
     request.permissions.sort();
     request.permissions.dedup();
-    let permissions = check_new(&request)?;
-    narrower(&call.caller().limits, &permissions, &request.model_pattern)?;
+    let limits = check_new(&request)?;
+    if !call.caller().limits.cover(&limits) {
+        let message = "the token of this call is limited, and the new one would not be limited as much".to_owned();
+        return Err(Error::Denied { permission: None, reason: "TOKEN_LIMITED", message });
+    }
+    let permissions = limits.permissions;
     let name = if request.user_name.is_empty() { &call.caller().user_name } else { &request.user_name };
     let user = users::by_name(call, name).await?;
     let issued = issue_for(call, &user, request)?;
@@ -79,7 +85,7 @@ pub async fn create_token(call: &Call, mut request: v1::CreateTokenRequest) -> R
     Ok(v1::CreateTokenResponse { token_text: text, token: Some(access_shown::token(&snapshot, shown)) })
 }
 
-fn check_new(request: &v1::CreateTokenRequest) -> Result<Vec<Permission>> {
+fn check_new(request: &v1::CreateTokenRequest) -> Result<TokenLimits> {
     let mut check = Check::new();
     check.take(text::label("description", &request.description, limits::DISPLAY_NAME));
     let most = limits::TOKEN_TTL_MAX_MS;
@@ -93,23 +99,21 @@ fn check_new(request: &v1::CreateTokenRequest) -> Result<Vec<Permission>> {
             Err(error) => check.require(false, &format!("permissions[{index}]"), &error.to_string()),
         }
     }
-    if !request.model_pattern.is_empty() {
-        check.take(super::grants::pattern("model_pattern", &request.model_pattern));
+    for (field, pattern) in [("model_pattern", &request.model_pattern), ("experiment_pattern", &request.experiment_pattern)] {
+        if !pattern.is_empty() {
+            check.take(super::grants::pattern(field, pattern));
+        }
+    }
+    let given = |pattern: &str| Some(pattern.to_owned()).filter(|pattern| !pattern.is_empty());
+    let (model_pattern, experiment_pattern) = (given(&request.model_pattern), given(&request.experiment_pattern));
+    let limits = TokenLimits { permissions, model_pattern, experiment_pattern };
+    if let Some(permission) = limits.useless() {
+        let other = if limits.model_pattern.is_none() { "model_pattern" } else { "experiment_pattern" };
+        let message = format!("names `{}`, which the pattern leaves nothing of; give `{other}` as well", permission.name());
+        check.require(false, "permissions", &message);
     }
     check.finish()?;
-    Ok(permissions)
-}
-
-/// Refuses what goes beyond the limits of the token that the call itself comes with.
-fn narrower(limits: &TokenLimits, permissions: &[Permission], model_pattern: &str) -> Result<()> {
-    let more = !limits.permissions.is_empty()
-        && (permissions.is_empty() || permissions.iter().any(|permission| !limits.permissions.contains(permission)));
-    let elsewhere = limits.model_pattern.as_ref().is_some_and(|pattern| model_pattern.is_empty() || !glob::matches(pattern, model_pattern));
-    if more || elsewhere {
-        let message = "the token of this call is limited, and the new one would not be limited as much".to_owned();
-        return Err(Error::Denied { permission: None, reason: "TOKEN_LIMITED", message });
-    }
-    Ok(())
+    Ok(limits)
 }
 
 /// The person who stands behind a token, and the mark of the command line, go on to the tokens made with it.
@@ -131,6 +135,7 @@ fn issue_for(call: &Call, user: &UserRow, request: v1::CreateTokenRequest) -> Re
         issued_by: (!command_line).then(|| caller.user_uid.clone()),
         permissions: request.permissions,
         model_pattern: Some(request.model_pattern).filter(|pattern| !pattern.is_empty()),
+        experiment_pattern: Some(request.experiment_pattern).filter(|pattern| !pattern.is_empty()),
         ..blank(&user.uid, request.ttl_ms.unwrap_or(limits::TOKEN_TTL_DEFAULT_MS))
     };
     issue(call, row, command_line || caller.credential == Credential::CommandLineToken, by)
@@ -147,6 +152,7 @@ async fn insert(tx: &Tx, call: &Call, user: &UserRow, row: &TokenRow, permission
     let payload = json!({
         "user_name": user.name, "description": row.description, "expires": row.expires,
         "permissions": row.permissions, "model_pattern": row.model_pattern,
+        "experiment_pattern": row.experiment_pattern,
     });
     record(tx, call, &row.token_id, &user.name, &payload).await
 }

@@ -9,10 +9,12 @@ use tokio::time::Instant;
 use super::{Error, ResponseStream, Result};
 use crate::access::Call;
 use crate::contract::v1;
-use crate::domain::ledger::{CheckpointError, LedgerKey, Report, Verifier};
+use crate::domain::ledger::{CheckpointError, Cosigner, LedgerKey, Report, Verifier};
 use crate::domain::text;
 use crate::store::Store;
+use crate::store::ledger as rows;
 use crate::store::ledger_check::{self, Check};
+use crate::store::ledger_seal::{self, Sealed};
 
 /// No signed note is longer.
 const NOTE_BYTES: usize = 64 * 1024;
@@ -26,7 +28,8 @@ pub async fn verify_ledger(call: &Call, request: v1::VerifyLedgerRequest) -> Res
     text::value("against_note", &request.against_note, NOTE_BYTES)?;
     let key = call.access().keys().ledger_verifier.clone();
     let note = Some(request.against_note.as_str()).filter(|note| !note.is_empty());
-    let verifier = verifier(&key, note)?;
+    let mut verifier = verifier(&key, note)?;
+    compare_sealed(&mut verifier, call.store())?;
     let verification = Some(Verification { call: call.clone(), waiting: Some(verifier), check: None });
     let told = stream::try_unfold(verification, async |verification| match verification {
         Some(verification) => verification.tell().await.map(Some),
@@ -94,10 +97,12 @@ fn verdict(report: &Report, total: u64) -> v1::VerifyLedgerResponse {
     }
 }
 
-/// Verifies the ledger of a database with the key of its checkpoints, and against a checkpoint that was
-/// kept elsewhere. Errors when that is no checkpoint, or the database cannot be read.
-pub async fn verify(store: &Store, verifier_key: &str, against: Option<&str>) -> Result<Report> {
-    let verifier = verifier(verifier_key, against)?;
+/// Verifies the ledger of a database with the key of its checkpoints, against the sealed checkpoint and one that was
+/// kept elsewhere; counts the witnesses' cosignatures. Errors when that is no checkpoint, or the database cannot be read.
+pub async fn verify(store: &Store, verifier_key: &str, against: Option<&str>, witnesses: Vec<Cosigner>) -> Result<Report> {
+    let mut verifier = verifier(verifier_key, against)?;
+    verifier.count_cosignatures(witnesses);
+    compare_sealed(&mut verifier, store)?;
     Ok(ledger_check::verify(store, verifier).await?)
 }
 
@@ -106,7 +111,7 @@ pub async fn verify(store: &Store, verifier_key: &str, against: Option<&str>) ->
 pub fn verifier(verifier_key: &str, against: Option<&str>) -> Result<Verifier> {
     let malformed = |_| Error::precondition("VERIFIER_KEY_MALFORMED", "the verifier key is malformed");
     let mut verifier = Verifier::new(verifier_key).map_err(malformed)?;
-    match against.map(|note| verifier.keep_against(note)) {
+    match against.map(|note| verifier.keep_against("kept", note)) {
         None | Some(Ok(())) => {}
         Some(Err(CheckpointError::Malformed)) => return Err(Error::invalid("against_note", "is not a signed checkpoint")),
         Some(Err(CheckpointError::Signature | CheckpointError::Key)) => {
@@ -118,6 +123,59 @@ pub fn verifier(verifier_key: &str, against: Option<&str>) -> Result<Verifier> {
         }
     }
     Ok(verifier)
+}
+
+/// Has the verifier compare with what is sealed outside of the tables.
+fn compare_sealed(verifier: &mut Verifier, store: &Store) -> Result<()> {
+    for Sealed { file, note } in sealed(store)? {
+        if verifier.keep_against("sealed", &note).is_err() {
+            let what = format!(
+                "the sealed checkpoint {} is not signed by this ledger's key: it is another ledger, or its key was replaced",
+                file.display()
+            );
+            verifier.bad(None, "", what);
+        }
+    }
+    Ok(())
+}
+
+fn sealed(store: &Store) -> Result<Vec<Sealed>> {
+    store.seals().read().map_err(|error| Error::precondition("SEAL_UNREADABLE", error.to_string()))
+}
+
+/// Looks, before keys are made for an empty database, whether another one was served from here before.
+pub async fn check_not_emptied(store: &Store) -> Result<()> {
+    match sealed(store)?.first() {
+        Some(Sealed { file, .. }) if rows::verifier_key(store.reader()).await?.is_none() => Err(Error::precondition(
+            "LEDGER_CUT",
+            format!(
+                "the database is empty, but {} seals the ledger of one that was served before: restore the whole database (for SQLite \
+                 with its -wal file), or remove that file to begin a new one",
+                file.display()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Compares the ledger with what is sealed outside of the tables, before a server goes on with it. Errors when it is
+/// shorter or another one.
+pub async fn check_seals(store: &Store, verifier_key: &str) -> Result<()> {
+    let key = LedgerKey::parse(verifier_key).map_err(|error| Error::Internal(error.to_string()))?;
+    for Sealed { file, note } in sealed(store)? {
+        if let Some(fault) = ledger_seal::contradiction(store, &key, &note).await? {
+            return Err(Error::precondition(
+                "LEDGER_CUT",
+                format!(
+                    "the database's ledger is not the one whose checkpoint is sealed in {}: {fault}; restore the newest backup of the \
+                     whole database, and if rows are lost for good, run `stagegate ledger new-origin --reason TEXT`, which records \
+                     the loss and seals anew",
+                    file.display()
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Looks at the end of the ledger before a server goes on with it. Errors when rows are missing that were signed.

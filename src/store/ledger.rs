@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, Value};
 
-use super::{Recorded, StoreError, Tx, is_sqlite, sql};
+use super::{Recorded, StoreError, Tx, is_sqlite, ledger_cosignatures, sql};
 use crate::bind;
 use crate::domain::ledger::{self, Entry, Hash, Hashes, Outcome, REFUSED_ENTRY, RowKey};
 
@@ -142,13 +142,15 @@ pub async fn checkpoint_of<C: ConnectionTrait>(on: &C, size: i64) -> Result<Opti
     row.map(|row| row.get(0)).transpose()
 }
 
-/// Checkpoints whose sizes lie above `after` and up to `until`, the smallest first.
+/// Checkpoints whose sizes lie above `after` and up to `until`, the smallest first, with the lines of their witnesses.
 pub async fn checkpoints_between<C: ConnectionTrait>(on: &C, after: i64, until: i64) -> Result<Vec<(u64, String)>> {
-    sql::all(on, "SELECT size, note FROM ledger_checkpoints WHERE size > $1 AND size <= $2 ORDER BY size", bind![after, until])
-        .await?
-        .iter()
-        .map(|row| Ok((row.get::<i64>(0)?.cast_unsigned(), row.get(1)?)))
-        .collect()
+    let lines = ledger_cosignatures::between(on, after, until).await?;
+    let read = |row: &sql::Row| {
+        let (size, note): (i64, String) = (row.get(0)?, row.get(1)?);
+        Ok((size.cast_unsigned(), note + lines.get(&size).map_or("", String::as_str)))
+    };
+    let query = "SELECT size, note FROM ledger_checkpoints WHERE size > $1 AND size <= $2 ORDER BY size";
+    sql::all(on, query, bind![after, until]).await?.iter().map(read).collect()
 }
 
 /// The first position that is not given yet.

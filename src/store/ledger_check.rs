@@ -173,10 +173,8 @@ impl Check {
     }
 
     async fn read_checkpoints(&mut self, after: i64, until: i64) -> Result<()> {
-        let query = "SELECT size, note FROM ledger_checkpoints WHERE size > $1 AND size <= $2 ORDER BY size DESC";
-        for row in sql::all(self.store.reader(), query, bind![after, until]).await? {
-            self.checkpoints.push((row.get(0)?, row.get(1)?));
-        }
+        let found = rows::checkpoints_between(self.store.reader(), after, until).await?;
+        self.checkpoints.extend(found.into_iter().rev().map(|(size, note)| (size.cast_signed(), note)));
         Ok(())
     }
 
@@ -212,6 +210,14 @@ impl Check {
             [counted.get::<i64>(0)?, counted.get(1)?, counted.get(2)?, counted.get(3)?].map(i64::cast_unsigned);
         if positions != size {
             self.bad(None, "", format!("{positions} positions are in the table for {size} rows"));
+        }
+        if (tree_size + 1..=size).contains(&self.verifier.kept_size()) {
+            let kept = self.verifier.kept_size();
+            self.bad(
+                None,
+                "",
+                format!("checkpoints were removed: the newest that is there covers {tree_size} rows, one that was kept {kept}"),
+            );
         }
         if tree_size < self.tree_size || given < self.end {
             self.bad(Some(size), "", "rows or checkpoints were removed while they were verified".to_owned());

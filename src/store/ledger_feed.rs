@@ -24,16 +24,41 @@ pub struct LedgerFeed {
     stop: CancellationToken,
     /// Before this position all rows are known to be the server's own.
     authentic: Arc<AtomicI64>,
+    signed: Arc<watch::Sender<Option<Arc<Signed>>>>,
+}
+
+/// The newest checkpoint, as this process last saw it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The signed note.
+    pub note: String,
+    /// How many rows it covers.
+    pub size: u64,
 }
 
 impl LedgerFeed {
     pub(super) fn new() -> Self {
-        Self { head: Arc::new(watch::Sender::new(Head::default())), stop: CancellationToken::new(), authentic: Arc::default() }
+        Self {
+            head: Arc::new(watch::Sender::new(Head::default())),
+            stop: CancellationToken::new(),
+            authentic: Arc::default(),
+            signed: Arc::new(watch::Sender::new(None)),
+        }
     }
 
     /// Follows the log. What is seen first may be old.
     pub fn follow(&self) -> watch::Receiver<Head> {
         self.head.subscribe()
+    }
+
+    /// The newest checkpoint, and word when there is a newer one. None before the first was seen.
+    pub fn signed(&self) -> watch::Receiver<Option<Arc<Signed>>> {
+        self.signed.subscribe()
+    }
+
+    /// Tells of a checkpoint.
+    pub fn tell_signed(&self, note: String, size: u64) {
+        self.signed.send_replace(Some(Arc::new(Signed { note, size })));
     }
 
     /// Is cancelled when the server stops: for streams that do not follow the log.

@@ -16,8 +16,10 @@ pub mod inputs;
 mod key_values;
 pub mod ledger;
 pub mod ledger_check;
+pub mod ledger_cosignatures;
 pub mod ledger_feed;
 pub mod ledger_filter;
+pub mod ledger_seal;
 pub mod ledger_sequence;
 pub mod logged_model_values;
 pub mod logged_models;
@@ -85,6 +87,7 @@ pub struct Store {
     metric_names: Arc<metrics::Names>,
     feed: ledger_feed::LedgerFeed,
     row_key: write::SharedRowKey,
+    seals: ledger_seal::Seals,
 }
 
 impl Store {
@@ -121,6 +124,7 @@ impl Store {
                 blobs: None,
                 feed: ledger_feed::LedgerFeed::new(),
                 row_key,
+                seals: ledger_seal::Seals::default(),
             };
             store.check_sqlite().await?;
             return Ok(store);
@@ -141,6 +145,7 @@ impl Store {
             blobs: None,
             feed: ledger_feed::LedgerFeed::new(),
             row_key,
+            seals: ledger_seal::Seals::default(),
         };
         store.check_postgres().await?;
         Ok(store)

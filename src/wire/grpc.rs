@@ -37,8 +37,8 @@ impl Surface {
         I: Subject + Send + 'static,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>>,
     {
-        let passage = Passage::begin(operation);
         let (_, extensions, message) = request.into_parts();
+        let passage = Passage::begin(operation, source(&extensions));
         let outcome = match sender(&extensions) {
             Ok(sender) => self.perform(&passage, &sender, message, call).await,
             Err(error) => Err(error),
@@ -58,8 +58,8 @@ impl Surface {
         O: Send + 'static,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<Answers<O>>>,
     {
-        let passage = Passage::begin(operation);
         let (_, extensions, message) = request.into_parts();
+        let passage = Passage::begin(operation, source(&extensions));
         let admitted = async { self.admit(&passage, &sender(&extensions)?, &message).await };
         let outcome = match admitted.await {
             Ok(admitted) => call(admitted, message).await,
@@ -80,7 +80,7 @@ impl Surface {
         I: Subject + Send + 'static,
         F: FnOnce(Call, I, RequestStream<I>) -> BoxFuture<'static, Result<O>>,
     {
-        let passage = Passage::begin(operation);
+        let passage = Passage::begin(operation, source(request.extensions()));
         let outcome = match self.admit_stream(&passage, request).await {
             Ok((admitted, first, rest)) => call(admitted, first, rest).await,
             Err(error) => Err(error),
@@ -100,7 +100,7 @@ impl Surface {
         O: Send + 'static,
         F: FnOnce(Call, I, RequestStream<I>) -> BoxFuture<'static, Result<Answers<O>>>,
     {
-        let passage = Passage::begin(operation);
+        let passage = Passage::begin(operation, source(request.extensions()));
         let outcome = match self.admit_stream(&passage, request).await {
             Ok((admitted, first, rest)) => call(admitted, first, rest).await,
             Err(error) => Err(error),
@@ -132,7 +132,7 @@ pub async fn know_sender(State(surface): State<Surface>, mut request: axum::extr
         match surface.known(operation, request.headers().clone(), source).await {
             Ok(sender) => request.extensions_mut().insert(sender),
             Err(error) => {
-                let passage = Passage::begin(operation);
+                let passage = Passage::begin(operation, source);
                 let status = error::status(&error, &passage.request_id);
                 // Only for the log.
                 let _ = passage.end(Err::<(), _>(error));
@@ -141,6 +141,11 @@ pub async fn know_sender(State(surface): State<Surface>, mut request: axum::extr
         };
     }
     next.run(request).await
+}
+
+/// Where a call comes from.
+fn source(extensions: &Extensions) -> ClientAddress {
+    extensions.get::<ClientAddress>().copied().unwrap_or_default()
 }
 
 /// Whom `know_sender` found.

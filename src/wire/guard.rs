@@ -11,6 +11,7 @@ use axum::response::Response;
 
 use super::hosts::Hosts;
 use super::plain;
+use crate::access::ClientAddress;
 use crate::store::WORKSPACE;
 
 /// Names and values of a request's headers, in bytes; the target is counted apart.
@@ -31,10 +32,11 @@ const PROTECTION: [(HeaderName, &str); 4] = [
 
 /// The guard as middleware around all routes.
 pub async fn guard(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
+    let source = request.extensions().get::<ClientAddress>().copied().unwrap_or_default();
     let mut response = match judge(&hosts, &request) {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
-            tracing::info!(host = ?request.headers().get(header::HOST), reason = refusal.message, "a request was refused");
+            tracing::info!(address = %source, host = ?request.headers().get(header::HOST), reason = refusal.message, "a request was refused");
             refusal.answer(request.headers())
         }
     };

@@ -1,7 +1,7 @@
 //! Connections: one port, HTTP/1.1 and HTTP/2, with or without TLS, every limit set explicitly.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,11 +29,13 @@ use super::health::Health;
 use super::hosts::Hosts;
 use super::open_calls::{Answer, OpenCalls};
 use super::plain;
+use super::proxies::Proxies;
 use super::request_body::RequestBody;
 use super::rest;
 use super::socket::{HEAD_TIME, Socket};
 use super::sources::Sources;
 use super::surface::Surface;
+use super::tiles;
 use crate::access::{Access, ClientAddress};
 use crate::contract::{DESCRIPTOR_SET, add_services};
 
@@ -62,10 +64,18 @@ const ERROR_RESETS: usize = 400;
 /// How long running calls may take to end when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
+/// The far end of a connection, and whose word counts for who is behind it.
+#[derive(Clone)]
+struct Peer {
+    address: IpAddr,
+    proxies: Arc<Proxies>,
+}
+
 /// A bound port that waits to serve.
 pub struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    proxies: Arc<Proxies>,
     sources: Arc<Sources>,
     routes: Router,
     health: Health,
@@ -82,12 +92,19 @@ struct Shared {
 
 impl Server {
     /// Binds the address. Errors name it. `most` is how many connections one source may have.
-    pub async fn bind(listen: SocketAddr, tls: Option<TlsAcceptor>, hosts: Hosts, most: usize, access: &Arc<Access>) -> io::Result<Self> {
+    pub async fn bind(
+        listen: SocketAddr,
+        tls: Option<TlsAcceptor>,
+        hosts: Hosts,
+        proxies: Proxies,
+        most: usize,
+        access: &Arc<Access>,
+    ) -> io::Result<Self> {
         let listener =
             TcpListener::bind(listen).await.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
         let (routes, health) = routes(access).await.map_err(io::Error::other)?;
         let routes = routes.layer(from_fn_with_state(Arc::new(hosts), guard));
-        Ok(Self { listener, tls, sources: Sources::new(most), routes, health })
+        Ok(Self { listener, tls, sources: Sources::new(most), proxies: Arc::new(proxies), routes, health })
     }
 
     /// Where it listens.
@@ -108,10 +125,13 @@ impl Server {
                 accepted = accept(&self.listener, &permits) => accepted,
             };
             let (stream, peer, permit) = accepted;
-            let Some(place) = self.sources.admit(peer) else {
-                tracing::debug!(%peer, "a connection was closed: its source has as many as it may");
+            let peer = Peer { address: peer, proxies: self.proxies.clone() };
+            // A trusted proxy brings everybody.
+            let place = (!peer.proxies.trust(peer.address)).then(|| self.sources.admit(ClientAddress::of(peer.address)));
+            if matches!(place, Some(None)) {
+                tracing::debug!(peer = %peer.address, "a connection was closed: its source has as many as it may");
                 continue;
-            };
+            }
             let (shared, tls) = (shared.clone(), self.tls.clone());
             let served = async move {
                 let _held = (permit, place);
@@ -142,14 +162,14 @@ impl Server {
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> (tokio::net::TcpStream, ClientAddress, Option<tokio::sync::OwnedSemaphorePermit>) {
+) -> (tokio::net::TcpStream, IpAddr, Option<tokio::sync::OwnedSemaphorePermit>) {
     let permit = permits.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 // Small answers must not wait for more to send.
                 let _ = stream.set_nodelay(true);
-                return (stream, ClientAddress::of(address.ip()), permit);
+                return (stream, address.ip(), permit);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -159,7 +179,7 @@ async fn accept(
     }
 }
 
-async fn serve<S>(stream: S, peer: ClientAddress, shared: &Shared)
+async fn serve<S>(stream: S, peer: Peer, shared: &Shared)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -180,7 +200,8 @@ where
     let begun = calls.clone();
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         let open = begun.begin();
-        request.extensions_mut().insert(peer);
+        let client = peer.proxies.client(peer.address, request.headers());
+        request.extensions_mut().insert(client);
         note_origin(&mut request, scheme);
         let (parts, body) = request.into_parts();
         let body = axum::body::Body::new(RequestBody::new(&parts, body));
@@ -229,6 +250,8 @@ async fn routes(access: &Arc<Access>) -> Result<(Router, Health), tonic_reflecti
     let plain = Router::new()
         .route("/health", get(plain::health))
         .route("/version", get(plain::version))
+        .route("/ledger/checkpoint", get(tiles::checkpoint))
+        .route("/ledger/tile/{*path}", get(tiles::tile))
         .route("/.well-known/jwks.json", get(plain::jwks));
     let grpc = grpc.into_axum_router().reset_fallback().route_layer(from_fn_with_state(surface.clone(), know_sender));
     let routes: Router<Arc<Access>> = grpc.with_state(());

@@ -1,7 +1,7 @@
 //! What every face does with a call, however it came: it gets an id, is checked, is done within its time,
 //! and its end is logged.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -34,6 +34,9 @@ pub struct Sender {
 pub struct Passage {
     pub(super) operation: &'static Operation,
     pub(super) request_id: String,
+    source: ClientAddress,
+    /// The user's name, once it is known.
+    user: OnceLock<String>,
     started: Instant,
 }
 
@@ -63,6 +66,7 @@ impl Surface {
     /// Has a call checked.
     pub(super) async fn admit(&self, passage: &Passage, sender: &Sender, fields: &dyn Subject) -> Result<Call> {
         let Sender { headers, source, caller } = sender;
+        passage.user.get_or_init(|| caller.user_name.clone());
         let arrival = Arrival { operation: passage.operation, headers, request_id: &passage.request_id, source: *source };
         Ok(self.access.admit(&arrival, caller.clone(), fields).await?)
     }
@@ -77,17 +81,18 @@ impl Surface {
 }
 
 impl Passage {
-    pub(super) fn begin(operation: &'static Operation) -> Self {
-        Self { operation, request_id: clock::new_uid(), started: Instant::now() }
+    pub(super) fn begin(operation: &'static Operation, source: ClientAddress) -> Self {
+        Self { operation, request_id: clock::new_uid(), source, user: OnceLock::new(), started: Instant::now() }
     }
 
     /// Logs how the call ended.
     pub(super) fn end<O>(self, outcome: Result<O>) -> Result<O> {
         let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (operation, request_id) = (self.operation.full_name, self.request_id.as_str());
+        let (address, user) = (self.source, self.user.get().map(String::as_str).unwrap_or_default());
         match &outcome {
-            Ok(_) => tracing::debug!(operation, request_id, micros, "ok"),
-            Err(failure) => tracing::info!(operation, request_id, micros, kind = failure.kind(), "refused or failed"),
+            Ok(_) => tracing::debug!(operation, request_id, %address, user, micros, "ok"),
+            Err(failure) => tracing::info!(operation, request_id, %address, user, micros, kind = failure.kind(), "refused or failed"),
         }
         outcome
     }

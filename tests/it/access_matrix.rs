@@ -278,6 +278,7 @@ async fn grant(admin: &Client, user: &str, scope: v1::scope::Scope) {
         principal: Some(v1::Principal { principal: Some(v1::principal::Principal::UserName(user.to_owned())) }),
         persona: "ml_engineer".to_owned(),
         scope: Some(v1::Scope { scope: Some(scope) }),
+        effect: v1::GrantEffect::Allow.into(),
         ..Default::default()
     };
     let _: v1::CreateGrantResponse = admin.call("CreateGrant", request).await.expect("a grant");

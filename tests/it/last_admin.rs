@@ -52,6 +52,7 @@ async fn an_admin_who_cannot_sign_in_does_not_count(server: Server) {
     let deny = v1::CreateGrantRequest {
         principal: to_user("admin"),
         persona: "admin".to_owned(),
+        scope: Some(v1::Scope { scope: Some(v1::scope::Scope::Server(v1::WholeServer {})) }),
         effect: v1::GrantEffect::Deny.into(),
         ..Default::default()
     };

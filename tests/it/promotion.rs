@@ -186,6 +186,8 @@ async fn leaving_a_gated_stage_takes_what_its_gate_demands(server: Server) {
         principal: Some(v1::Principal { principal: Some(v1::principal::Principal::UserName(narrow.user_name.clone())) }),
         persona: "manager".to_owned(),
         targets: vec!["Archived".to_owned()],
+        scope: Some(v1::Scope { scope: Some(v1::scope::Scope::Server(v1::WholeServer {})) }),
+        effect: v1::GrantEffect::Allow.into(),
         ..Default::default()
     };
     let _: v1::CreateGrantResponse = world.server.admin().await.call("CreateGrant", request).await.expect("a grant");

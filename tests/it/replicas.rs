@@ -56,7 +56,13 @@ async fn what_one_replica_takes_away_the_other_refuses_within_a_second() {
     let there = other.moved(&stranger);
     seen(&there, Instant::now(), |answer| code(answer) == Code::PermissionDenied).await;
     let principal = v1::Principal { principal: Some(v1::principal::Principal::UserName(stranger.user_name.clone())) };
-    let request = v1::CreateGrantRequest { principal: Some(principal), persona: "viewer".to_owned(), ..Default::default() };
+    let request = v1::CreateGrantRequest {
+        principal: Some(principal),
+        persona: "viewer".to_owned(),
+        scope: Some(v1::Scope { scope: Some(v1::scope::Scope::Server(v1::WholeServer {})) }),
+        effect: v1::GrantEffect::Allow.into(),
+        ..Default::default()
+    };
     let made: v1::CreateGrantResponse = admin.call("CreateGrant", request).await.expect("an admin grants");
     seen(&there, Instant::now(), |answer| code(answer) == Code::Ok).await;
     let request = v1::DeleteGrantRequest { grant_id: made.grant.expect("the grant is shown").grant_id };

@@ -7,11 +7,13 @@ use serde_json::json;
 use stagegate::contract::{DESCRIPTOR_SET, OPERATIONS, v1};
 use tonic::{Code, Status};
 
-use crate::house::files::Owners;
+use crate::house::files::{Owners, STORE};
 use crate::house::{Client, Server};
 
 on_both_engines! {
     a_token_for_models_does_nothing_elsewhere,
+    a_token_for_both_registers_from_a_run,
+    what_a_token_names_it_may_do_and_hand_on,
 }
 
 async fn limited(server: &Server, admin: &Client, limits: v1::CreateTokenRequest) -> Client {
@@ -69,4 +71,59 @@ async fn a_token_for_models_does_nothing_elsewhere(server: Server) {
     assert_eq!(http.get("registered-models/get?name=fraud-1").await.status, 403);
     let mine = http.json(Method::GET, "/api/stagegate/v1/who-am-i", "").await;
     assert_eq!(mine.json()["user"]["user_name"], "admin");
+}
+
+async fn a_token_for_both_registers_from_a_run(server: Server) {
+    let admin = server.admin().await;
+    let credit = Owners::of(&admin, "credit-runs").await;
+    let fraud = Owners::of(&admin, "fraud-runs").await;
+    let of = |experiment_pattern: &str| v1::CreateTokenRequest {
+        model_pattern: "credit-*".to_owned(),
+        experiment_pattern: experiment_pattern.to_owned(),
+        ..Default::default()
+    };
+    let (both, models) = (limited(&server, &admin, of("credit-*")).await.http(), limited(&server, &admin, of("")).await.http());
+    assert_eq!(both.post("registered-models/create", &json!({"name": "credit-1"})).await.status, 200);
+    for (run, status) in [(credit.run(), 200), (fraud.run(), 403)] {
+        let file = both.send(Method::PUT, &format!("{STORE}/{run}/model/MLmodel"), &[], b"x").await;
+        assert_eq!(file.status, status, "{file:?}");
+    }
+    let from = |run: &str| json!({"name": "credit-1", "source": format!("runs:/{run}/model"), "run_id": run});
+    assert_eq!(models.post("model-versions/create", &from(&credit.run_id)).await.status, 403, "it may not read the run");
+    assert_eq!(both.post("model-versions/create", &from(&fraud.run_id)).await.status, 403);
+    assert_eq!(both.post("model-versions/create", &from(&credit.run_id)).await.status, 200);
+    assert_eq!(both.post("runs/set-tag", &json!({"run_id": credit.run_id, "key": "k", "value": "v"})).await.status, 200);
+    assert_eq!(both.post("runs/set-tag", &json!({"run_id": fraud.run_id, "key": "k", "value": "v"})).await.status, 403);
+    let found = both.get("experiments/search?max_results=10").await.json();
+    let names: Vec<&str> = found["experiments"].as_array().expect("some").iter().filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(names, ["credit-runs"]);
+}
+
+async fn what_a_token_names_it_may_do_and_hand_on(server: Server) {
+    let admin = server.admin().await;
+    let of = |permissions: &[&str], models: &str, experiments: &str| v1::CreateTokenRequest {
+        permissions: permissions.iter().map(|name| (*name).to_owned()).collect(),
+        model_pattern: models.to_owned(),
+        experiment_pattern: experiments.to_owned(),
+        ttl_ms: Some(60_000),
+        ..Default::default()
+    };
+    let make = async |by: &Client, request| -> Result<v1::CreateTokenResponse, Status> { by.call("CreateToken", request).await };
+    let refused = make(&admin, of(&["runs.edit"], "credit-*", "")).await.expect_err("nothing is left of it");
+    assert!(refused.code() == Code::InvalidArgument && refused.message().contains("experiment_pattern"), "{refused:?}");
+    let token = limited(&server, &admin, of(&["models.read", "tokens.create", "users.read"], "credit-*", "")).await;
+    assert_eq!(code(token.call::<_, v1::ListUsersResponse>("ListUsers", v1::ListUsersRequest::default()).await), Code::Ok);
+    let rotate = v1::RotateSigningKeyRequest {};
+    assert_eq!(code(token.call::<_, v1::RotateSigningKeyResponse>("RotateSigningKey", rotate).await), Code::PermissionDenied);
+    for (child, fine) in [
+        (of(&["models.read"], "credit-eu-*", ""), true),
+        (of(&["models.read"], "*", ""), false),
+        (of(&["models.read"], "", ""), false),
+        (of(&[], "credit-*", ""), false),
+        (of(&["models.read", "keys.rotate"], "credit-*", ""), false),
+        (of(&["users.read"], "credit-*", "*"), false),
+        (of(&["users.read"], "", "*"), false),
+    ] {
+        assert_eq!(make(&token, child.clone()).await.is_ok(), fine, "{child:?}");
+    }
 }

@@ -1,9 +1,11 @@
 //! How the contract's messages are spelled in JSON, in MLflow's manner: field names as in the proto, int64 as
 //! numbers (texts are read as well), enum values by their short names, NaN and the infinities as texts. The
 //! code for each message is generated over what stands here (`build/json.rs`). Nothing is guessed: a field
-//! that is given twice, or with a value of another type, is an error; fields that nobody declared are passed over.
+//! that is given twice, or with a value of another type, is an error; so is one that nobody declared, except on MLflow's
+//! paths (`strict.rs`).
 
 mod query;
+mod strict;
 mod value;
 
 use std::fmt;
@@ -12,6 +14,7 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+pub use strict::{Unknown, no_such, with};
 pub(super) use value::{Double, Enumerated, Integer, Names};
 
 use crate::domain::field::Invalid;
@@ -91,10 +94,17 @@ impl<'de, M: Read> Visitor<'de> for MessageVisitor<M> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<M, A::Error> {
         let mut message = M::default();
         let mut seen = 0u128;
-        while let Some(index) = map.next_key_seed(Key(M::index))? {
-            let Some(index) = index else {
-                map.next_value_seed(Skipped(DEPTH))?;
-                continue;
+        while let Some(key) = map.next_key_seed(Key(M::index))? {
+            let index = match key {
+                Known::Field(index) => index,
+                Known::Not(None) => {
+                    map.next_value_seed(Skipped(DEPTH))?;
+                    continue;
+                }
+                Known::Not(Some(key)) => {
+                    map.next_value_seed(strict::Refusal { key: &key, known: M::FIELDS })?;
+                    continue;
+                }
             };
             let bit = 1u128.checked_shl(u32::try_from(index).unwrap_or(u32::MAX)).unwrap_or_default();
             if seen & bit != 0 {
@@ -169,11 +179,18 @@ impl<'de> Visitor<'de> for Skipped {
     }
 }
 
-/// Looks a key up without keeping it.
+/// What a key stands for.
+enum Known {
+    Field(usize),
+    /// No field. The key is kept where it is refused.
+    Not(Option<String>),
+}
+
+/// Looks a key up.
 struct Key(fn(&str) -> Option<usize>);
 
 impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Option<usize>;
+    type Value = Known;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
         from.deserialize_identifier(self)
@@ -181,14 +198,14 @@ impl<'de> DeserializeSeed<'de> for Key {
 }
 
 impl Visitor<'_> for Key {
-    type Value = Option<usize>;
+    type Value = Known;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a field's name")
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok((self.0)(key))
+        Ok((self.0)(key).map_or_else(|| Known::Not(strict::refuses().then(|| key.to_owned())), Known::Field))
     }
 }
 

@@ -102,3 +102,19 @@ fn one_of_several_fields_is_one() {
     let error = refused::<v1::CreateGrantRequest>(r#"{"principal":{"user_name":"ann","group_name":"g"}}"#);
     assert!(error.contains("only one of the fields of `principal`"), "{error}");
 }
+
+#[test]
+fn where_it_is_asked_for_an_unknown_field_is_named_with_the_nearest_known_one() {
+    let refused = |text: &str| with(Unknown::Refused, || read::<v1::CreateGrantRequest>(text.as_bytes())).unwrap_err().to_string();
+    assert_eq!(refused(r#"{"persona":"viewer","efect":"DENY"}"#), "efect: there is no field `efect`; did you mean `effect`?");
+    assert_eq!(refused(r#"{"target":["Staging"]}"#), "target: there is no field `target`; did you mean `targets`?");
+    let nested = refused(r#"{"scope":{"registered_models":"credit-*"}}"#);
+    assert_eq!(nested, "scope.registered_models: there is no field `registered_models`; did you mean `registered_model`?");
+    let twice = refused(r#"{"scope":{"registered_model":"a","registered_model":"b"}}"#);
+    assert!(twice.contains("`registered_model` is given twice"), "{twice}");
+    assert!(refused(r#"{"xyz":1}"#).contains("there are `principal`"));
+    let query = with(Unknown::Refused, || read_query::<v1::ListGrantsRequest>("user_nam=ann")).unwrap_err().to_string();
+    assert_eq!(query, "user_nam: there is no field `user_nam`; did you mean `user_name`?");
+    // The next reader is as lenient as before.
+    assert!(read::<v1::CreateGrantRequest>(br#"{"efect":1}"#).is_ok());
+}

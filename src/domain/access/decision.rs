@@ -114,13 +114,10 @@ impl Snapshot {
     /// Which objects of a class a user may do something to.
     pub fn visibility(&self, user_uid: &str, limits: &TokenLimits, permission: Permission, class: ObjectClass) -> Visibility {
         let mut visible = Visibility::default();
-        let limited = !limits.permissions.is_empty() && !limits.permissions.contains(&permission);
-        if limited || !self.users.get(user_uid).is_some_and(|user| user.active) {
+        limits.narrow(permission, class, &mut visible);
+        if visible.none || !self.users.get(user_uid).is_some_and(|user| user.active) {
             visible.none = true;
             return visible;
-        }
-        if class == ObjectClass::Model {
-            visible.only_pattern.clone_from(&limits.model_pattern);
         }
         for grant in self.grants_of(user_uid) {
             // No search asks for a permission that personas limit to one's own objects; where one did, a
@@ -171,16 +168,5 @@ fn covers(scope: &Scope, object: &Object) -> bool {
         Scope::Model(uid) => uid_is(ObjectClass::Model, uid),
         Scope::Experiments(pattern) => name_matches(ObjectClass::Experiment, pattern),
         Scope::Models(pattern) => name_matches(ObjectClass::Model, pattern),
-    }
-}
-
-impl TokenLimits {
-    fn refuse(&self, permission: Permission, object: &Object) -> Option<String> {
-        if !self.permissions.is_empty() && !self.permissions.contains(&permission) {
-            return Some(format!("the token is not good for `{}`", permission.name()));
-        }
-        let pattern = self.model_pattern.as_ref()?;
-        let outside = object.class == ObjectClass::Model && !object.name.as_ref().is_some_and(|name| glob::matches(pattern, name));
-        outside.then(|| format!("the token is only good for models named `{pattern}`"))
     }
 }

@@ -22,9 +22,7 @@ impl Snapshot {
     /// The first permission that a user would hand on without holding it; none when all are held. A token
     /// counts with its limits. A right that is denied to the user on any part of the scope is not held.
     pub fn lacks(&self, user_uid: &str, limits: &TokenLimits, what: &Delegated<'_>) -> Option<Permission> {
-        let beyond_models = limits.model_pattern.is_some() && *what.scope == Scope::Server;
-        let holds =
-            |right: &Right| !beyond_models && self.holds(user_uid, limits, *right, what) && !self.partly_denied(user_uid, *right, what);
+        let holds = |right: &Right| self.holds(user_uid, limits, *right, what) && !self.partly_denied(user_uid, *right, what);
         what.rights.iter().find(|right| !holds(right)).map(|right| right.permission)
     }
 
@@ -165,7 +163,7 @@ mod tests {
     #[test]
     fn a_limited_token_hands_on_within_its_limits() {
         let admin = snapshot(vec![("admin", Scope::Server, &[], Effect::Allow)]);
-        let limits = TokenLimits { permissions: vec![ModelsRead], model_pattern: Some("fraud-*".into()) };
+        let limits = TokenLimits { permissions: vec![ModelsRead], model_pattern: Some("fraud-*".into()), experiment_pattern: None };
         assert!(!lacks(&admin, &limits, ModelsRead, false, &Scope::Models("fraud-eu".into()), &[]));
         assert!(lacks(&admin, &limits, ModelsRead, false, &Scope::Models("*".into()), &[]));
         assert!(lacks(&admin, &limits, ModelsRead, false, &Scope::Server, &[]));

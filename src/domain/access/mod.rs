@@ -3,6 +3,7 @@
 
 mod decision;
 mod delegation;
+mod limits;
 mod persona;
 mod snapshot;
 #[cfg(test)]
@@ -10,5 +11,6 @@ mod tests;
 
 pub use decision::{Decision, Object, ObjectClass, Visibility};
 pub use delegation::Delegated;
+pub use limits::TokenLimits;
 pub use persona::{ADMIN, BUILT_IN, Persona, Right, built_in};
-pub use snapshot::{Effect, Grant, Group, Principal, Scope, Snapshot, TokenLimits, User, UserKind};
+pub use snapshot::{Effect, Grant, Group, Principal, Scope, Snapshot, User, UserKind};

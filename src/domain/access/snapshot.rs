@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Object, Persona, built_in};
+use super::{Object, Persona, TokenLimits, built_in};
 use crate::contract::Permission;
 
 /// What kind of principal a user is.
@@ -109,15 +109,6 @@ pub struct Grant {
     pub created: i64,
     /// The id of the user who made it; empty for the server.
     pub created_by: String,
-}
-
-/// What a token is limited to, besides what its user may do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TokenLimits {
-    /// Permissions; none: all.
-    pub permissions: Vec<Permission>,
-    /// A pattern of model names; none: all.
-    pub model_pattern: Option<String>,
 }
 
 /// Users, groups, personas, grants and revoked tokens, at one moment.

@@ -102,7 +102,7 @@ fn targets_limit_only_permissions_about_targets() {
 #[test]
 fn tokens_do_no_more_than_their_limits() {
     let admin = snapshot(vec![ann("admin", Scope::Server)]);
-    let limits = TokenLimits { permissions: vec![ModelsRead], model_pattern: Some("fraud-*".into()) };
+    let limits = TokenLimits { permissions: vec![ModelsRead], model_pattern: Some("fraud-*".into()), experiment_pattern: None };
     let may = |permission, object: &Object| admin.decide("ann", &limits, permission, object).allowed;
     assert!(may(ModelsRead, &model("fraud-eu")));
     assert!(!may(ModelsRead, &model("churn")) && !may(ModelsEdit, &model("fraud-eu")));

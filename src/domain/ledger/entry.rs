@@ -76,7 +76,7 @@ pub struct Entry {
     pub on_behalf_of: String,
     /// The token's id; empty when there was none.
     pub token_id: String,
-    /// `password`, `token`, `command_line_token`, `command_line` or `system`.
+    /// `password`, `token`, `command_line_token`, `command_line` or `system`; `none` for failed sign-ins.
     pub credential: String,
     /// What the client saw in the response metadata.
     pub request_id: String,

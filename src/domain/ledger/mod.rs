@@ -3,6 +3,7 @@
 //! file says it exactly enough to write another verifier.
 
 mod checkpoint;
+mod cosignature;
 mod entry;
 mod export;
 mod proof;
@@ -13,10 +14,11 @@ mod tests;
 mod verify;
 
 pub use checkpoint::{CheckpointError, CheckpointSigner, LedgerKey, VerifiedCheckpoint, origin_behind, origin_number, verify_note};
+pub use cosignature::Cosigner;
 pub use entry::{Entry, FORMAT_VERSION, NEW_ORIGIN, NewOrigin, Outcome, REFUSED_ENTRY, payload_digest};
 pub use export::{ExportError, Line, read_export};
-pub use proof::{Hashes, appended, consistency, inclusion, tree_root};
-pub use report::{Finding, Report, Restart};
+pub use proof::{Hashes, appended, consistency, inclusion, tile_hashes, tree_root};
+pub use report::{Finding, Report, Restart, Witnessed};
 pub use row_key::{ROW_KEY_PURPOSE, RowKey};
 pub use tlog_tiles::Hash;
 pub use verify::Verifier;

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use tlog_tiles::{Error, Hash, HashReader};
+use tlog_tiles::{Error, Hash, HashReader, Tile};
 
 /// Stored hashes by their index.
 #[derive(Debug, Default, Clone)]
@@ -66,6 +66,11 @@ impl<T> Plan<T> {
 /// The hashes to store when `leaf` becomes the leaf at `position`, beginning at `stored_count(position)`.
 pub fn appended(position: u64, leaf: Hash) -> Plan<Vec<Hash>> {
     Plan::new(move |reader| tlog_tiles::stored_hashes_for_record_hash(position, leaf, &By(reader)))
+}
+
+/// The hashes of a tile, one after the other.
+pub fn tile_hashes(tile: Tile) -> Plan<Vec<u8>> {
+    Plan::new(move |reader| tile.read_data(&By(reader)))
 }
 
 /// The root of the tree of `size` leaves.

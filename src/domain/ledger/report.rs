@@ -37,6 +37,8 @@ pub struct Report {
     pub checkpointed: u64,
     /// Where the ledger went on under a new origin.
     pub restarts: Vec<Restart>,
+    /// The witnesses that were asked for.
+    pub witnesses: Vec<Witnessed>,
     /// How many rows say that an entry was refused which the server had not written.
     pub refused: u64,
     /// The first of them.
@@ -68,6 +70,15 @@ impl fmt::Display for Restart {
     }
 }
 
+/// How far a witness cosigned the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witnessed {
+    /// The witness's name.
+    pub name: String,
+    /// How many rows the newest checkpoint covers that it cosigned; 0 when it cosigned none.
+    pub rows: u64,
+}
+
 impl Report {
     /// Whether nothing is wrong.
     pub fn sound(&self) -> bool {
@@ -90,6 +101,11 @@ impl fmt::Display for Report {
         write!(f, "{} rows read, {} checkpoints verified, {} rows are vouched for", self.entries, self.checkpoints, self.checkpointed)?;
         if self.sound() && !self.vouched() {
             write!(f, "; no checkpoint vouches for the {} rows from row {} on", self.entries - self.checkpointed, self.checkpointed)?;
+        }
+        if !self.witnesses.is_empty() {
+            let cosigned = self.witnesses.iter().filter(|witness| witness.rows > 0).count();
+            write!(f, "; {cosigned} of {} witnesses cosigned:", self.witnesses.len())?;
+            self.witnesses.iter().try_for_each(|Witnessed { name, rows }| write!(f, " {name} ({rows} rows)"))?;
         }
         if let Some(first) = self.first_refused {
             let refused = self.refused;

@@ -73,7 +73,7 @@ fn note(entries: &[Entry]) -> String {
 fn verify(entries: &[(u64, Entry)], checkpoints: &[String], against: Option<&str>) -> Report {
     let mut verifier = Verifier::new(&key().1).unwrap();
     if let Some(kept) = against {
-        verifier.keep_against(kept).unwrap();
+        verifier.keep_against("kept", kept).unwrap();
     }
     for (position, entry) in entries {
         verifier.row(*position, entry, &[]);

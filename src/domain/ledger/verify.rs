@@ -3,17 +3,29 @@
 use tlog_tiles::{EMPTY_HASH, Hash, node_hash};
 
 use super::entry::payload_digest;
-use super::{CheckpointError, Entry, Finding, LedgerKey, NEW_ORIGIN, NewOrigin, REFUSED_ENTRY, Report, Restart, VerifiedCheckpoint};
+use super::{
+    CheckpointError, Cosigner, Entry, Finding, LedgerKey, NEW_ORIGIN, NewOrigin, REFUSED_ENTRY, Report, Restart, VerifiedCheckpoint,
+    Witnessed,
+};
+
+/// A checkpoint that was kept outside of what is verified.
+struct Kept {
+    /// As findings call it: `kept` or `sealed`.
+    name: &'static str,
+    checkpoint: VerifiedCheckpoint,
+}
 
 /// Recomputes the tree from rows and compares it with checkpoints.
 pub struct Verifier {
     key: LedgerKey,
     /// The origin whose checkpoints are due now.
     origin: String,
-    against: Vec<VerifiedCheckpoint>,
+    against: Vec<Kept>,
     /// The roots of the full subtrees so far, the largest first.
     frontier: Vec<Hash>,
     last_entry_id: String,
+    /// Whose cosignatures are counted, in the order of the report's.
+    cosigners: Vec<Cosigner>,
     report: Report,
 }
 
@@ -27,11 +39,13 @@ impl Verifier {
             against: Vec::new(),
             frontier: Vec::new(),
             last_entry_id: String::new(),
+            cosigners: Vec::new(),
             report: Report {
                 entries: 0,
                 checkpoints: 0,
                 checkpointed: 0,
                 restarts: Vec::new(),
+                witnesses: Vec::new(),
                 refused: 0,
                 first_refused: None,
                 first_bad: None,
@@ -39,11 +53,19 @@ impl Verifier {
         })
     }
 
-    /// Compares also with a checkpoint that was kept elsewhere. Errors when it is not of this ledger.
+    /// Compares also with a checkpoint that was kept elsewhere; findings call it by `name`. Errors when it is not of this
+    /// ledger.
     /// To be called before any row is fed.
-    pub fn keep_against(&mut self, note: &str) -> Result<(), CheckpointError> {
-        self.against.push(self.key.verify(note)?);
+    pub fn keep_against(&mut self, name: &'static str, note: &str) -> Result<(), CheckpointError> {
+        let checkpoint = self.key.verify(note)?;
+        self.against.push(Kept { name, checkpoint });
         Ok(())
+    }
+
+    /// Counts how far witnesses cosigned. To be called before any checkpoint is fed.
+    pub fn count_cosignatures(&mut self, of: Vec<Cosigner>) {
+        self.report.witnesses = of.iter().map(|witness| Witnessed { name: witness.name().to_owned(), rows: 0 }).collect();
+        self.cosigners = of;
     }
 
     /// How many rows were fed.
@@ -54,6 +76,11 @@ impl Verifier {
     /// The origin of the rows that were fed last.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// How many rows the largest checkpoint covers that was kept elsewhere.
+    pub fn kept_size(&self) -> u64 {
+        self.against.iter().map(|kept| kept.checkpoint.size).max().unwrap_or(0)
     }
 
     /// Whether nothing is wrong so far.
@@ -96,11 +123,14 @@ impl Verifier {
         }
         let size = self.report.entries;
         let root = self.root();
-        let kept = self.against.iter().filter(|kept| kept.size == size && self.lost_by(kept).is_none());
-        match kept.map(|kept| kept.root == root).reduce(|all, agrees| all && agrees) {
-            None => {}
-            Some(true) => self.vouch(size),
-            Some(false) => self.bad_since_vouched(format!("the first {size} rows are not those that the kept checkpoint covers")),
+        let here = self.against.iter().filter(|kept| kept.checkpoint.size == size && self.lost_by(&kept.checkpoint).is_none());
+        let here: Vec<_> = here.map(|kept| (kept.name, kept.checkpoint.root == root)).collect();
+        for (name, agrees) in here {
+            if agrees {
+                self.vouch(size);
+            } else {
+                self.bad_since_vouched(format!("the first {size} rows are not those that the {name} checkpoint covers"));
+            }
         }
     }
 
@@ -142,18 +172,18 @@ impl Verifier {
     /// What the kept checkpoints show once all rows were read.
     fn compare_kept(&mut self) {
         let size = self.report.entries;
-        for kept in std::mem::take(&mut self.against) {
+        for Kept { name, checkpoint: kept } in std::mem::take(&mut self.against) {
             if let Some(restart) = self.lost_by(&kept) {
                 let begin = restart.position;
                 let what = format!(
-                    "rows that the kept checkpoint covers ({} of {}) were lost, and the ledger admits it: {restart}",
+                    "rows that the {name} checkpoint covers ({} of {}) were lost, and the ledger admits it: {restart}",
                     kept.size, kept.origin
                 );
                 self.bad(Some(begin), "", what);
             } else if kept.size > size {
-                self.bad(Some(size), "", format!("missing: the kept checkpoint covers {} rows, only {size} are there", kept.size));
+                self.bad(Some(size), "", format!("missing: the {name} checkpoint covers {} rows, only {size} are there", kept.size));
             } else if kept.origin != self.key.first_origin() && !self.report.restarts.iter().any(|restart| restart.origin == kept.origin) {
-                self.bad(None, "", format!("the kept checkpoint is of the origin {}, which this ledger never had", kept.origin));
+                self.bad(None, "", format!("the {name} checkpoint is of the origin {}, which this ledger never had", kept.origin));
             }
         }
     }
@@ -177,7 +207,23 @@ impl Verifier {
             Ok(_) => {
                 self.report.checkpoints += 1;
                 self.vouch(size);
+                self.count(size, note);
             }
+        }
+    }
+
+    /// Counts the cosignatures on a good checkpoint.
+    fn count(&mut self, size: u64, note: &str) {
+        let mut wrong = None;
+        for (witness, counted) in self.cosigners.iter().zip(&mut self.report.witnesses) {
+            match witness.cosigned(note) {
+                Ok(Some(_)) => counted.rows = size,
+                Ok(None) => {}
+                Err(_) => wrong = Some(format!("the cosignature of {} on the checkpoint of {size} rows is wrong", witness.name())),
+            }
+        }
+        if let Some(what) = wrong {
+            self.bad(None, "", what);
         }
     }
 

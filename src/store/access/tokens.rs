@@ -31,10 +31,11 @@ pub struct TokenRow {
     pub permissions: Vec<String>,
     /// A pattern of model names that it is limited to.
     pub model_pattern: Option<String>,
+    /// A pattern of experiment names that it is limited to.
+    pub experiment_pattern: Option<String>,
 }
 
-const TOKEN_COLUMNS: &str =
-    "token_id, user_uid, description, origin, issued_by, created, expires, last_used, revoked, permissions, model_pattern";
+const TOKEN_COLUMNS: &str = "token_id, user_uid, description, origin, issued_by, created, expires, last_used, revoked, permissions, model_pattern, experiment_pattern";
 
 fn read_token(row: &sql::Row) -> Result<TokenRow> {
     Ok(TokenRow {
@@ -49,6 +50,7 @@ fn read_token(row: &sql::Row) -> Result<TokenRow> {
         revoked: row.get(8)?,
         permissions: list(&row.get::<String>(9)?),
         model_pattern: row.get(10)?,
+        experiment_pattern: row.get(11)?,
     })
 }
 
@@ -56,8 +58,8 @@ fn read_token(row: &sql::Row) -> Result<TokenRow> {
 pub async fn insert_token(tx: &Tx, token: &TokenRow) -> Result<()> {
     sql::execute(
         &**tx,
-        "INSERT INTO tokens (token_id, user_uid, description, origin, issued_by, created, expires, permissions, model_pattern) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO tokens (token_id, user_uid, description, origin, issued_by, created, expires, permissions, model_pattern, experiment_pattern) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         bind![
             token.token_id.as_str(),
             token.user_uid.as_str(),
@@ -67,7 +69,8 @@ pub async fn insert_token(tx: &Tx, token: &TokenRow) -> Result<()> {
             token.created,
             token.expires,
             json(&token.permissions),
-            token.model_pattern.clone()
+            token.model_pattern.clone(),
+            token.experiment_pattern.clone()
         ],
     )
     .await?;

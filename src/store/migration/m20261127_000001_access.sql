@@ -76,7 +76,8 @@ CREATE TABLE tokens (
     last_used BIGINT,
     revoked BIGINT,
     permissions TEXT NOT NULL,
-    model_pattern TEXT
+    model_pattern TEXT,
+    experiment_pattern TEXT
 );
 CREATE INDEX tokens_by_user ON tokens (user_uid, created);
 CREATE INDEX tokens_revoked ON tokens (expires) WHERE revoked IS NOT NULL;

@@ -48,3 +48,11 @@ CREATE TABLE ledger_checkpoints (
     note TEXT NOT NULL,
     created BIGINT NOT NULL
 );
+-- What witnesses answered: a line of the signed note for each.
+CREATE TABLE ledger_cosignatures (
+    size BIGINT NOT NULL REFERENCES ledger_checkpoints (size),
+    witness TEXT NOT NULL,
+    line TEXT NOT NULL,
+    created BIGINT NOT NULL,
+    PRIMARY KEY (size, witness)
+);

@@ -42,3 +42,7 @@ CREATE TRIGGER ledger_checkpoints_only_grows BEFORE UPDATE OR DELETE ON ledger_c
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER ledger_checkpoints_no_truncate BEFORE TRUNCATE ON ledger_checkpoints
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_cosignatures_only_grows BEFORE UPDATE OR DELETE ON ledger_cosignatures
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_cosignatures_no_truncate BEFORE TRUNCATE ON ledger_cosignatures
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -36,3 +36,7 @@ BEGIN SELECT RAISE(ABORT, 'ledger_hashes only grows: REPLACE is refused'); END;
 CREATE TRIGGER ledger_checkpoints_not_replaced BEFORE INSERT ON ledger_checkpoints
 WHEN EXISTS (SELECT 1 FROM ledger_checkpoints old WHERE old.size = NEW.size)
 BEGIN SELECT RAISE(ABORT, 'ledger_checkpoints only grows: REPLACE is refused'); END;
+CREATE TRIGGER ledger_cosignatures_no_update BEFORE UPDATE ON ledger_cosignatures
+BEGIN SELECT RAISE(ABORT, 'ledger_cosignatures only grows: UPDATE is refused'); END;
+CREATE TRIGGER ledger_cosignatures_no_delete BEFORE DELETE ON ledger_cosignatures
+BEGIN SELECT RAISE(ABORT, 'ledger_cosignatures only grows: DELETE is refused'); END;

@@ -93,9 +93,9 @@ impl Surface {
         B: Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError> + Send,
         F: FnOnce(Call, I, RequestStream<I>) -> BoxFuture<'static, Result<mlflow::WriteArtifactResponse>> + Send,
     {
-        let passage = Passage::begin(operation);
-        let request_id = passage.request_id.clone();
         let (given, body) = incoming.divided();
+        let passage = Passage::begin(operation, given.source);
+        let request_id = passage.request_id.clone();
         let body = Arc::new(RawBody::new(body, given.headers.contains_key(header::EXPECT)));
         let outcome = async {
             let sender = self.known(operation, given.headers.clone(), given.source).await?;
@@ -131,9 +131,9 @@ impl Surface {
         B: Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError> + Send,
         F: Fn(Call, I) -> BoxFuture<'static, Result<ResponseStream<v1::DownloadArtifactResponse>>> + Send + Sync,
     {
-        let passage = Passage::begin(operation);
-        let request_id = passage.request_id.clone();
         let (given, _) = incoming.divided();
+        let passage = Passage::begin(operation, given.source);
+        let request_id = passage.request_id.clone();
         let outcome = async {
             let sender = self.known(operation, given.headers.clone(), given.source).await?;
             let message: I = given.query_message(bind)?;

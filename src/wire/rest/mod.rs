@@ -99,7 +99,7 @@ impl Surface {
         B: Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError> + Send,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>> + Send,
     {
-        let passage = Passage::begin(operation);
+        let passage = Passage::begin(operation, incoming.source());
         let request_id = passage.request_id.clone();
         let outcome = self.serve(&passage, incoming, bind, call).await;
         match passage.end(outcome) {

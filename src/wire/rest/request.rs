@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use crate::access::ClientAddress;
-use crate::contract::json;
+use crate::contract::json::{self, Unknown};
 use crate::domain::field::{FieldError, Invalid};
 use crate::service::{Error, Result};
 
@@ -32,6 +32,7 @@ pub struct Given {
     body: Bytes,
     /// Whether a body, if there is one, is where the message stands.
     from_body: bool,
+    unknown: Unknown,
 }
 
 impl Incoming {
@@ -43,7 +44,12 @@ impl Incoming {
 
     /// The headers, and the network address that they came from.
     pub(super) fn sender(&self) -> (HeaderMap, ClientAddress) {
-        (self.head.headers.clone(), self.head.extensions.get::<ClientAddress>().copied().unwrap_or_default())
+        (self.head.headers.clone(), self.source())
+    }
+
+    /// Where the request comes from.
+    pub(super) fn source(&self) -> ClientAddress {
+        self.head.extensions.get::<ClientAddress>().copied().unwrap_or_default()
     }
 
     /// The head, and the body that is not read yet.
@@ -51,7 +57,8 @@ impl Incoming {
         let (headers, source) = self.sender();
         let Self { variables, head, body } = self;
         let query = head.uri.query().unwrap_or_default().to_owned();
-        (Divided { variables, query, headers, source }, body)
+        let unknown = unknown(&head);
+        (Divided { variables, query, headers, source, unknown }, body)
     }
 
     /// Reads the body of a request that is refused, as far as it is worth it, and keeps nothing of it.
@@ -67,14 +74,21 @@ impl Incoming {
     pub(super) async fn receive(self, most: usize) -> Result<Given> {
         let Self { variables, head, body } = self;
         let query = head.uri.query().unwrap_or_default().to_owned();
+        let unknown = unknown(&head);
         let from_body = head.method != Method::GET && head.method != Method::HEAD;
-        let body = if from_body { whole(body, most).await? } else { Bytes::new() };
+        let body = if from_body || unknown == Unknown::Refused { whole(body, most).await? } else { Bytes::new() };
+        if !from_body && !body.is_empty() {
+            return Err(Invalid::field("body", "is not read here; the fields of a GET are parameters of its query").into());
+        }
         if !body.is_empty() {
             declared_json(&head.headers)?;
         }
         // A DELETE says in its body or in its query what it is about.
         let from_body = from_body && (head.method != Method::DELETE || !body.is_empty());
-        Ok(Given { variables, query, body, from_body })
+        if from_body && unknown == Unknown::Refused && !query.is_empty() {
+            return Err(Invalid::field("query", "is not read here; the fields of this request stand in its body").into());
+        }
+        Ok(Given { variables, query, body, from_body, unknown })
     }
 }
 
@@ -87,6 +101,7 @@ pub struct Divided {
     pub headers: HeaderMap,
     /// The network address of the caller.
     pub source: ClientAddress,
+    unknown: Unknown,
 }
 
 impl Divided {
@@ -95,7 +110,7 @@ impl Divided {
         &self,
         bind: impl Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError>,
     ) -> std::result::Result<I, Invalid> {
-        let mut message = json::read_query(&self.query)?;
+        let mut message = json::with(self.unknown, || json::read_query(&self.query))?;
         for (variable, value) in &self.variables {
             bind(&mut message, variable, value)?;
         }
@@ -106,12 +121,19 @@ impl Divided {
 impl Given {
     /// The message of body or query. No body at all stands for an empty object.
     pub(super) fn message<I: DeserializeOwned>(&self) -> std::result::Result<I, Invalid> {
-        match (self.from_body, self.body.is_empty()) {
+        json::with(self.unknown, || match (self.from_body, self.body.is_empty()) {
             (true, false) => json::read(&self.body),
             (true, true) => json::read_query(""),
             (false, _) => json::read_query(&self.query),
-        }
+        })
     }
+}
+
+/// Our own paths refuse what nobody declared; MLflow's clients send more than this server knows.
+fn unknown(head: &Parts) -> Unknown {
+    let path = head.uri.path();
+    let own = ["/api/", "/ajax-api/"].iter().any(|face| path.strip_prefix(face).is_some_and(|rest| rest.starts_with("stagegate/")));
+    if own { Unknown::Refused } else { Unknown::Ignored }
 }
 
 /// The body, when it has no more bytes than `most`. Of a larger one the rest is read and dropped, up to a

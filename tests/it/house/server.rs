@@ -89,16 +89,21 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let url = fresh_url(db, &folder).await?;
         let log = Arc::new(Mutex::new(String::new()));
-        let (child, address) = start(&folder, &url, &folder.path().join("master.key"), &log);
+        let (child, address) = start(&folder, &url, &folder.path().join("master.key"), &[], &log);
         Some(Self { db, url, folder, child, address, log, secrets: Mutex::new(vec![PASSWORD.to_owned()]) })
     }
 
     /// Another server on the same database, under the same master key.
     pub fn replica(&self) -> Self {
+        self.replica_with(&[])
+    }
+
+    /// Another server on the same database, with settings of its own.
+    pub fn replica_with(&self, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let log = Arc::new(Mutex::new(String::new()));
         let master_key = self.folder().join("master.key");
-        let (child, address) = start(&folder, &self.url, &master_key, &log);
+        let (child, address) = start(&folder, &self.url, &master_key, settings, &log);
         Self { db: self.db, url: self.url.clone(), folder, child, address, log, secrets: Mutex::new(self.secrets()) }
     }
 
@@ -190,6 +195,13 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// The processor time that it has used, in hundredths of a second.
+    pub fn processor_time(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the server runs");
+        let (_, fields) = stat.rsplit_once(") ").expect("Linux says so");
+        fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+    }
+
     /// Ends the server as a power cut ends it.
     pub fn kill9(&mut self) {
         self.child.kill().expect("the server can be killed");
@@ -212,7 +224,7 @@ impl Server {
 
     /// Starts it again on the same data, at another port.
     pub fn restart(&mut self) {
-        (self.child, self.address) = start(&self.folder, &self.url, &self.folder.path().join("master.key"), &self.log);
+        (self.child, self.address) = start(&self.folder, &self.url, &self.folder.path().join("master.key"), &[], &self.log);
     }
 }
 
@@ -224,8 +236,9 @@ impl Drop for Server {
     }
 }
 
-fn start(folder: &TempDir, url: &str, master_key: &Path, log: &Arc<Mutex<String>>) -> (Child, String) {
+fn start(folder: &TempDir, url: &str, master_key: &Path, settings: &[(&str, &str)], log: &Arc<Mutex<String>>) -> (Child, String) {
     let mut command = bare_command();
+    command.envs(settings.iter().copied());
     command.env("STAGEGATE_LOG", "debug,h2=info,hyper=info,sqlx=info,tower=info");
     command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--data-dir"]).arg(folder.path());
     command.arg("--master-key-file").arg(master_key);
