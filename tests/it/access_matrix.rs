@@ -19,16 +19,16 @@ const PERSONAS: [&str; 8] = ["viewer", "data_scientist", "ml_engineer", "manager
 
 /// One object of each kind, all of one owner.
 #[derive(Clone, Default)]
-struct World {
-    experiment_id: String,
-    experiment: String,
-    run_id: String,
-    model_id: String,
-    model: String,
-    request_id: String,
-    comment_id: String,
-    user: String,
-    token_id: String,
+pub struct World {
+    pub experiment_id: String,
+    pub experiment: String,
+    pub run_id: String,
+    pub model_id: String,
+    pub model: String,
+    pub request_id: String,
+    pub comment_id: String,
+    pub user: String,
+    pub token_id: String,
 }
 
 /// Someone who calls, with what is theirs and what is not.
@@ -172,7 +172,7 @@ async fn call(client: &Client, operation: &Operation, world: &World) -> Result<(
 }
 
 /// The smallest message of an operation: nothing but the fields that its rule reads.
-fn smallest(operation: &Operation, world: &World) -> Vec<u8> {
+pub fn smallest(operation: &Operation, world: &World) -> Vec<u8> {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("the descriptor set is one");
     let mut message = DynamicMessage::new(pool.get_message_by_name(operation.input).expect("declared"));
     for clause in operation.rule.clauses {
@@ -284,7 +284,7 @@ async fn grant(admin: &Client, user: &str, scope: v1::scope::Scope) {
     let _: v1::CreateGrantResponse = admin.call("CreateGrant", request).await.expect("a grant");
 }
 
-async fn world(admin: &Client, word: &str, user: &str) -> World {
+pub async fn world(admin: &Client, word: &str, user: &str) -> World {
     let (experiment, model) = (format!("e-{word}"), format!("m-{word}"));
     let request = v1::CreateExperimentRequest { name: experiment.clone(), ..Default::default() };
     let answer: v1::CreateExperimentResponse = admin.call("CreateExperiment", request).await.expect("an experiment");

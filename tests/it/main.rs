@@ -25,6 +25,7 @@ mod promotion_sql;
 mod promotion_sql_more;
 mod promotion_sql_races;
 mod promotion_walks;
+mod recorded;
 mod registry;
 mod replicas;
 mod rest;
