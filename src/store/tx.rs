@@ -225,6 +225,8 @@ impl Unrecorded {
     fn allows(self, change: &Change) -> bool {
         let (verb, table) = (change.verb, change.table.as_str());
         match self {
+            // The tag `mlflow.runName` is the name of its run.
+            Self::Tracking if verb == Verb::Update && table == "runs" => true,
             Self::Tracking => matches!(
                 table,
                 "params"
@@ -260,6 +262,7 @@ impl Unrecorded {
     /// What a recording write may change when it has nothing to record: the bulk, the answers kept for retries,
     /// what an import remembers of its source, and the counter that has snapshots of access read anew.
     fn allows_without_row(change: &Change) -> bool {
-        matches!(change.table.as_str(), "idempotent_answers" | "import_objects" | "access_epoch") || Self::Tracking.allows(change)
+        matches!(change.table.as_str(), "idempotent_answers" | "import_objects" | "access_epoch")
+            || change.table != "runs" && Self::Tracking.allows(change)
     }
 }
