@@ -17,8 +17,9 @@ use crate::store::{Store, ledger};
 /// The commands about the ledger.
 #[derive(Subcommand)]
 pub enum LedgerCommand {
-    /// Recompute every row and the tree, and compare them with the sealed checkpoint in the data folder. Exit status: 0 sound and vouched for to the last row, 1 not sound, 2 cannot be
-    /// checked, 3 sound as far as it goes, but no checkpoint vouches for the last rows.
+    /// Recompute every row and the tree, and compare them with the sealed checkpoint in the data folder. Exit status:
+    /// 0 sound and vouched for to the last row, 1 not sound, 2 cannot be checked, 3 sound as far as it goes, but no
+    /// checkpoint vouches for the last rows.
     #[command(after_help = "Examples:\n  stagegate ledger verify --data-dir /var/lib/stagegate\n  \
         stagegate ledger verify --export ledger.jsonl --key 'stagegate.…+…+…' --against kept-checkpoint")]
     Verify {

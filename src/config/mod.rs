@@ -91,6 +91,12 @@ pub struct QuotaOptions {
 }
 
 impl QuotaOptions {
+    fn fill_from(&mut self, from: &Self) {
+        self.quota_ledger_rows = self.quota_ledger_rows.or(from.quota_ledger_rows);
+        self.quota_database_bytes = self.quota_database_bytes.or(from.quota_database_bytes);
+        self.quota_artifact_bytes = self.quota_artifact_bytes.or(from.quota_artifact_bytes);
+    }
+
     /// The quotas, with defaults for what was not set.
     pub fn quotas(&self) -> Quotas {
         let default = Quotas::default();
@@ -243,6 +249,7 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
         if serve.trusted_proxies.is_empty() {
             serve.trusted_proxies = from.serve.trusted_proxies;
         }
+        serve.quotas.fill_from(&from.serve.quotas);
     }
     Ok(())
 }
@@ -272,6 +279,14 @@ mod tests {
         assert_eq!(data.folder(), PathBuf::from("flag"));
         assert_eq!(data.database(), "sqlite://y");
         assert_eq!(serve.address().port(), 6_000);
+        let quotas = "[serve]\nquota_ledger_rows = 7\nquota_database_bytes = '500MiB'\nquota_artifact_bytes = '1KiB'\n";
+        std::fs::write(&path, quotas).unwrap();
+        let mut serve = ServeOptions { quotas: QuotaOptions { quota_ledger_rows: Some(5), ..Default::default() }, ..Default::default() };
+        fill_from(Some(&path), &mut data, Some(&mut serve)).unwrap();
+        let expected = Quotas { ledger_rows: 5, database_bytes: 500 << 20, artifact_bytes: 1_024 };
+        assert_eq!(serve.quotas.quotas(), expected, "a flag before the file, the file before the default");
+        std::fs::write(&path, "[serve]\nquota_ledger_row = 7\n").unwrap();
+        assert!(matches!(fill_from(Some(&path), &mut data, Some(&mut serve)), Err(ConfigError::Parse(..))));
         std::fs::write(&path, "[data]\nbase_url = 'typo'\n").unwrap();
         assert!(matches!(fill_from(Some(&path), &mut data, None), Err(ConfigError::Parse(..))));
     }

@@ -42,8 +42,8 @@ pub struct LeftOut {
     pub entries: BTreeMap<String, u64>,
     /// The bytes of their keys and values.
     pub bytes: u64,
-    /// SHA-256 of them in hexadecimal: for each, in the order of their kinds and keys, the lengths in bytes of kind, key
-    /// and value as 8 bytes big-endian each, then the three texts.
+    /// SHA-256 of them in hexadecimal: for each, in the order in which the database read them, the lengths in bytes
+    /// of kind, key and value as 8 bytes big-endian each, then the three texts.
     pub sha256: String,
 }
 

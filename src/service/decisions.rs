@@ -9,6 +9,7 @@ use super::{Error, Result, access_shown, approvers, evidence, write};
 use crate::access::{Call, Credential};
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass, Snapshot};
+use crate::domain::evidence::Evidence;
 use crate::domain::field::Check;
 use crate::domain::gate::Gate;
 use crate::domain::request::{Outcome, State};
@@ -77,8 +78,9 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
     let version = store::versions::by_uid(&**tx, &open.version_uid).await?;
     let version = version.ok_or_else(|| Error::precondition("REQUEST_NOT_OPEN", "the version was deleted"))?;
     let snapshot = fresh(tx, call).await?;
-    may_read_evidence(tx, call, &snapshot, &open).await?;
-    let differences = evidence::decisive_changes(&**tx, &open, &version).await?;
+    let filed = evidence::stored(&**tx, &open).await?;
+    may_read_evidence(tx, call, &snapshot, &filed).await?;
+    let differences = evidence::decisive_changes(&**tx, &filed, &open, &version).await?;
     if !differences.is_empty() {
         let (digest, record_text) = evidence::of(&**tx, &version, &open.target, &gate).await?;
         store::evidence::insert(tx, &open.uid, &digest, &record_text).await?;
@@ -106,9 +108,8 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
 }
 
 /// Whoever cannot see what a request rests on cannot vouch for it.
-async fn may_read_evidence(tx: &Tx, call: &Call, snapshot: &Snapshot, open: &RequestRow) -> Result<()> {
-    let record = evidence::stored(&**tx, open).await?;
-    let hidden = evidence::withheld(&**tx, call, snapshot, &record).await?;
+async fn may_read_evidence(tx: &Tx, call: &Call, snapshot: &Snapshot, filed: &Evidence) -> Result<()> {
+    let hidden = evidence::withheld(&**tx, call, snapshot, filed).await?;
     let Some(whose) = hidden.first() else { return Ok(()) };
     let permission = Permission::ExperimentsRead;
     let message = format!(

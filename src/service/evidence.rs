@@ -33,9 +33,13 @@ pub(super) async fn of<C: ConnectionTrait>(on: &C, version: &VersionRow, target:
     canonical(&record)
 }
 
-/// What has changed of what decides since a request was filed, in words; empty when nothing has.
-pub(super) async fn decisive_changes<C: ConnectionTrait>(on: &C, request: &RequestRow, version: &VersionRow) -> Result<Vec<String>> {
-    let filed = stored(on, request).await?;
+/// What has changed of what decides since a record was filed, in words; empty when nothing has.
+pub(super) async fn decisive_changes<C: ConnectionTrait>(
+    on: &C,
+    filed: &Evidence,
+    request: &RequestRow,
+    version: &VersionRow,
+) -> Result<Vec<String>> {
     let now = gather(on, version, &request.target, (&filed.gate_id, filed.gate_version), Depth::Decisive).await?;
     let changed = filed.differences(&now).into_iter().filter(|difference| difference.decides);
     Ok(changed.map(|difference| difference.text).collect())
@@ -72,7 +76,7 @@ async fn gather<C: ConnectionTrait>(on: &C, version: &VersionRow, target: &str, 
     let mut held = holder.as_ref().map(rows::bare);
     let mut room = Room::default();
     let whole = depth == Depth::Whole;
-    // What a record holds of both first, then the long kinds: the two are compared.
+    // Kind by kind for both versions, the long kinds last: the two are compared, and room may run out.
     for kind in Kind::ALL.into_iter().filter(|_| depth != Depth::Decisive) {
         rows::fill(on, version, "candidate", kind, &mut candidate, &mut room, whole).await?;
         if let (Some(row), Some(held)) = (&holder, &mut held) {

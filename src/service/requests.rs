@@ -254,9 +254,9 @@ pub(super) async fn shown<C: ConnectionTrait>(on: &C, snapshot: &Snapshot, row: 
     let requesters = rows::requesters(on, &row.uid).await?;
     let decisions = rows::decisions(on, &row.uid).await?;
     let lapsed = approvers::lapsed(on, snapshot, &row).await?;
-    let why_not = |decision: &DecisionRow| lapsed.get(&decision.actor.person).filter(|_| decision.approved && decision.voided.is_none());
-    let counts = |decision: &&DecisionRow| decision.approved && decision.voided.is_none() && why_not(decision).is_none();
-    let given = decisions.iter().filter(counts).count();
+    let stands = |decision: &DecisionRow| decision.approved && decision.voided.is_none();
+    let why_not = |decision: &DecisionRow| lapsed.get(&decision.actor.person).filter(|_| stands(decision));
+    let given = decisions.iter().filter(|decision| stands(decision) && why_not(decision).is_none()).count();
     let narrow = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
     let requester = |requester: rows::RequesterRow| v1::Requester {
         user_name: requester.user_name,

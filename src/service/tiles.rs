@@ -20,7 +20,7 @@ pub async fn hash_tile(store: &Store, tile: Tile) -> Result<Vec<u8>> {
     plan.run(&stored).map_err(|error| Error::Internal(format!("the ledger's tree: {error}")))
 }
 
-/// The leaves' bytes of so many rows from a position on, each behind its length in two bytes.
+/// The leaves' bytes of so many rows from a position on, each after its length in two bytes.
 pub async fn entry_bundle(store: &Store, from: u64, count: u64) -> Result<Vec<u8>> {
     let range = bind![from.cast_signed(), (from + count).cast_signed()];
     let found = rows::page(store.reader(), "p.position >= $1 AND p.position < $2", range.into(), count).await?;

@@ -89,7 +89,7 @@ async fn reader(access: &Arc<Access>, request: &Parts) -> Result<(), Error> {
     passage.end(checked).map(|_| ())
 }
 
-/// The position behind the last row that a tile covers.
+/// The position after the last row that a tile covers.
 fn end_of(tile: &Tile) -> u128 {
     let end = u128::from(tile.level_index()) * u128::from(WIDTH) + u128::from(tile.width());
     end << (u32::from(tile.level()) * u32::from(HEIGHT))
