@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::access::Quotas;
 use crate::domain::ledger::Cosigner;
+use crate::memory;
 use crate::store::ledger_seal::Seals;
 
 /// Where the data is. Given to every command.
@@ -72,6 +73,10 @@ pub struct ServeOptions {
     /// request comes from. That of anybody else is not read. [default: none]
     #[arg(long, env = "STAGEGATE_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
+    /// Bytes that all calls together hold for bodies, rows and answers, such as `256MiB`; each user or service account has
+    /// a sixteenth. [default: a quarter of the memory of the container or machine, at most 256MiB]
+    #[arg(long, env = "STAGEGATE_MEMORY_BUDGET")]
+    pub memory_budget: Option<ByteSize>,
     /// How much each user or service account may store in a day.
     #[command(flatten)]
     #[serde(flatten)]
@@ -144,6 +149,9 @@ pub enum ConfigError {
     /// A witness that cannot be understood.
     #[error("--witness: {0:?} is no witness; give NAME+KEYID+BASE64@https://URL, as the witness publishes its key")]
     NoWitness(String),
+    /// Too little for any call of usual size.
+    #[error("--memory-budget: {0} is too little; give at least {least}", least = ByteSize::b(memory::FLOOR))]
+    SmallBudget(ByteSize),
     /// Half of TLS.
     #[error("--tls-cert and --tls-key go together")]
     HalfTls,
@@ -215,6 +223,9 @@ impl ServeOptions {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err(ConfigError::HalfTls);
         }
+        if let Some(budget) = self.memory_budget.filter(|budget| budget.as_u64() < memory::FLOOR) {
+            return Err(ConfigError::SmallBudget(budget));
+        }
         let address = self.address();
         if !address.ip().is_loopback() && self.tls_cert.is_none() && !self.insecure_http {
             return Err(ConfigError::Exposed(address));
@@ -254,6 +265,7 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
         if serve.trusted_proxies.is_empty() {
             serve.trusted_proxies = from.serve.trusted_proxies;
         }
+        serve.memory_budget = serve.memory_budget.or(from.serve.memory_budget);
         serve.quotas.fill_from(&from.serve.quotas);
     }
     Ok(())
@@ -271,6 +283,8 @@ mod tests {
         let half = ServeOptions { tls_cert: Some("a".into()), ..open };
         assert!(matches!(half.check(), Err(ConfigError::HalfTls)));
         assert!(ServeOptions::default().check().is_ok());
+        let small = ServeOptions { memory_budget: Some(ByteSize::mib(15)), ..ServeOptions::default() };
+        assert!(small.check().unwrap_err().to_string().contains("give at least 16.0 MiB"));
     }
 
     #[test]

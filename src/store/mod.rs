@@ -30,6 +30,7 @@ pub mod models;
 pub mod moves;
 pub mod objects;
 pub mod protection;
+mod reading;
 pub mod request_makers;
 pub mod requests;
 pub mod run_search;
@@ -61,6 +62,7 @@ use sea_orm_migration::MigratorTrait;
 
 use crate::domain::ledger::RowKey;
 pub use error::{StoreError, WriteError};
+pub use reading::Reading;
 pub use search_connection::Search;
 pub use tx::{Kept, Recorded, Tx, Unrecorded, Watched};
 use write::Door;
@@ -86,7 +88,7 @@ pub enum Engine {
 #[derive(Clone)]
 pub struct Store {
     engine: Engine,
-    reader: DatabaseConnection,
+    reader: Reading<DatabaseConnection>,
     searches: search_connection::Searches,
     writer: write::Writer,
     blobs: Option<blobs::Blobs>,
@@ -123,7 +125,7 @@ impl Store {
             let searching = search_connection::sqlite_pool(sqlite_options(url, 8)).await?;
             let store = Self {
                 engine: Engine::Sqlite,
-                reader,
+                reader: Reading(reader),
                 searches: search_connection::Searches::new(Engine::Sqlite, searching),
                 writer,
                 metric_names: Arc::default(),
@@ -144,7 +146,7 @@ impl Store {
         let row_key = tx::SharedRowKey::default();
         let store = Self {
             engine: Engine::Postgres,
-            reader: pool.clone(),
+            reader: Reading(pool.clone()),
             searches: search_connection::Searches::new(Engine::Postgres, pool.clone()),
             writer: write::Writer::postgres(pool, row_key.clone()),
             metric_names: Arc::default(),
@@ -184,7 +186,7 @@ impl Store {
     }
 
     /// The connection for reads.
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Reading<DatabaseConnection> {
         &self.reader
     }
 
@@ -196,7 +198,7 @@ impl Store {
 
     /// A transaction that reads one state of the database, and changes nothing. For a few short queries that
     /// must agree: what lasts longer would hold back the database's own upkeep.
-    pub async fn view(&self) -> Result<DatabaseTransaction, StoreError> {
+    pub async fn view(&self) -> Result<Reading<DatabaseTransaction>, StoreError> {
         let options = match self.engine {
             // A transaction of SQLite reads one state by itself.
             Engine::Sqlite => TransactionOptions::default(),
@@ -206,12 +208,12 @@ impl Store {
                 ..Default::default()
             },
         };
-        Ok(self.reader.begin_with_options(options).await?)
+        Ok(Reading(self.reader.0.begin_with_options(options).await?))
     }
 
     /// A connection that may change the schema.
     pub fn migration_connection(&self) -> &DatabaseConnection {
-        &self.reader
+        &self.reader.0
     }
 
     /// How far the ledger has come, for those who follow it.

@@ -2,21 +2,30 @@
 //! they have the call checked, hand it to the service function and give its outcome a status.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::middleware::Next;
 use futures::future::BoxFuture;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
+use http_body_util::{BodyExt, StreamBody};
 use tokio::time::timeout;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::error;
 use super::surface::{Passage, Sender, Surface};
 use crate::access::{Call, ClientAddress};
+use crate::clock;
 use crate::contract::{Operation, Subject, operation_by_path};
+use crate::memory::Held;
 use crate::service::{Error, RequestStream, Result};
 
+/// What a message takes for each byte that came: the bytes, and what is made of them. Of a stream, only what has come of
+/// the next message counts; the one that is worked on is one.
+const IN_MESSAGES: usize = 2;
+const IN_STREAMS: usize = 1;
 /// A client's stream must start within this time.
 const FIRST_MESSAGE: Duration = Duration::from_secs(30);
 
@@ -35,6 +44,7 @@ impl Surface {
     ) -> std::result::Result<Response<O>, Status>
     where
         I: Subject + prost::Message + 'static,
+        O: prost::Message,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>>,
     {
         let (_, extensions, message) = request.into_parts();
@@ -120,7 +130,13 @@ impl Surface {
         let first = timeout(FIRST_MESSAGE, messages.message()).await.map_err(silent)?.map_err(|status| broken(&status))?;
         let first = first.ok_or_else(|| Error::invalid("stream", "ends without a first message"))?;
         let call = self.admit(passage, &sender, &first).await?;
-        let rest = messages.map(|message| message.map_err(|status| broken(&status))).boxed();
+        let held = sender.held;
+        held.shrink_to(0);
+        let rest = messages.map(move |message| {
+            held.shrink_to(0);
+            message.map_err(|status| broken(&status))
+        });
+        let rest = rest.boxed();
         Ok((call, first, rest))
     }
 }
@@ -130,7 +146,14 @@ pub async fn know_sender(State(surface): State<Surface>, mut request: axum::extr
     if let Some(operation) = operation_by_path(request.uri().path()) {
         let source = request.extensions().get::<ClientAddress>().copied().unwrap_or_default();
         match surface.known(operation, request.headers().clone(), source).await {
-            Ok(sender) => request.extensions_mut().insert(sender),
+            Ok(sender) => {
+                let held = sender.held.clone();
+                request.extensions_mut().insert(sender);
+                let copies = if operation.client_streaming { IN_STREAMS } else { IN_MESSAGES };
+                let mut answer = next.run(request.map(|body| counted(body, held.clone(), copies))).await;
+                answer.extensions_mut().insert(held);
+                return answer;
+            }
             Err(error) => {
                 let passage = Passage::begin(operation, source);
                 let status = error::status(&error, &passage.request_id);
@@ -138,9 +161,25 @@ pub async fn know_sender(State(surface): State<Surface>, mut request: axum::extr
                 let _ = passage.end(Err::<(), _>(error));
                 return status.into_http();
             }
-        };
+        }
     }
     next.run(request).await
+}
+
+/// A body whose bytes take room as they come.
+fn counted(body: Body, held: Arc<Held>, copies: usize) -> Body {
+    let frames = stream::unfold((body, held), move |(mut body, held)| async move {
+        let frame = match body.frame().await? {
+            Ok(frame) => match held.grow(copies * frame.data_ref().map_or(0, Bytes::len)).await {
+                Ok(()) => Ok(frame),
+                // gRPC answers with the status.
+                Err(over) => Err(axum::Error::new(error::status(&over.into(), &clock::new_uid()))),
+            },
+            Err(error) => Err(error),
+        };
+        Some((frame, (body, held)))
+    });
+    Body::new(StreamBody::new(frames))
 }
 
 /// Where a call comes from.
