@@ -99,8 +99,8 @@ fn status(report: &Report) -> ExitCode {
 }
 
 async fn open(data: &DataOptions) -> Result<Store, Failure> {
-    let url = data.database();
-    let store = Store::open_existing(&url).await.map_err(|error| format!("cannot open the database: {error}"))?;
+    let url = data.database()?;
+    let store = Store::open_existing(url.exposed()).await.map_err(|error| format!("cannot open the database ({url}): {error}"))?;
     Ok(store.with_seals(data.seals()?))
 }
 

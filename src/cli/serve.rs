@@ -3,18 +3,18 @@
 use std::io::IsTerminal;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::{Failure, Instance};
-use crate::config::{DataOptions, ServeOptions};
+use crate::config::{ConfigError, DataOptions, ServeOptions};
 
 /// Runs the server until it is told to stop.
 pub async fn serve(data: &DataOptions, options: &ServeOptions) -> Result<(), Failure> {
-    log();
+    log(options)?;
+    let admin_password = options.admin_password()?.map(|password| password.to_string());
     // Before anything is answered: who was answered may stop the server at once.
     let mut stop = StopSignals::listen()?;
     let instance = tokio::select! {
-        started = Instance::start(data, options, std::env::var("STAGEGATE_ADMIN_PASSWORD").ok()) => started?,
+        started = Instance::start(data, options, admin_password) => started?,
         () = stop.wait() => return Ok(()),
     };
     println!("Stagegate {} listens on {}", env!("CARGO_PKG_VERSION"), instance.url());
@@ -48,12 +48,12 @@ impl StopSignals {
 }
 
 /// Logs to standard error: text on a terminal, JSON elsewhere.
-fn log() {
-    let filter = EnvFilter::try_from_env("STAGEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,sea_orm_migration=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+fn log(options: &ServeOptions) -> Result<(), ConfigError> {
+    let builder = tracing_subscriber::fmt().with_env_filter(options.log_filter()?).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.init();
     } else {
         builder.json().init();
     }
+    Ok(())
 }

@@ -18,10 +18,9 @@ pub async fn store(data: &DataOptions) -> Result<Store, Failure> {
         .mode(0o700)
         .create(&folder)
         .map_err(|error| format!("data folder {}: {error}", folder.display()))?;
-    let url = data.database();
-    let store: Result<Store, Failure> =
-        Store::open(&url).await.map_err(|error| format!("cannot open the database {}: {error}", without_password(&url)).into());
-    Ok(store?.with_seals(data.seals()?))
+    let url = data.database()?;
+    let store = Store::open(url.exposed()).await.map_err(|error| format!("cannot open the database ({url}): {error}"))?;
+    Ok(store.with_seals(data.seals()?))
 }
 
 /// Opens the place of the artifacts' bytes.
@@ -34,14 +33,4 @@ pub async fn access(data: &DataOptions, store: &Store) -> Result<Arc<Access>, Fa
     let in_use = !store::access::keys(store.reader()).await?.is_empty();
     let master = MasterKey::load(&data.master_key(), in_use)?;
     Ok(Access::open(store.clone(), master).await?)
-}
-
-/// A URL that can be shown.
-fn without_password(text: &str) -> String {
-    let Ok(mut url) = url::Url::parse(text) else { return "of the given URL".to_owned() };
-    if url.password().is_some() {
-        // Only URLs that cannot have a password refuse this.
-        let _ = url.set_password(Some("***"));
-    }
-    url.to_string()
 }

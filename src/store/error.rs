@@ -56,13 +56,21 @@ fn from_driver(error: &sqlx::Error) -> StoreError {
             error,
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed
         );
-        return if gone { StoreError::Unavailable(error.to_string()) } else { StoreError::Internal(error.to_string()) };
+        return match error {
+            // Its text may hold a part of the URL.
+            sqlx::Error::Configuration(_) => StoreError::Unavailable("the driver does not understand the database's URL".to_owned()),
+            _ if gone => StoreError::Unavailable(error.to_string()),
+            _ => StoreError::Internal(error.to_string()),
+        };
     };
     let code = database.code().unwrap_or_default();
     let message = database.message().to_owned();
     match code.as_ref() {
         // PostgreSQL: serialization failure, deadlock. SQLite: busy, locked, busy snapshot.
         "40001" | "40P01" | "5" | "6" | "261" | "517" => StoreError::Conflict,
+        // PostgreSQL, in words of ours: its own name whatever the URL was cut into.
+        "28000" | "28P01" => StoreError::Unavailable("the database refuses the user or the password".to_owned()),
+        "3D000" => StoreError::Unavailable("the server has no database of the name that the URL gives".to_owned()),
         // PostgreSQL: check, integrity. SQLite: trigger, check.
         "23514" | "23000" | "1811" | "275" => StoreError::Refused(message),
         // PostgreSQL: connection, resources, operator intervention. SQLite: full, I/O, read-only.

@@ -59,6 +59,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 use crate::domain::ledger::RowKey;
+use crate::domain::url::DatabaseUrl;
 pub use error::{StoreError, WriteError};
 pub use tx::{Kept, Recorded, Tx, Unrecorded, Watched};
 use write::Door;
@@ -113,6 +114,7 @@ impl Store {
     }
 
     async fn connect(url: &str) -> Result<Self, StoreError> {
+        DatabaseUrl::parse(url).map_err(|fault| StoreError::Unavailable(format!("its URL {fault}")))?;
         if url.starts_with("sqlite:") {
             let row_key = tx::SharedRowKey::default();
             let writer = write::Writer::sqlite(sqlite_options(url, 1), row_key.clone()).await?;
@@ -129,9 +131,6 @@ impl Store {
             };
             store.check_sqlite().await?;
             return Ok(store);
-        }
-        if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
-            return Err(StoreError::Unavailable("the database URL must start with `sqlite:` or `postgres:`".to_owned()));
         }
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10)).test_before_acquire_if_idle_for(IDLE);
