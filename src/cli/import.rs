@@ -40,11 +40,12 @@ pub async fn run(data: &DataOptions, command: ImportCommand) -> Result<ExitCode,
     let ImportCommand::Mlflow { from, artifacts, source } = command;
     let artifacts = artifacts.as_ref().map(|place| ArtifactPlace::parse(place.exposed())).transpose()?;
     let options = Options { from: Address::parse(from.exposed())?, artifacts, source };
-    let mut store = setup::store(data).await?;
+    let (mut store, lock) = setup::existing_or_new(data).await?;
     if options.artifacts.is_some() {
         store = store.with_blobs(setup::blobs(data).await?);
     }
     let access = setup::access(data, &store).await?;
+    drop(lock);
     let report = import::run(&access, options, &Progress::on_terminal()).await?;
     // Whoever stops reading the report, as `head` does, takes nothing from the import.
     let _ = writeln!(std::io::stdout(), "{report}");

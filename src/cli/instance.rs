@@ -10,7 +10,7 @@ use super::{Failure, setup};
 use crate::access::Access;
 use crate::config::{ConfigError, DataOptions, ServeOptions};
 use crate::service::{self, Recipient, Sink, Witness};
-use crate::store::Store;
+use crate::store::{StartLock, Store};
 use crate::wire::hosts::Hosts;
 use crate::wire::proxies::Proxies;
 use crate::wire::server::{self, Server};
@@ -31,16 +31,34 @@ pub struct Instance {
     requests: JoinHandle<()>,
     uploads: JoinHandle<()>,
     tending: JoinHandle<()>,
+    /// On SQLite, that this is the one server of the file.
+    _lock: StartLock,
 }
 
 impl Instance {
     /// Opens the data, makes what a first start needs, and listens. `admin_password` is for the user
     /// `admin` of a first start; none has one generated. Errors say in one line what to do.
     pub async fn start(data: &DataOptions, options: &ServeOptions, admin_password: Option<String>) -> Result<Self, Failure> {
+        let lock = Self::lock(data).await?;
+        Self::start_locked(lock, data, options, admin_password).await
+    }
+
+    /// Waits for its turn among those who start on the same database.
+    pub async fn lock(data: &DataOptions) -> Result<StartLock, Failure> {
+        setup::lock(data).await
+    }
+
+    /// The rest of a start.
+    pub async fn start_locked(
+        lock: StartLock,
+        data: &DataOptions,
+        options: &ServeOptions,
+        admin_password: Option<String>,
+    ) -> Result<Self, Failure> {
         options.check()?;
         let hosts = Hosts::new(options.address().ip(), &options.allowed_hosts).map_err(ConfigError::NoHost)?;
         let proxies = Proxies::new(&options.trusted_proxies).map_err(ConfigError::NoNetwork)?;
-        let store = setup::store(data).await?.with_blobs(setup::blobs(data).await?);
+        let store = setup::current(data, &lock).await?.with_blobs(setup::blobs(data).await?);
         service::check_not_emptied(&store).await?;
         let access = setup::access(data, &store).await?;
         access.usage.limit(options.quotas.quotas());
@@ -54,8 +72,9 @@ impl Instance {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let server = Server::bind(options.address(), tls, hosts, proxies, &access).await?;
         let address = server.local_addr()?;
-        // Behind everything that may stop the start: the password is shown this once.
+        // After everything that may stop the start: the password is shown this once.
         let generated_password = service::ensure_admin(&access, admin_password).await?;
+        let lock = lock.started().await?;
         let no_more_checkpoints = CancellationToken::new();
         let sinks = recipients(data, &access.store)?.into_iter().map(|recipient| {
             let signed = access.store.ledger_feed().signed();
@@ -78,6 +97,7 @@ impl Instance {
             uploads: tokio::spawn(service::mlflow::tend_uploads(access.clone())),
             running: tokio::spawn(server.run(stopped)),
             access,
+            _lock: lock,
         })
     }
 

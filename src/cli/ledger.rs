@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Failure, beside};
+use super::{Failure, beside, setup};
 use crate::access::MasterKey;
 use crate::config::DataOptions;
 use crate::domain::ledger::{Cosigner, ExportError, LedgerKey, Line, ROW_KEY_PURPOSE, Report, RowKey, Verifier, read_export};
@@ -99,9 +99,7 @@ fn status(report: &Report) -> ExitCode {
 }
 
 async fn open(data: &DataOptions) -> Result<Store, Failure> {
-    let url = data.database()?;
-    let store = Store::open_existing(url.exposed()).await.map_err(|error| format!("cannot open the database ({url}): {error}"))?;
-    Ok(store.with_seals(data.seals()?))
+    setup::existing(data).await
 }
 
 async fn keys(store: &Store) -> Result<(String, String), Failure> {

@@ -128,7 +128,12 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Migrate => {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
-            setup::store(&cli.data).await?;
+            let url = cli.data.database()?;
+            // Beside a running server there is nothing to do, and no lock to have.
+            if !matches!(crate::store::Store::open_if_there(&url).await, Ok(Some(_))) {
+                let lock = setup::lock(&cli.data).await?;
+                setup::current(&cli.data, &lock).await?;
+            }
             println!("The schema is up to date.");
         }
         Command::Ledger { command } => {

@@ -13,8 +13,12 @@ pub async fn serve(data: &DataOptions, options: &ServeOptions) -> Result<(), Fai
     let admin_password = options.admin_password()?.map(|password| password.to_string());
     // Before anything is answered: who was answered may stop the server at once.
     let mut stop = StopSignals::listen()?;
+    let lock = tokio::select! {
+        lock = Instance::lock(data) => lock?,
+        () = stop.wait() => return Ok(()),
+    };
     let instance = tokio::select! {
-        started = Instance::start(data, options, admin_password) => started?,
+        started = Instance::start_locked(lock, data, options, admin_password) => started?,
         () = stop.wait() => return Ok(()),
     };
     println!("Stagegate {} listens on {}", env!("CARGO_PKG_VERSION"), instance.url());

@@ -39,6 +39,7 @@ pub mod scope_names;
 pub mod search;
 mod search_order;
 pub mod sql;
+mod start_lock;
 mod statements;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -61,6 +62,8 @@ use sea_orm_migration::MigratorTrait;
 use crate::domain::ledger::RowKey;
 use crate::domain::url::DatabaseUrl;
 pub use error::{StoreError, WriteError};
+use migration::Schema;
+pub use start_lock::StartLock;
 pub use tx::{Kept, Recorded, Tx, Unrecorded, Watched};
 use write::Door;
 pub use write::{Body, UnrecordedBody};
@@ -98,24 +101,54 @@ impl Store {
     /// Connects, brings the schema up to date and checks that commits are durable.
     /// `url` is `sqlite://PATH` or `postgres://…`. Errors say what to do.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let url = understood(url)?;
+        let lock = StartLock::take(&url).await?;
+        Self::open_locked(&url, &lock).await
+    }
+
+    /// The same for whoever holds the lock of the start, and does more under it.
+    pub async fn open_locked(url: &DatabaseUrl, _lock: &StartLock) -> Result<Self, StoreError> {
         let store = Self::connect(url).await?;
-        migration::Migrator::up(store.migration_connection(), None).await?;
+        match migration::schema(&store.reader).await? {
+            Schema::Current => {}
+            Schema::Empty | Schema::Older => migration::Migrator::up(store.migration_connection(), None).await?,
+            Schema::Newer => return Err(newer()),
+        }
         Ok(store)
     }
 
-    /// Connects to a database that is there already, and leaves its schema alone. Errors when there is none.
+    /// Connects to a database that is there already, and leaves its schema alone. Errors when there is none, and when its
+    /// schema is of another version.
     pub async fn open_existing(url: &str) -> Result<Self, StoreError> {
-        let file = url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches("//"));
-        let file = file.map(|rest| rest.split_once('?').map_or(rest, |(file, _)| file));
-        if let Some(file) = file.filter(|file| !Path::new(file).is_file()) {
-            return Err(StoreError::Unavailable(format!("there is no file {file}")));
-        }
-        Self::connect(url).await
+        Self::open_if_there(&understood(url)?).await?.ok_or_else(|| {
+            StoreError::Unavailable(
+                "there is no database yet: run `stagegate serve` once, which sets it up, or give the right one".to_owned(),
+            )
+        })
     }
 
-    async fn connect(url: &str) -> Result<Self, StoreError> {
-        DatabaseUrl::parse(url).map_err(|fault| StoreError::Unavailable(format!("its URL {fault}")))?;
-        if url.starts_with("sqlite:") {
+    /// The same; none where there is nothing yet.
+    pub async fn open_if_there(url: &DatabaseUrl) -> Result<Option<Self>, StoreError> {
+        if url.file().is_some_and(|file| !file.is_file()) {
+            return Ok(None);
+        }
+        let store = Self::connect(url).await?;
+        match migration::schema(&store.reader).await? {
+            Schema::Current => Ok(Some(store)),
+            Schema::Empty => Ok(None),
+            Schema::Older => Err(StoreError::Unavailable(
+                "its schema is older than this program, and this command does not change it: stop the servers of the older version, then \
+                 run `stagegate migrate` or start `stagegate serve`"
+                    .to_owned(),
+            )),
+            Schema::Newer => Err(newer()),
+        }
+    }
+
+    async fn connect(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let is_sqlite = url.is_sqlite();
+        let url = url.exposed();
+        if is_sqlite {
             let row_key = tx::SharedRowKey::default();
             let writer = write::Writer::sqlite(sqlite_options(url, 1), row_key.clone()).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
@@ -270,6 +303,14 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn understood(url: &str) -> Result<DatabaseUrl, StoreError> {
+    DatabaseUrl::parse(url).map_err(|fault| StoreError::Unavailable(format!("its URL {fault}")))
+}
+
+fn newer() -> StoreError {
+    StoreError::Unavailable("its schema is newer than this program, which must not touch it: use the version of its servers".to_owned())
 }
 
 /// The URL of a SQLite file, which is created when it is not there.
