@@ -46,7 +46,9 @@ pub async fn run(data: &DataOptions, command: ImportCommand) -> Result<ExitCode,
     }
     let access = setup::access(data, &store).await?;
     drop(lock);
-    let report = import::run(&access, options, &Progress::on_terminal()).await?;
+    let report = import::run(&access, options, &Progress::on_terminal()).await;
+    access.store.close(false).await;
+    let report = report?;
     // Whoever stops reading the report, as `head` does, takes nothing from the import.
     let _ = writeln!(std::io::stdout(), "{report}");
     Ok(match (report.complete(), report.has_renamed()) {

@@ -55,10 +55,25 @@ impl Instance {
         options: &ServeOptions,
         admin_password: Option<String>,
     ) -> Result<Self, Failure> {
+        let store = setup::current(data, &lock).await?;
+        let started = Self::on(store.clone(), lock, data, options, admin_password).await;
+        if started.is_err() {
+            store.close(true).await;
+        }
+        started
+    }
+
+    async fn on(
+        store: Store,
+        lock: StartLock,
+        data: &DataOptions,
+        options: &ServeOptions,
+        admin_password: Option<String>,
+    ) -> Result<Self, Failure> {
         options.check()?;
         let hosts = Hosts::new(options.address().ip(), &options.allowed_hosts).map_err(ConfigError::NoHost)?;
         let proxies = Proxies::new(&options.trusted_proxies).map_err(ConfigError::NoNetwork)?;
-        let store = setup::current(data, &lock).await?.with_blobs(setup::blobs(data).await?);
+        let store = store.with_blobs(setup::blobs(data).await?);
         service::check_not_emptied(&store).await?;
         let access = setup::access(data, &store).await?;
         access.usage.limit(options.quotas.quotas());
@@ -111,15 +126,19 @@ impl Instance {
         self.generated_password.as_deref()
     }
 
-    /// Answers what was accepted, ends streams with a cursor, and writes what was only counted.
+    /// Answers what was accepted, ends streams with a cursor, writes what was only counted, and closes the database: on
+    /// SQLite its file holds everything then.
     pub async fn stop(self) -> Result<(), Failure> {
         // Those who watch end now, with their cursor; running calls may still write rows.
         self.access.store.ledger_feed().end();
         self.stop.send_replace(true);
         self.running.await?;
         self.requests.await?;
-        self.tending.abort();
-        self.uploads.abort();
+        for task in [self.tending, self.uploads] {
+            task.abort();
+            // It ends by this, and holds no connection any more.
+            let _ = task.await;
+        }
         self.access.flush().await;
         self.no_more_rows.send_replace(true);
         self.ledger.await?;
@@ -127,6 +146,7 @@ impl Instance {
         for sink in self.sinks {
             sink.await?;
         }
+        self.access.store.close(true).await;
         Ok(())
     }
 }

@@ -75,8 +75,12 @@ pub async fn run(data: &DataOptions, command: LedgerCommand) -> Result<ExitCode,
         LedgerCommand::NewOrigin { reason, against } => {
             let kept = against.as_deref().map(read).transpose()?;
             let access = beside::open(data).await?;
-            service::check_tail(&access.store, &access.keys().ledger_verifier).await?;
-            print!("{}", service::start_new_origin(&access, &reason, kept.as_deref()).await.map_err(beside::failure)?);
+            let begun = match service::check_tail(&access.store, &access.keys().ledger_verifier).await {
+                Ok(()) => service::start_new_origin(&access, &reason, kept.as_deref()).await,
+                Err(error) => Err(error),
+            };
+            access.store.close(false).await;
+            print!("{}", begun.map_err(beside::failure)?);
             Ok(ExitCode::SUCCESS)
         }
         LedgerCommand::Checkpoint => {

@@ -19,6 +19,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use nix::sys::stat::{Mode, umask};
 
 use crate::config::{self, DataOptions, ServeOptions};
+use crate::store::Store;
 
 /// Why a command failed, in one line for its user.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -130,10 +131,14 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             let url = cli.data.database()?;
             // Beside a running server there is nothing to do, and no lock to have.
-            if !matches!(crate::store::Store::open_if_there(&url).await, Ok(Some(_))) {
-                let lock = setup::lock(&cli.data).await?;
-                setup::current(&cli.data, &lock).await?;
-            }
+            let store = match Store::open_if_there(&url).await {
+                Ok(Some(store)) => store,
+                _ => {
+                    let lock = setup::lock(&cli.data).await?;
+                    setup::current(&cli.data, &lock).await?
+                }
+            };
+            store.close(false).await;
             println!("The schema is up to date.");
         }
         Command::Ledger { command } => {

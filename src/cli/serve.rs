@@ -17,10 +17,8 @@ pub async fn serve(data: &DataOptions, options: &ServeOptions) -> Result<(), Fai
         lock = Instance::lock(data) => lock?,
         () = stop.wait() => return Ok(()),
     };
-    let instance = tokio::select! {
-        started = Instance::start_locked(lock, data, options, admin_password) => started?,
-        () = stop.wait() => return Ok(()),
-    };
+    // A start that is stopped half-way would leave the database open, and it is short.
+    let instance = Instance::start_locked(lock, data, options, admin_password).await?;
     println!("Stagegate {} listens on {}", env!("CARGO_PKG_VERSION"), instance.url());
     if let Some(password) = instance.generated_password() {
         println!("The user `admin` was made. Its password is shown this once: {password}");

@@ -72,6 +72,9 @@ pub use write::{Body, UnrecordedBody};
 /// round trip for each statement.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// How long queries may take to end when the store is closed.
+const READERS_END: Duration = Duration::from_secs(3);
+
 /// The only workspace, for now.
 pub const WORKSPACE: &str = "default";
 
@@ -181,6 +184,21 @@ impl Store {
         };
         store.check_postgres().await?;
         Ok(store)
+    }
+
+    /// Writes what waits, and closes all connections. On SQLite the file then holds everything: with `checkpoint` also where
+    /// other processes have it open, as far as they do not read an older state. Whoever writes later gets an error.
+    pub async fn close(&self, checkpoint: bool) {
+        if self.engine == Engine::Sqlite {
+            // Nobody waits for more than this: a reader that does not end would hold up the stop.
+            let closed = tokio::time::timeout(READERS_END, self.reader.clone().close()).await;
+            if !matches!(closed, Ok(Ok(()))) {
+                tracing::warn!("queries that had not ended hold the database open");
+            }
+            self.writer.close(checkpoint).await;
+        } else if let Err(error) = self.reader.clone().close().await {
+            tracing::warn!(%error, "connections to the database were not closed well");
+        }
     }
 
     /// The same store, with a place for the bytes of artifacts.
