@@ -45,6 +45,9 @@ pub async fn run(data: &DataOptions, command: ImportCommand) -> Result<ExitCode,
         store = store.with_blobs(setup::blobs(data).await?);
     }
     let access = setup::access(data, &store).await?;
+    if options.artifacts.is_some() {
+        crate::service::check_artifact_store(&store).await?;
+    }
     drop(lock);
     let report = import::run(&access, options, &Progress::on_terminal()).await;
     access.store.close(false).await;

@@ -76,6 +76,7 @@ impl Instance {
         let store = store.with_blobs(setup::blobs(data).await?);
         service::check_not_emptied(&store).await?;
         let access = setup::access(data, &store).await?;
+        service::check_artifact_store(&store).await?;
         access.usage.limit(options.quotas.quotas());
         service::check_tail(&store, &access.keys().ledger_verifier).await?;
         service::check_seals(&store, &access.keys().ledger_verifier).await?;

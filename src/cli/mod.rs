@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod artifacts;
 mod beside;
 mod import;
 mod instance;
@@ -59,6 +60,9 @@ enum Command {
     /// Make, list and revoke tokens, also while the server runs.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Say which artifact store is this database's.
+    #[command(subcommand)]
+    Artifacts(artifacts::ArtifactsCommand),
     /// Move in from another server, also while this one runs.
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -131,12 +135,9 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             let url = cli.data.database()?;
             // Beside a running server there is nothing to do, and no lock to have.
-            let store = match Store::open_if_there(&url).await {
-                Ok(Some(store)) => store,
-                _ => {
-                    let lock = setup::lock(&cli.data).await?;
-                    setup::current(&cli.data, &lock).await?
-                }
+            let store = match Store::open_if_current(&url).await.map_err(setup::unopened(&url))? {
+                Some(store) => store,
+                None => setup::current(&cli.data, &setup::lock(&cli.data).await?).await?,
             };
             store.close(false).await;
             println!("The schema is up to date.");
@@ -152,6 +153,10 @@ async fn run(mut cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(command) => {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
             token::run(&cli.data, command).await?;
+        }
+        Command::Artifacts(command) => {
+            config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;
+            artifacts::run(&cli.data, command).await?;
         }
         Command::Import(command) => {
             config::fill_from(cli.config.as_deref(), &mut cli.data, None)?;

@@ -48,7 +48,8 @@ pub async fn current(data: &DataOptions, lock: &StartLock) -> Result<Store, Fail
     Ok(store.with_seals(data.seals()?))
 }
 
-fn unopened(url: &DatabaseUrl) -> impl Fn(StoreError) -> String {
+/// What is said when a database cannot be opened.
+pub fn unopened(url: &DatabaseUrl) -> impl Fn(StoreError) -> String {
     move |error| format!("cannot open the database ({url}): {error}")
 }
 

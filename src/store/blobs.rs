@@ -148,6 +148,10 @@ impl Blobs {
         Ok(blobs)
     }
 
+    pub(super) fn backend(&self) -> &dyn ObjectStore {
+        &*self.backend
+    }
+
     /// Writes a blob and deletes it.
     async fn probe(&self) -> Result<()> {
         let mut upload = self.begin();
@@ -275,7 +279,7 @@ fn folder_of(url: &Url) -> Result<PathBuf> {
 }
 
 /// What a driver's error comes down to. Its text goes to the log, never to a client.
-fn fault(error: &(dyn std::error::Error + 'static)) -> BlobError {
+pub(super) fn fault(error: &(dyn std::error::Error + 'static)) -> BlobError {
     let mut text = error.to_string();
     let mut cause = Some(error);
     while let Some(error) = cause {

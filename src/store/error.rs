@@ -27,11 +27,18 @@ pub enum StoreError {
 pub trait WriteError: From<StoreError> + Send + 'static {
     /// Whether the same write can succeed when it is tried again.
     fn is_conflict(&self) -> bool;
+
+    /// Whether the database could not be written to.
+    fn is_unavailable(&self) -> bool;
 }
 
 impl WriteError for StoreError {
     fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict)
+    }
+
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
     }
 }
 
@@ -71,6 +78,8 @@ fn from_driver(error: &sqlx::Error) -> StoreError {
         // PostgreSQL, in words of ours: its own name whatever the URL was cut into.
         "28000" | "28P01" => StoreError::Unavailable("the database refuses the user or the password".to_owned()),
         "3D000" => StoreError::Unavailable("the server has no database of the name that the URL gives".to_owned()),
+        // A standby, or one that was set to read only.
+        "25006" => StoreError::Unavailable("the database is read-only".to_owned()),
         // PostgreSQL: check, integrity. SQLite: trigger, check.
         "23514" | "23000" | "1811" | "275" => StoreError::Refused(message),
         // PostgreSQL: connection, resources, operator intervention. SQLite: full, I/O, read-only.

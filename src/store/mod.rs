@@ -5,9 +5,11 @@
 pub mod access;
 pub mod artifacts;
 pub mod blobs;
+pub mod blobs_marker;
 mod bulk;
 pub mod chunks;
 pub mod comments;
+pub mod condition;
 pub mod error;
 pub mod evidence;
 pub mod experiments;
@@ -49,7 +51,7 @@ pub mod usage;
 pub mod versions;
 mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +95,9 @@ pub struct Store {
     engine: Engine,
     reader: DatabaseConnection,
     writer: write::Writer,
+    /// The file of SQLite.
+    file: Option<PathBuf>,
+    condition: Arc<condition::Condition>,
     blobs: Option<blobs::Blobs>,
     metric_names: Arc<metrics::Names>,
     feed: ledger_feed::LedgerFeed,
@@ -125,31 +130,44 @@ impl Store {
     pub async fn open_existing(url: &str) -> Result<Self, StoreError> {
         Self::open_if_there(&understood(url)?).await?.ok_or_else(|| {
             StoreError::Unavailable(
-                "there is no database yet: run `stagegate serve` once, which sets it up, or give the right one".to_owned(),
+                "there is no database yet: run `stagegate serve` once, which sets it up, or give the right --data-dir or --database-url"
+                    .to_owned(),
             )
         })
     }
 
     /// The same; none where there is nothing yet.
     pub async fn open_if_there(url: &DatabaseUrl) -> Result<Option<Self>, StoreError> {
-        if url.file().is_some_and(|file| !file.is_file()) {
-            return Ok(None);
-        }
-        let store = Self::connect(url).await?;
-        match migration::schema(&store.reader).await? {
-            Schema::Current => Ok(Some(store)),
-            Schema::Empty => Ok(None),
-            Schema::Older => Err(StoreError::Unavailable(
+        match Self::open_as_it_is(url).await? {
+            Some((store, Schema::Current)) => Ok(Some(store)),
+            None | Some((_, Schema::Empty)) => Ok(None),
+            Some((_, Schema::Newer)) => Err(newer()),
+            Some((_, Schema::Older)) => Err(StoreError::Unavailable(
                 "its schema is older than this program, and this command does not change it: stop the servers of the older version, then \
                  run `stagegate migrate` or start `stagegate serve`"
                     .to_owned(),
             )),
-            Schema::Newer => Err(newer()),
         }
+    }
+
+    /// Connects to a database whose schema is up to date; none where it is not, or not there.
+    pub async fn open_if_current(url: &DatabaseUrl) -> Result<Option<Self>, StoreError> {
+        Ok(Self::open_as_it_is(url).await?.and_then(|(store, schema)| (schema == Schema::Current).then_some(store)))
+    }
+
+    async fn open_as_it_is(url: &DatabaseUrl) -> Result<Option<(Self, Schema)>, StoreError> {
+        if url.file().is_some_and(|file| !file.is_file()) {
+            return Ok(None);
+        }
+        let store = Self::connect(url).await?;
+        let schema = migration::schema(&store.reader).await?;
+        Ok(Some((store, schema)))
     }
 
     async fn connect(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let is_sqlite = url.is_sqlite();
+        let file = url.file();
+        let condition = Arc::new(condition::Condition::default());
         let url = url.exposed();
         if is_sqlite {
             let row_key = tx::SharedRowKey::default();
@@ -159,6 +177,8 @@ impl Store {
                 engine: Engine::Sqlite,
                 reader,
                 writer,
+                file,
+                condition,
                 metric_names: Arc::default(),
                 blobs: None,
                 feed: ledger_feed::LedgerFeed::new(),
@@ -170,12 +190,19 @@ impl Store {
         }
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10)).test_before_acquire_if_idle_for(IDLE);
+        let known = condition.clone();
+        options.map_sqlx_postgres_before_acquire(move |_, connection| {
+            let is_fresh = known.is_fresh(connection.age);
+            Box::pin(async move { Ok(is_fresh) })
+        });
         let pool = Database::connect(options).await?;
         let row_key = tx::SharedRowKey::default();
         let store = Self {
             engine: Engine::Postgres,
             reader: pool.clone(),
             writer: write::Writer::postgres(pool, row_key.clone()),
+            file,
+            condition,
             metric_names: Arc::default(),
             blobs: None,
             feed: ledger_feed::LedgerFeed::new(),
@@ -266,7 +293,9 @@ impl Store {
         T: Send + 'static,
         E: WriteError,
     {
-        self.writer.write(input, Door::Recording(body)).await.map(Kept::new)
+        let outcome = self.writer.write(input, Door::Recording(body)).await;
+        self.condition.note(&outcome);
+        outcome.map(Kept::new)
     }
 
     /// Runs `body` in a write transaction of a kind that never is a row. One that changed anything else is undone,
@@ -277,7 +306,9 @@ impl Store {
         T: Send + 'static,
         E: WriteError,
     {
-        self.writer.write(input, Door::Unrecorded(kind, body)).await
+        let outcome = self.writer.write(input, Door::Unrecorded(kind, body)).await;
+        self.condition.note(&outcome);
+        outcome
     }
 
     /// Puts something in place for a test, without rows in the ledger.

@@ -13,6 +13,8 @@ use crate::domain::url::DatabaseUrl;
 
 /// Names the lock among PostgreSQL's advisory locks, which count for one database: `stagegat`.
 const KEY: i64 = 0x7374_6167_6567_6174;
+/// What follows the name of SQLite's file in that of its lock.
+const LOCK: &str = ".lock";
 /// How often the lock is tried.
 const TRY: Duration = Duration::from_millis(100);
 /// How often it is said that the lock is waited for.
@@ -47,7 +49,7 @@ impl StartLock {
 
     async fn on_file(database: &Path) -> Result<Self, StoreError> {
         let path = beside(database);
-        let wrong = |error: std::io::Error| StoreError::Unavailable(format!("the lock file {}: {error}", path.display()));
+        let wrong = |error: std::io::Error| StoreError::Unavailable(format!("the lock file beside it (…{LOCK}): {error}"));
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(wrong)?;
         let mut waiting = Waiting::default();
         loop {
@@ -59,8 +61,8 @@ impl StartLock {
                 }
                 Err(TryLockError::WouldBlock) => {
                     return Err(StoreError::Unavailable(format!(
-                        "it is in use by another server, which holds {}; stop that one first, or use PostgreSQL for several servers",
-                        path.display()
+                        "it is in use by another server, which holds the lock file beside it (…{LOCK}); stop that one first, or use \
+                         PostgreSQL for several servers"
                     )));
                 }
             }
@@ -93,7 +95,7 @@ impl StartLock {
 
 fn beside(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(LOCK);
     PathBuf::from(name)
 }
 

@@ -97,6 +97,7 @@ impl Server {
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
         let graceful = GracefulShutdown::new();
         let cut = CancellationToken::new();
+        let health = tokio::spawn(self.health.tend(stop.clone()));
         loop {
             let accepted = tokio::select! {
                 _ = stop.changed() => break,
@@ -121,7 +122,8 @@ impl Server {
             tokio::spawn(cut.clone().run_until_cancelled_owned(served));
         }
         drop(self.listener);
-        self.health.end().await;
+        // It ends by itself, once it has told those who watch.
+        let _ = health.await;
         if tokio::time::timeout(STOP_TIME, graceful.shutdown()).await.is_err() {
             tracing::warn!("calls that had not ended after {} seconds were cut off", STOP_TIME.as_secs());
         }
@@ -193,7 +195,7 @@ fn note_origin(request: &mut http::Request<hyper::body::Incoming>, scheme: &'sta
 
 async fn routes(access: &Arc<Access>) -> Result<(Router, Health), tonic_reflection::server::Error> {
     let reflection = tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTOR_SET).build_v1()?;
-    let (health, health_service) = Health::serving().await;
+    let (health, health_service) = Health::serving(access.clone()).await;
     let surface = Surface::new(access.clone());
     let grpc = add_services(Routes::default(), surface.clone()).add_service(reflection).add_service(health_service);
     let plain = Router::new()

@@ -56,7 +56,7 @@ async fn write(client: Client, number: u32, run_id: String, acknowledged: Arc<Ac
             Ok(_) => acknowledged.experiments.fetch_add(1, Ordering::Relaxed),
             Err(_) => return,
         };
-        let point = v1::Metric { key: format!("m{number}"), value: 1.0, timestamp: step, step, ..Default::default() };
+        let point = v1::Metric { key: format!("m{number}"), value: Some(1.0), timestamp: Some(step), step, ..Default::default() };
         let request = v1::LogBatchRequest { run_id: run_id.clone(), metrics: vec![point; 1], ..Default::default() };
         match client.call::<_, v1::LogBatchResponse>("LogBatch", request).await {
             Ok(_) => acknowledged.points.fetch_add(1, Ordering::Relaxed),
