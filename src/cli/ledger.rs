@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Failure, beside, setup};
-use crate::access::MasterKey;
+use crate::access::{MasterKey, ledger_key_is_authentic};
 use crate::config::DataOptions;
 use crate::domain::ledger::{Cosigner, ExportError, LedgerKey, Line, ROW_KEY_PURPOSE, Report, RowKey, Verifier, read_export};
 use crate::service::{self, Export};
@@ -113,15 +113,21 @@ async fn keys(store: &Store) -> Result<(String, String), Failure> {
 
 async fn verify_database(data: &DataOptions, key: Option<String>, against: Option<&str>) -> Result<Report, Failure> {
     let store = open(data).await?;
+    let stored = keys(&store).await?.1;
+    let mut replaced = false;
     match MasterKey::load(&data.master_key(), true) {
-        Ok(master) => store.authenticate_rows(RowKey::new(&master.derive(ROW_KEY_PURPOSE))),
-        Err(error) => eprintln!("stagegate: whether the server wrote the rows is not checked: {error}"),
+        Ok(master) => {
+            store.authenticate_rows(RowKey::new(&master.derive(ROW_KEY_PURPOSE)));
+            replaced = !ledger_key_is_authentic(&store, &master, &stored).await?;
+        }
+        Err(error) => eprintln!("stagegate: whether the server wrote the rows and made the key is not checked: {error}"),
     }
-    let key = match key {
-        Some(key) => key,
-        None => keys(&store).await?.1,
-    };
-    Ok(service::verify(&store, &key, against, data.witnesses()?.into_iter().map(|(witness, _)| witness).collect()).await?)
+    let witnesses = data.witnesses()?.into_iter().map(|(witness, _)| witness).collect();
+    let mut report = service::verify(&store, &key.unwrap_or(stored), against, witnesses).await?;
+    if replaced {
+        report.bad(None, "", "the ledger's key in the table secret_keys was not made by this server: somebody replaced it".to_owned());
+    }
+    Ok(report)
 }
 
 /// What the lines of an export must add up to.

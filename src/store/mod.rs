@@ -39,6 +39,7 @@ pub mod run_values;
 pub mod runs;
 pub mod scope_names;
 pub mod search;
+mod search_connection;
 mod search_order;
 pub mod sql;
 mod start_lock;
@@ -65,6 +66,7 @@ use crate::domain::ledger::RowKey;
 use crate::domain::url::DatabaseUrl;
 pub use error::{StoreError, WriteError};
 use migration::Schema;
+pub use search_connection::Search;
 pub use start_lock::StartLock;
 pub use tx::{Kept, Recorded, Tx, Unrecorded, Watched};
 use write::Door;
@@ -94,6 +96,7 @@ pub enum Engine {
 pub struct Store {
     engine: Engine,
     reader: DatabaseConnection,
+    searches: search_connection::Searches,
     writer: write::Writer,
     /// The file of SQLite.
     file: Option<PathBuf>,
@@ -173,9 +176,11 @@ impl Store {
             let row_key = tx::SharedRowKey::default();
             let writer = write::Writer::sqlite(sqlite_options(url, 1), row_key.clone()).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
+            let searching = search_connection::sqlite_pool(sqlite_options(url, 8)).await?;
             let store = Self {
                 engine: Engine::Sqlite,
                 reader,
+                searches: search_connection::Searches::new(Engine::Sqlite, searching),
                 writer,
                 file,
                 condition,
@@ -200,6 +205,7 @@ impl Store {
         let store = Self {
             engine: Engine::Postgres,
             reader: pool.clone(),
+            searches: search_connection::Searches::new(Engine::Postgres, pool.clone()),
             writer: write::Writer::postgres(pool, row_key.clone()),
             file,
             condition,
@@ -218,8 +224,8 @@ impl Store {
     pub async fn close(&self, checkpoint: bool) {
         if self.engine == Engine::Sqlite {
             // Nobody waits for more than this: a reader that does not end would hold up the stop.
-            let closed = tokio::time::timeout(READERS_END, self.reader.clone().close()).await;
-            if !matches!(closed, Ok(Ok(()))) {
+            let readers = async { (self.searches.close().await, self.reader.clone().close().await) };
+            if !matches!(tokio::time::timeout(READERS_END, readers).await, Ok((Ok(()), Ok(())))) {
                 tracing::warn!("queries that had not ended hold the database open");
             }
             self.writer.close(checkpoint).await;
@@ -257,6 +263,12 @@ impl Store {
     /// The connection for reads.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// A connection for a search of a principal. What the search still does in the database ends when this is dropped
+    /// before it was done. Waits for other searches of the principal. Errors when those take too long.
+    pub async fn search(&self, principal: &str) -> Result<Search, StoreError> {
+        self.searches.begin(principal).await
     }
 
     /// A transaction that reads one state of the database, and changes nothing. For a few short queries that

@@ -20,6 +20,7 @@ mod hostile;
 mod import_sql;
 mod last_admin;
 mod ledger;
+mod load;
 mod logged_model_search;
 mod logged_models;
 mod makers;
