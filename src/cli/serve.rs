@@ -51,7 +51,8 @@ impl StopSignals {
 
 /// Logs to standard error: text on a terminal, JSON elsewhere.
 fn log(options: &ServeOptions) -> Result<(), ConfigError> {
-    let builder = tracing_subscriber::fmt().with_env_filter(options.log_filter()?).with_writer(std::io::stderr);
+    // A log that cannot be written, on a full disk, is lost; told on standard error as well, that would end the call.
+    let builder = tracing_subscriber::fmt().with_env_filter(options.log_filter()?).log_internal_errors(false).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.init();
     } else {
