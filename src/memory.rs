@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const UNIT: usize = 1_024;
 /// What every call may hold without being counted, so that small calls never wait.
 const FREE: usize = 16 * 1_024;
-/// A growing call takes twice what it needs, up to so much more, so that it asks seldom.
+/// A growing call takes a quarter more than it needs, up to so much, so that it asks seldom.
 const STEP: usize = 256 * 1_024;
 /// The default is a part of the machine's or container's memory, and no more than the ceiling: with what the server
 /// needs besides, it stays below 400 MiB.
@@ -213,7 +213,7 @@ impl Held {
     /// Takes what is missing of the share first, so that a principal's calls wait for each other and not before others.
     async fn take(&self, wanted: usize) -> Result<(), Over> {
         let _place = self.share.queue.try_acquire().map_err(|_| self.for_now("yours"))?;
-        let wanted = units(wanted.saturating_add(wanted.min(STEP)).min(self.most()));
+        let wanted = units(wanted.saturating_add((wanted / 4).min(STEP)).min(self.most()));
         if wanted <= self.budget.share_units() / 2 {
             let missing = wanted.saturating_sub(held_by(&self.lock().share));
             let more = self.waited(&self.share.room, missing).await.ok_or_else(|| self.for_now("yours"))?;

@@ -32,15 +32,15 @@ async fn over_a_share_the_calls_of_a_principal_wait_and_are_refused_and_others_a
     let memory = memory();
     let first = [memory.of("ann"), memory.of("ann")];
     for held in &first {
-        held.grow(MB / 4).await.unwrap();
+        held.grow(MB / 3).await.unwrap();
     }
     let third = memory.of("ann");
-    let over = third.grow(MB / 4).await.unwrap_err();
+    let over = third.grow(MB / 3).await.unwrap_err();
     assert!(matches!(&over, Over::ForNow { retry: RETRY, message } if message.contains("1.0 MiB for all others")), "{over}");
     assert_eq!(third.refused(), Some(over));
-    memory.of("bob").grow(MB / 4).await.unwrap();
+    memory.of("bob").grow(MB / 3).await.unwrap();
     let waits = memory.of("ann");
-    let (grown, ()) = tokio::join!(waits.grow(MB / 4), async { drop(first) });
+    let (grown, ()) = tokio::join!(waits.grow(MB / 3), async { drop(first) });
     grown.unwrap();
 }
 

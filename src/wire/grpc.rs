@@ -2,30 +2,21 @@
 //! they have the call checked, hand it to the service function and give its outcome a status.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::middleware::Next;
 use futures::future::BoxFuture;
-use futures::{Stream, StreamExt, stream};
-use http_body_util::{BodyExt, StreamBody};
+use futures::{Stream, StreamExt};
 use tokio::time::timeout;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
-use super::error;
 use super::surface::{Passage, Sender, Surface};
+use super::{error, message_room};
 use crate::access::{Call, ClientAddress};
-use crate::clock;
 use crate::contract::{Operation, Subject, operation_by_path};
-use crate::memory::Held;
 use crate::service::{Error, RequestStream, Result};
 
-/// What a message takes for each byte that came: the bytes, and what is made of them. Of a stream, only what has come of
-/// the next message counts; the one that is worked on is one.
-const IN_MESSAGES: usize = 2;
-const IN_STREAMS: usize = 1;
 /// A client's stream must start within this time.
 const FIRST_MESSAGE: Duration = Duration::from_secs(30);
 
@@ -149,8 +140,10 @@ pub async fn know_sender(State(surface): State<Surface>, mut request: axum::extr
             Ok(sender) => {
                 let held = sender.held.clone();
                 request.extensions_mut().insert(sender);
-                let copies = if operation.client_streaming { IN_STREAMS } else { IN_MESSAGES };
-                let mut answer = next.run(request.map(|body| counted(body, held.clone(), copies))).await;
+                let (head, body) = request.into_parts();
+                let streams = operation.client_streaming;
+                let body = if streams { message_room::stream_of(body, held.clone()) } else { message_room::whole(body, &held).await };
+                let mut answer = next.run(axum::extract::Request::from_parts(head, body)).await;
                 answer.extensions_mut().insert(held);
                 return answer;
             }
@@ -164,22 +157,6 @@ pub async fn know_sender(State(surface): State<Surface>, mut request: axum::extr
         }
     }
     next.run(request).await
-}
-
-/// A body whose bytes take room as they come.
-fn counted(body: Body, held: Arc<Held>, copies: usize) -> Body {
-    let frames = stream::unfold((body, held), move |(mut body, held)| async move {
-        let frame = match body.frame().await? {
-            Ok(frame) => match held.grow(copies * frame.data_ref().map_or(0, Bytes::len)).await {
-                Ok(()) => Ok(frame),
-                // gRPC answers with the status.
-                Err(over) => Err(axum::Error::new(error::status(&over.into(), &clock::new_uid()))),
-            },
-            Err(error) => Err(error),
-        };
-        Some((frame, (body, held)))
-    });
-    Body::new(StreamBody::new(frames))
 }
 
 /// Where a call comes from.

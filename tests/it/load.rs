@@ -224,6 +224,10 @@ async fn bodies_of_one_user_take_that_users_memory(server: Server) {
     let many = format!(r#"{{"run_id":"{}","datasets":[{}{{}}]}}"#, "0".repeat(32), "{},".repeat(60_000));
     let answer = other.http().json(Method::POST, "/api/2.0/mlflow/runs/log-inputs", &many).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "few bytes that become many objects: {}", answer.message());
+    let many = v1::LogBatchRequest { run_id: "0".repeat(32), metrics: vec![v1::Metric::default(); 60_000], ..Default::default() };
+    let status = other.call::<_, v1::LogBatchResponse>("LogBatch", many).await.expect_err("as many over gRPC");
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+    assert!(status.message().contains("--memory-budget"), "{status}");
 }
 
 async fn pages_and_answers_stay_within_the_budget(server: Server) {
