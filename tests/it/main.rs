@@ -17,6 +17,7 @@ mod hostile;
 mod import_sql;
 mod last_admin;
 mod ledger;
+mod ledger_state;
 mod logged_model_search;
 mod logged_models;
 mod makers;

@@ -8,6 +8,7 @@ mod entry;
 mod export;
 mod now;
 mod proof;
+pub mod replay;
 mod report;
 mod row_key;
 #[cfg(test)]
