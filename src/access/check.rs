@@ -2,9 +2,11 @@
 //! decided after, in one way whether there is such an object or not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::uri::Authority;
+use tokio::time::{Instant, sleep_until};
 
 use super::Access;
 use super::ClientAddress;
@@ -18,6 +20,10 @@ use crate::domain::field::Invalid;
 use crate::domain::ledger::Outcome;
 use crate::domain::stage;
 use crate::store::{Kept, StoreError};
+
+/// Refusals are answered after a whole number of these. What differs between a hidden object and a missing one, such as a
+/// row that the database reads, takes some microseconds; it does not show in steps of this length.
+const STEP: Duration = Duration::from_millis(2);
 
 /// A request as the wire hands it to the check.
 pub struct Arrival<'a> {
@@ -58,10 +64,12 @@ impl Access {
         if arrival.operation.keeps_something() {
             self.usage.check(&self.store, &caller.user_uid).await?;
         }
+        let begun = Instant::now();
         let snapshot = self.snapshot().await?;
         for clause in rule.clauses {
             if let Err(refused) = self.clause(&snapshot, &caller, clause, fields).await {
                 self.keep_refusal(&call(caller), &refused).await?;
+                end_of_step(begun).await;
                 return Err(refused);
             }
         }
@@ -114,10 +122,12 @@ impl Access {
 
     /// Asks as a clause would about a further object that a request names where no rule can read it: in a list.
     pub async fn require(&self, call: &Call, permission: Permission, kind: ObjectKind, name: &str) -> Result<(), Refused> {
+        let begun = Instant::now();
         let snapshot = self.snapshot().await?;
         let outcome = self.judge(&snapshot, call.caller(), permission, (kind, &[name]), None).await;
         if let Err(refused) = &outcome {
             self.keep_refusal(call, refused).await?;
+            end_of_step(begun).await;
         }
         outcome
     }
@@ -162,6 +172,12 @@ impl Access {
         };
         Ok(self.resolver.look_up(&self.store, kind, &[name]).await?.unwrap_or(Object::SERVER))
     }
+}
+
+/// Waits until a whole number of steps has passed.
+async fn end_of_step(begun: Instant) {
+    let steps = begun.elapsed().as_nanos() / STEP.as_nanos() + 1;
+    sleep_until(begun + STEP * u32::try_from(steps).unwrap_or(u32::MAX)).await;
 }
 
 /// Scheme and host as the client wrote them; a proxy in front of the server may have noted the first ones.

@@ -10,6 +10,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::KeyError;
+use super::keys::LEDGER;
 use super::master_key::MasterKey;
 use crate::clock;
 use crate::store::access::{self as rows, KeyRow};
@@ -43,6 +44,12 @@ pub async fn authentic_keys(store: &Store, master: &MasterKey) -> Result<Vec<Key
         return Err(super::MasterKeyError::Wrong.into());
     }
     Ok(authentic)
+}
+
+/// Whether a public key of the ledger stands in a row that is authentic.
+pub async fn ledger_key_is_authentic(store: &Store, master: &MasterKey, public_key: &str) -> Result<bool, StoreError> {
+    let stored = rows::keys(store.reader()).await?;
+    Ok(stored.iter().any(|row| row.purpose == LEDGER && row.public_key == public_key && is_authentic(master, row)))
 }
 
 /// Inserts a key, and lets all others of its purpose sign no more. Rows that are not authentic stay as they are.

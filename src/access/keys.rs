@@ -25,7 +25,7 @@ const PKCS8_ED25519: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65,
 const VERIFIED: u64 = 10_000;
 
 const TOKEN: &str = "token";
-const LEDGER: &str = "ledger";
+pub(super) const LEDGER: &str = "ledger";
 const PAGE_TOKEN: &str = "page_token";
 
 /// Why the keys cannot be used.

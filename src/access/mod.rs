@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub use call::{Call, Caller, Credential, Subject, entry};
 pub use check::Arrival;
 pub use client_address::ClientAddress;
-pub use key_rows::{authentic_keys, replace_key};
+pub use key_rows::{authentic_keys, ledger_key_is_authentic, replace_key};
 pub use keys::{KeyError, KeyRing, checkpoint_signer, ledger_key_under, token_key};
 pub use master_key::{MasterKey, MasterKeyError};
 pub use password::{Passwords, Throttled};

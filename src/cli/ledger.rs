@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Failure, beside};
-use crate::access::MasterKey;
+use crate::access::{MasterKey, ledger_key_is_authentic};
 use crate::config::DataOptions;
 use crate::domain::ledger::{Cosigner, ExportError, LedgerKey, Line, ROW_KEY_PURPOSE, Report, RowKey, Verifier, read_export};
 use crate::service::{self, Export};
@@ -116,16 +116,21 @@ async fn keys(store: &Store) -> Result<(String, String), Failure> {
 
 async fn verify_database(data: &DataOptions, key: Option<String>, against: Option<&str>, state: bool) -> Result<Report, Failure> {
     let store = open(data).await?;
+    let stored = keys(&store).await?.1;
+    let mut replaced = false;
     match MasterKey::load(&data.master_key(), true) {
-        Ok(master) => store.authenticate_rows(RowKey::new(&master.derive(ROW_KEY_PURPOSE))),
-        Err(error) => eprintln!("stagegate: whether the server wrote the rows is not checked: {error}"),
+        Ok(master) => {
+            store.authenticate_rows(RowKey::new(&master.derive(ROW_KEY_PURPOSE)));
+            replaced = !ledger_key_is_authentic(&store, &master, &stored).await?;
+        }
+        Err(error) => eprintln!("stagegate: whether the server wrote the rows and made the key is not checked: {error}"),
     }
-    let key = match key {
-        Some(key) => key,
-        None => keys(&store).await?.1,
-    };
     let witnesses = data.witnesses()?.into_iter().map(|(witness, _)| witness).collect();
-    Ok(service::verify(&store, &key, against, witnesses, state).await?)
+    let mut report = service::verify(&store, &key.unwrap_or(stored), against, witnesses, state).await?;
+    if replaced {
+        report.bad(None, "", "the ledger's key in the table secret_keys was not made by this server: somebody replaced it".to_owned());
+    }
+    Ok(report)
 }
 
 /// What the lines of an export must add up to.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -33,6 +34,38 @@ pub struct Evidence {
     /// What is not in the record, because it would be too large; none when all of it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
+    /// Known to the server alone, and the same for the same record: whoever sees the digest and not the record cannot try
+    /// values until one fits.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub salt: String,
+}
+
+/// A record in the form in which it is kept.
+#[derive(Debug, Clone)]
+pub struct KeptEvidence {
+    /// Of the text.
+    pub digest: String,
+    /// The canonical text.
+    pub text: String,
+    /// The runs that it tells of.
+    pub runs: EvidenceRuns,
+}
+
+/// The runs that a record tells of; whoever may not read one of them does not see all of the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvidenceRuns {
+    /// The run that made the candidate.
+    pub candidate: Option<String>,
+    /// The run that made the version that holds the target.
+    pub holder: Option<String>,
+}
+
+impl EvidenceRuns {
+    /// Each with the word for whose it is: `candidate`, `holder`.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let named = [("candidate", &self.candidate), ("holder", &self.holder)];
+        named.into_iter().filter_map(|(whose, run_id)| Some((whose, run_id.as_deref()?)))
+    }
 }
 
 /// Metrics, params and tags that exceed what a record holds.
@@ -148,13 +181,42 @@ impl Evidence {
         hex::encode(Sha256::new().chain_update(TAG).chain_update(json).finalize())
     }
 
+    /// Gives the record its salt and the form in which it is kept.
+    pub fn keep(mut self, salt_key: &[u8; 32]) -> Result<KeptEvidence, serde_json::Error> {
+        self.salt.clear();
+        let mut mac = Hmac::<Sha256>::new_from_slice(salt_key).expect("HMAC takes keys of every length");
+        mac.update(self.to_json()?.as_bytes());
+        self.salt = hex::encode(&mac.finalize().into_bytes()[..16]);
+        let text = self.to_json()?;
+        Ok(KeptEvidence { digest: Self::digest(&text), text, runs: self.runs() })
+    }
+
+    /// The runs that it tells of.
+    pub fn runs(&self) -> EvidenceRuns {
+        let run = |version: &EvidenceVersion| Some(version.run_id.clone()).filter(|run_id| !run_id.is_empty());
+        EvidenceRuns { candidate: run(&self.candidate), holder: self.holder.as_ref().and_then(run) }
+    }
+
+    /// Whether entries of a kind, such as `candidate.params`, were left out. Entries go in sorted by key, so those that
+    /// were left out come after all that went in.
+    fn lacks(&self, kind: &str) -> bool {
+        self.left_out.as_ref().is_some_and(|left| left.entries.contains_key(kind))
+    }
+
     /// How `now` differs; empty when nothing does. Of the models' names nothing is said: the same id is the same model.
+    /// Of a kind of which one of the two lacks entries, those are compared that both would hold.
     pub fn differences(&self, now: &Self) -> Vec<Difference> {
         let mut found = Vec::new();
+        let whole = |whose: &'static str| {
+            move |kind: &str| {
+                let kind = format!("{whose}.{kind}");
+                (!self.lacks(&kind), !now.lacks(&kind))
+            }
+        };
         compare_texts("the target", &self.target, &now.target, &mut found);
-        compare_version("", &self.candidate, &now.candidate, &mut found);
+        compare_version("", &self.candidate, &now.candidate, whole("candidate"), &mut found);
         match (&self.holder, &now.holder) {
-            (Some(was), Some(is)) if was.is_version(is) => compare_version("the holder's ", was, is, &mut found),
+            (Some(was), Some(is)) if was.is_version(is) => compare_version("the holder's ", was, is, whole("holder"), &mut found),
             (None, None) => {}
             (was, is) => {
                 let number = |holder: &Option<EvidenceVersion>| holder.as_ref().map_or_else(|| "none".to_owned(), EvidenceVersion::told);
@@ -164,11 +226,6 @@ impl Evidence {
         if (&self.gate_id, self.gate_version) != (&now.gate_id, now.gate_version) {
             let told = |evidence: &Self| format!("{} version {}", evidence.gate_id, evidence.gate_version);
             found.push(deciding(format!("the gate: {} -> {}", told(self), told(now))));
-        }
-        if self.left_out != now.left_out {
-            let told = |left: &Option<LeftOut>| left.as_ref().map_or_else(|| "nothing".to_owned(), |left| left.sha256.clone());
-            let text = format!("what is too large for the record: {} -> {}", told(&self.left_out), told(&now.left_out));
-            found.push(Difference { decides: false, of_run: true, text });
         }
         found
     }
@@ -188,7 +245,13 @@ fn deciding(text: String) -> Difference {
     Difference { decides: true, of_run: false, text }
 }
 
-fn compare_version(whose: &str, was: &EvidenceVersion, is: &EvidenceVersion, found: &mut Vec<Difference>) {
+fn compare_version(
+    whose: &str,
+    was: &EvidenceVersion,
+    is: &EvidenceVersion,
+    whole: impl Fn(&str) -> (bool, bool),
+    found: &mut Vec<Difference>,
+) {
     if !was.is_version(is) {
         found.push(deciding(format!("{whose}version: {} -> {}", was.told(), is.told())));
     }
@@ -196,11 +259,15 @@ fn compare_version(whose: &str, was: &EvidenceVersion, is: &EvidenceVersion, fou
     compare_texts(&format!("{whose}source digest"), &was.source_digest, &is.source_digest, found);
     compare_texts(&format!("{whose}run"), &was.run_id, &is.run_id, found);
     let seen = |of_run| move |text| Difference { decides: false, of_run, text };
-    found.extend(compare_maps(&format!("{whose}metric"), &was.metrics, &is.metrics, told_metrics).into_iter().map(seen(true)));
-    for (what, was, is, of_run) in
-        [("param", &was.params, &is.params, true), ("run tag", &was.run_tags, &is.run_tags, true), ("tag", &was.tags, &is.tags, false)]
-    {
-        found.extend(compare_maps(&format!("{whose}{what}"), was, is, |text, _| told(text)).into_iter().map(seen(of_run)));
+    let metrics = compare_maps(&format!("{whose}metric"), &was.metrics, &is.metrics, whole("metrics"), told_metrics);
+    found.extend(metrics.into_iter().map(seen(true)));
+    for (what, kind, was, is, of_run) in [
+        ("param", "params", &was.params, &is.params, true),
+        ("run tag", "run_tags", &was.run_tags, &is.run_tags, true),
+        ("tag", "tags", &was.tags, &is.tags, false),
+    ] {
+        let differing = compare_maps(&format!("{whose}{what}"), was, is, whole(kind), |text, _| told(text));
+        found.extend(differing.into_iter().map(seen(of_run)));
     }
 }
 
@@ -233,11 +300,17 @@ fn compare_maps<T: PartialEq>(
     what: &str,
     was: &BTreeMap<String, T>,
     is: &BTreeMap<String, T>,
+    (was_whole, is_whole): (bool, bool),
     show: impl Fn(&T, Option<&T>) -> String,
 ) -> Vec<String> {
+    // A side that lacks entries says nothing of the keys after its last one.
+    let known = |key: &String| {
+        let within = |whole: bool, side: &BTreeMap<String, T>| whole || side.last_key_value().is_some_and(|(last, _)| key <= last);
+        within(was_whole, was) && within(is_whole, is)
+    };
     let text = |value: Option<&T>, other| value.map_or_else(|| "none".to_owned(), |value| show(value, other));
     let keys = was.keys().chain(is.keys().filter(|key| !was.contains_key(*key)));
-    let differs = keys.filter(|key| was.get(*key) != is.get(*key));
+    let differs = keys.filter(|key| known(key) && was.get(*key) != is.get(*key));
     differs
         .map(|key| {
             let (before, after) = (was.get(key), is.get(key));
@@ -270,6 +343,7 @@ mod tests {
             gate_id: "g".into(),
             gate_version: 1,
             left_out: None,
+            salt: String::new(),
         }
     }
 
@@ -300,6 +374,7 @@ mod tests {
             |e| e.gate_id.push('x'),
             |e| e.gate_version += 1,
             |e| e.left_out = Some(LeftOut { entries: BTreeMap::new(), bytes: 1, sha256: "aa".into() }),
+            |e| e.salt.push('x'),
         ]
     }
 
@@ -316,12 +391,45 @@ mod tests {
             change(&mut now);
             assert_ne!(Evidence::digest(&now.to_json().unwrap()), Evidence::digest(&json), "change {index}");
             let told = evidence().differences(&now);
+            if index >= 16 {
+                assert!(told.is_empty(), "how a record is kept is no difference of its sources: {told:?}");
+                continue;
+            }
             assert_eq!(told.len(), 1, "change {index}: {told:?}");
-            let decides = !matches!(index, 5..=11 | 16);
+            let decides = !matches!(index, 5..=11);
             assert_eq!(told[0].decides, decides, "change {index}: {told:?}");
             let (before, after) = told[0].text.split_once(" -> ").unwrap();
             assert!(!before.ends_with(&format!(": {after}")), "says what is different: {told:?}");
         }
+    }
+
+    #[test]
+    fn what_a_full_record_lacks_is_no_difference() {
+        let params = |keys: &[&str]| keys.iter().map(|key| ((*key).to_owned(), "1".to_owned())).collect::<BTreeMap<_, _>>();
+        let lacks = |kind: &str| Some(LeftOut { entries: [(kind.to_owned(), 1)].into(), bytes: 1, sha256: String::new() });
+        let (mut was, mut now) = (evidence(), evidence());
+        (was.candidate.params, now.candidate.params) = (params(&["a", "c", "e"]), params(&["a", "b", "c", "e", "f"]));
+        assert_eq!(texts(&was.differences(&now)), ["param b: none -> 1", "param f: none -> 1"]);
+        was.left_out = lacks("candidate.params");
+        assert_eq!(texts(&was.differences(&now)), ["param b: none -> 1"], "f may be among what was left out");
+        now.candidate.params = params(&["a", "b"]);
+        now.left_out = lacks("candidate.params");
+        assert_eq!(texts(&was.differences(&now)), ["param b: none -> 1"], "c and e may be among what is left out now");
+        now.left_out = lacks("candidate.tags");
+        assert_eq!(texts(&was.differences(&now)), ["param c: 1 -> none", "param e: 1 -> none", "param b: none -> 1"]);
+    }
+
+    #[test]
+    fn a_salted_digest_cannot_be_guessed_and_the_same_record_is_kept_once() {
+        let kept = |record: Evidence, key: u8| record.keep(&[key; 32]).unwrap();
+        let first = kept(evidence(), 1);
+        assert_eq!(first.digest, kept(evidence(), 1).digest);
+        assert_ne!(first.digest, kept(evidence(), 2).digest);
+        assert_ne!(first.digest, Evidence::digest(&evidence().to_json().unwrap()));
+        let again: Evidence = serde_json::from_str(&first.text).unwrap();
+        assert_eq!((again.salt.len(), Evidence::digest(&first.text)), (32, first.digest.clone()));
+        assert_eq!(kept(again, 1).digest, first.digest, "a salt is not salted");
+        assert_eq!(first.runs, EvidenceRuns { candidate: Some("r".into()), holder: None });
     }
 
     #[test]

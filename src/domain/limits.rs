@@ -114,6 +114,8 @@ pub const TOKEN_TTL_MAX_MS: i64 = 365 * DAY_MS;
 pub const SESSION_TTL_MS: i64 = 3_600_000;
 /// So many requests are told of that a list of what one may approve left out.
 pub const LEFT_OUT_TOLD: usize = 100;
+/// So many differences between an evidence record and its sources are told.
+pub const DIFFERENCES_TOLD: usize = 500;
 /// For so long after a password was proven, in milliseconds, tokens are made that outlive the session.
 pub const FRESH_SIGN_IN_MS: i64 = 15 * 60_000;
 /// So many tokens a token stands on, made one with the other.

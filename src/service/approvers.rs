@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use sea_orm::ConnectionTrait;
 
 use super::Result;
+use super::evidence;
 use super::requests::gate_left;
 use crate::contract::Permission;
 use crate::domain::access::{Object, ObjectClass, Snapshot, TokenLimits};
 use crate::domain::request::State;
+use crate::store;
 use crate::store::requests::{self as rows, RequestRow};
 
 /// The persons whose approvals of an open request do not count now, each with the reason.
@@ -23,9 +25,17 @@ pub(super) async fn lapsed<C: ConnectionTrait>(on: &C, snapshot: &Snapshot, row:
         return Ok(lapsed);
     }
     let left = gate_left(on, row).await?.map(|gate| gate.target);
+    let runs = store::evidence::runs(on, &row.evidence_digest).await?;
     for (user_uid, person_uid) in approvers {
-        let targets = std::iter::once(&row.target).chain(&left);
-        if let Some(reason) = targets.filter_map(|target| missing(snapshot, row, target, &user_uid)).next() {
+        let mut targets = std::iter::once(&row.target).chain(&left);
+        let mut reason = targets.find_map(|target| missing(snapshot, row, target, &user_uid));
+        if reason.is_none() {
+            let may = |permission, object: &Object| snapshot.decide(&user_uid, &TokenLimits::default(), permission, object).allowed;
+            let closed = evidence::withheld(on, &runs, may).await?;
+            reason =
+                closed.first().map(|whose| format!("the approver may no longer read the {whose}'s run, which is part of the evidence"));
+        }
+        if let Some(reason) = reason {
             lapsed.insert(person_uid, reason);
         }
     }

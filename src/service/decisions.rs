@@ -73,22 +73,22 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
     }
     let mut machine = machine(tx, &open).await?;
     let actor = call.caller().actor();
-    // Asked before the evidence is looked at: who may not decide changes nothing.
-    machine.clone().approve(actor.clone(), &open.evidence_digest, tx.now())?;
     let gate = gate_in_force(tx, &open).await?;
     let version = store::versions::by_uid(&**tx, &open.version_uid).await?;
     let version = version.ok_or_else(|| Error::precondition("REQUEST_NOT_OPEN", "the version was deleted"))?;
     let snapshot = fresh(tx, call).await?;
     let filed = evidence::stored(&**tx, &open).await?;
     may_read_evidence(tx, call, &snapshot, &filed).await?;
+    // Asked before sources are compared: who may not decide changes nothing.
+    machine.clone().approve(actor.clone(), &open.evidence_digest, tx.now())?;
     let differences = evidence::decisive_changes(&**tx, &filed, &open, &version).await?;
     if !differences.is_empty() {
-        let (digest, record_text) = evidence::of(&**tx, &version, &open.target, &gate).await?;
-        store::evidence::insert(tx, &open.uid, &digest, &record_text).await?;
-        rows::renew_evidence(tx, &open.uid, &digest).await?;
+        let renewed = evidence::of(tx, call, &version, &open.target, &gate).await?;
+        store::evidence::insert(tx, &open.uid, &renewed).await?;
+        rows::renew_evidence(tx, &open.uid, &renewed.digest).await?;
         let kept = &differences[..differences.len().min(KEPT)];
-        let payload = json!({"evidence_changed": kept, "evidence_changes": differences.len(), "evidence_digest": digest});
-        let now = RequestNow { evidence_digest: Some(digest), ..RequestNow::default() };
+        let payload = json!({"evidence_changed": kept, "evidence_changes": differences.len(), "evidence_digest": renewed.digest});
+        let now = RequestNow { evidence_digest: Some(renewed.digest), ..RequestNow::default() };
         let recorded = record(tx, call, &open, &with_now(payload, &now)).await?;
         return Ok(recorded.map(|()| Approved::Changed(differences)));
     }
@@ -111,7 +111,7 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
 
 /// Whoever cannot see what a request rests on cannot vouch for it.
 async fn may_read_evidence(tx: &Tx, call: &Call, snapshot: &Snapshot, filed: &Evidence) -> Result<()> {
-    let hidden = evidence::withheld(&**tx, call, snapshot, filed).await?;
+    let hidden = evidence::withheld_from(&**tx, call, snapshot, &filed.runs()).await?;
     let Some(whose) = hidden.first() else { return Ok(()) };
     let permission = Permission::ExperimentsRead;
     let message = format!(

@@ -8,13 +8,13 @@ use super::{Error, Result};
 use crate::access::Call;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, Snapshot};
-use crate::domain::evidence::{Difference, Evidence, EvidenceVersion, LeftOut, Room};
+use crate::domain::evidence::{Difference, Evidence, EvidenceRuns, EvidenceVersion, KeptEvidence, LeftOut, Room};
 use crate::domain::gate::Gate;
 use crate::domain::metric_value;
 use crate::store::evidence::{self as rows, Kind};
 use crate::store::requests::RequestRow;
 use crate::store::versions::{self, VersionRow};
-use crate::store::{moves, objects};
+use crate::store::{Tx, moves, objects};
 
 /// How much of a record is gathered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,10 +27,13 @@ enum Depth {
     Whole,
 }
 
-/// The evidence for a version and a target as it is now: its digest and its canonical text.
-pub(super) async fn of<C: ConnectionTrait>(on: &C, version: &VersionRow, target: &str, gate: &Gate) -> Result<(String, String)> {
-    let record = gather(on, version, target, (&gate.gate_id, gate.version), Depth::Whole).await?;
-    canonical(&record)
+/// For what a key is derived that salts records.
+const SALT: &str = "stagegate evidence salt v1";
+
+/// The evidence for a version and a target as it is now.
+pub(super) async fn of(tx: &Tx, call: &Call, version: &VersionRow, target: &str, gate: &Gate) -> Result<KeptEvidence> {
+    let record = gather(&**tx, version, target, (&gate.gate_id, gate.version), Depth::Whole).await?;
+    record.keep(&call.access().master().derive(SALT)).map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// What has changed of what decides since a record was filed, in words; empty when nothing has.
@@ -52,8 +55,7 @@ pub(super) async fn differences<C: ConnectionTrait>(
     request: &RequestRow,
     version: &VersionRow,
 ) -> Result<Vec<Difference>> {
-    let mut now = gather(on, version, &request.target, (&filed.gate_id, filed.gate_version), Depth::Seen).await?;
-    now.left_out.clone_from(&filed.left_out);
+    let now = gather(on, version, &request.target, (&filed.gate_id, filed.gate_version), Depth::Seen).await?;
     Ok(filed.differences(&now))
 }
 
@@ -84,24 +86,42 @@ async fn gather<C: ConnectionTrait>(on: &C, version: &VersionRow, target: &str, 
         }
     }
     let left_out = room.left_out();
-    Ok(Evidence { candidate, holder: held, target: target.to_owned(), gate_id: gate.0.to_owned(), gate_version: gate.1, left_out })
+    Ok(Evidence {
+        candidate,
+        holder: held,
+        target: target.to_owned(),
+        gate_id: gate.0.to_owned(),
+        gate_version: gate.1,
+        left_out,
+        salt: String::new(),
+    })
 }
 
-/// Which of the two versions of a record have a run that the caller may not read: `candidate`, `holder`.
-pub(super) async fn withheld<C: ConnectionTrait>(on: &C, call: &Call, snapshot: &Snapshot, record: &Evidence) -> Result<Vec<&'static str>> {
+/// Which of the two versions of a record have a run that is closed to those for whom `may` decides: `candidate`, `holder`.
+pub(super) async fn withheld<C: ConnectionTrait>(
+    on: &C,
+    runs: &EvidenceRuns,
+    may: impl Fn(Permission, &Object) -> bool,
+) -> Result<Vec<&'static str>> {
     let mut hidden = Vec::new();
-    for (whose, version) in [("candidate", Some(&record.candidate)), ("holder", record.holder.as_ref())] {
-        let Some(run_id) = version.map(|version| version.run_id.as_str()).filter(|run_id| !run_id.is_empty()) else { continue };
-        if !may_read_run(on, call, snapshot, run_id).await? {
+    for (whose, run_id) in runs.each() {
+        // A run that is not here, such as one that was purged, is a matter of the server.
+        let run = objects::run(on, run_id).await?.unwrap_or(Object::SERVER);
+        if !may(Permission::ExperimentsRead, &run) {
             hidden.push(whose);
         }
     }
     Ok(hidden)
 }
 
-fn canonical(record: &Evidence) -> Result<(String, String)> {
-    let text = record.to_json().map_err(|error| Error::Internal(error.to_string()))?;
-    Ok((Evidence::digest(&text), text))
+/// The same for the caller.
+pub(super) async fn withheld_from<C: ConnectionTrait>(
+    on: &C,
+    call: &Call,
+    snapshot: &Snapshot,
+    runs: &EvidenceRuns,
+) -> Result<Vec<&'static str>> {
+    withheld(on, runs, |permission, object| call.decide(snapshot, permission, object).allowed).await
 }
 
 /// A record as the contract has it.
@@ -120,12 +140,6 @@ pub(super) fn message(digest: &str, record: Evidence) -> v1::Evidence {
 fn left_out_message(left: LeftOut) -> v1::EvidenceLeftOut {
     let entries = left.entries.into_iter().map(|(kind, count)| v1::EvidenceLeftOutKind { kind, entries: count.cast_signed() });
     v1::EvidenceLeftOut { kinds: entries.collect(), bytes: left.bytes.cast_signed(), sha256: left.sha256 }
-}
-
-async fn may_read_run<C: ConnectionTrait>(on: &C, call: &Call, snapshot: &Snapshot, run_id: &str) -> Result<bool> {
-    // A run that is not here, such as one that was purged, is a matter of the server.
-    let run = objects::run(on, run_id).await?.unwrap_or(Object::SERVER);
-    Ok(call.decide(snapshot, Permission::ExperimentsRead, &run).allowed)
 }
 
 /// Takes out of a record what the runs logged that the caller may not read, and says so.

@@ -191,6 +191,8 @@ impl Direct<'_> {
     async fn allowed(&self, tx: &Tx, version: &VersionRow, target: &Target, from: &str) -> Result<Option<Gate>> {
         let written = target.to_string();
         let gates = rows::gates(&**tx).await?;
+        // What people may do stays as it is until this transaction has ended.
+        store::access::hold_epoch(tx).await?;
         let snapshot = fresh(tx, self.call).await?;
         let on = format!("registered model {:?}", self.model.name);
         let ask = |permission, target: &str, hint: &str| {

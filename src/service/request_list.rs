@@ -26,9 +26,12 @@ pub async fn get_transition_request(call: &Call, request: v1::GetTransitionReque
         differences = evidence::differences(on, &record, &row, &version).await?;
     }
     let snapshot = call.access().snapshot().await?;
-    let hidden = evidence::withheld(on, call, &snapshot, &record).await?;
+    let hidden = evidence::withheld_from(on, call, &snapshot, &record.runs()).await?;
     let withheld = evidence::withhold(&mut record, &hidden);
     differences.retain(|difference| hidden.is_empty() || !difference.of_run);
+    let difference_count = i32::try_from(differences.len()).unwrap_or(i32::MAX);
+    differences.sort_by_key(|difference| !difference.decides);
+    differences.truncate(limits::DIFFERENCES_TOLD);
     let decisive_differences =
         differences.iter().filter(|difference| difference.decides).map(|difference| difference.text.clone()).collect();
     let shown = shown(on, &snapshot, row).await?;
@@ -38,6 +41,7 @@ pub async fn get_transition_request(call: &Call, request: v1::GetTransitionReque
         evidence: Some(evidence),
         differences: differences.into_iter().map(|difference| difference.text).collect(),
         decisive_differences,
+        difference_count,
     })
 }
 
@@ -149,12 +153,13 @@ async fn in_the_way(call: &Call, row: &RequestRow) -> Result<Option<String>> {
             return Ok(Some(missing));
         }
     }
-    let record = evidence::stored(call.store().reader(), row).await?;
-    if !evidence::withheld(call.store().reader(), call, &snapshot, &record).await?.is_empty() {
+    let on = call.store().reader();
+    let runs = store::evidence::runs(on, &row.evidence_digest).await?;
+    if !evidence::withheld_from(on, call, &snapshot, &runs).await?.is_empty() {
         let words = "you may not read all of its evidence: it rests on a run of an experiment that is closed to you";
         return Ok(Some(words.to_owned()));
     }
-    let mut machine = machine_of(call.store().reader(), row).await?;
+    let mut machine = machine_of(on, row).await?;
     let refused = machine.approve(call.caller().actor(), &row.evidence_digest, clock::now_ms()).err();
     Ok(refused.map(|refusal| refusal.to_string()))
 }

@@ -83,7 +83,7 @@ async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comme
         return Err(Error::precondition("ALREADY_THERE", format!("the version holds {written} already")));
     }
     let gate = gate_of(tx, &version.model_name, &written).await?;
-    let (digest, record_text) = evidence::of(&**tx, version, &written, &gate).await?;
+    let rests_on = evidence::of(tx, call, version, &written, &gate).await?;
     let filed = RequestRow {
         uid: clock::new_uid(),
         model_uid: version.model_uid.clone(),
@@ -96,12 +96,12 @@ async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comme
         gate_id: gate.gate_id.clone(),
         gate_version: gate.version.into(),
         approvals_required: gate.approvals_required.into(),
-        evidence_digest: digest,
+        evidence_digest: rests_on.digest.clone(),
         created: tx.now(),
         updated: tx.now(),
         expires: gate.expires_after_ms.map(|ms| tx.now().saturating_add(ms)),
     };
-    rows::insert(tx, &filed, &record_text).await?;
+    rows::insert(tx, &filed, &rests_on).await?;
     let caller = call.caller();
     rows::insert_requester(tx, &filed.uid, &caller.actor(), &caller.user_uid, comment).await?;
     let payload = json!({"comment": comment, "evidence_digest": filed.evidence_digest, "gate": filed.gate_id, "gate_version": filed.gate_version, "makers": access_shown::names(&caller.makers)});
@@ -198,6 +198,8 @@ pub(super) async fn lock(tx: &Tx, call: &Call, uid: &str, permission: Permission
     let found = rows::by_uid(&**tx, uid).await?.ok_or_else(|| absent(uid))?;
     // A deleted model has no open requests; a model that is renamed meanwhile is found again.
     let locked = store::models::lock_by_name(tx, &found.model_name).await?;
+    // What people may do stays as it is until this transaction has ended.
+    store::access::hold_epoch(tx).await?;
     let found = rows::by_uid(&**tx, uid).await?.ok_or_else(|| absent(uid))?;
     if locked.is_none_or(|model| model.uid != found.model_uid) && found.state == State::Open {
         return Err(Error::Conflict);

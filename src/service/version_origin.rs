@@ -1,11 +1,12 @@
 //! Where a new version comes from: the files of a run, of a logged model or of another version, or nothing that
 //! this server holds. What the caller names must be readable for the caller.
 
+use super::access_change::fresh;
 use super::versions::{UNVERIFIED, of_model};
-use super::{Error, Result, logged_models, models, moves};
+use super::{Error, Result, logged_models, models};
 use crate::access::Call;
 use crate::contract::{Permission, v1};
-use crate::domain::access::{Object, ObjectClass};
+use crate::domain::access::{Object, ObjectClass, Verdict};
 use crate::domain::source::Source;
 use crate::domain::{manifest, text};
 use crate::store::artifacts::{self, ManifestFile};
@@ -49,8 +50,9 @@ pub(super) async fn origin(tx: &Tx, call: &Call, request: &v1::CreateModelVersio
 
 /// A version of all files of a logged model that the caller may read; the rule has only looked at `model_id`.
 async fn of_logged_model(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, model_id: &str) -> Result<Origin> {
-    let object = store::objects::logged_model(&**tx, model_id).await?.unwrap_or(Object::SERVER);
-    moves::require(tx, call, Permission::ExperimentsRead, &object, &format!("logged model {model_id:?}")).await?;
+    let found = store::objects::logged_model(&**tx, model_id).await?;
+    let named = Named { kind: "logged model", name: model_id, found, absent: Object::SERVER };
+    named.require(tx, call, Permission::ExperimentsRead).await?;
     let model = logged_models::lock(tx, model_id).await?;
     if !request.run_id.is_empty() && request.run_id != model.source_run_id {
         return Err(Error::invalid("run_id", "is not the run that made the logged model"));
@@ -60,6 +62,27 @@ async fn of_logged_model(tx: &Tx, call: &Call, request: &v1::CreateModelVersionR
         return Err(Error::precondition("SOURCE_EMPTY", format!("the logged model {model_id} has no file; upload it first")));
     }
     Ok(Origin { run_id: model.source_run_id.clone(), run: model.source_run, model: Some(model), files: Some(files) })
+}
+
+/// What a source names, where no rule can read it.
+struct Named<'a> {
+    kind: &'static str,
+    name: &'a str,
+    found: Option<Object>,
+    /// What it stands for if there is none.
+    absent: Object,
+}
+
+impl Named<'_> {
+    /// Asks as a rule would: what is hidden from the caller looks as if it were missing.
+    async fn require(&self, tx: &Tx, call: &Call, permission: Permission) -> Result<()> {
+        let (snapshot, caller) = (fresh(tx, call).await?, call.caller());
+        match snapshot.judge(&caller.user_uid, &caller.limits, permission, self.found.as_ref(), &self.absent) {
+            Verdict::Admitted => Ok(()),
+            Verdict::Absent => Err(Error::not_found(self.kind, self.name)),
+            Verdict::Denied => Err(Error::denied(permission, &format!("{} {:?}", self.kind, self.name), "")),
+        }
+    }
 }
 
 async fn of_source(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, source: &Source) -> Result<Origin> {
@@ -103,16 +126,16 @@ async fn of_source(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest
 
 /// A run that the caller may read; the rule has only looked at `run_id`.
 async fn readable_run(tx: &Tx, call: &Call, run_id: &str) -> Result<i64> {
-    let object = store::objects::run(&**tx, run_id).await?.unwrap_or(Object::SERVER);
-    moves::require(tx, call, Permission::ExperimentsRead, &object, &format!("run {run_id:?}")).await?;
+    let found = store::objects::run(&**tx, run_id).await?;
+    let named = Named { kind: "run", name: run_id, found, absent: Object::SERVER };
+    named.require(tx, call, Permission::ExperimentsRead).await?;
     rows::run_of(&**tx, run_id).await?.ok_or_else(|| Error::not_found("run", run_id))
 }
 
 async fn readable_version(tx: &Tx, call: &Call, name: &str, number: i32) -> Result<VersionRow> {
-    let object = store::objects::model(&**tx, &text::canonical_name(name)).await?;
-    let named = Object { class: ObjectClass::Model, name: Some(name.to_owned()), ..Object::SERVER };
-    let on = format!("registered model {name:?}");
-    moves::require(tx, call, Permission::VersionsDownload, object.as_ref().unwrap_or(&named), &on).await?;
+    let found = store::objects::model(&**tx, &text::canonical_name(name)).await?;
+    let absent = Object { class: ObjectClass::Model, name: Some(name.to_owned()), ..Object::SERVER };
+    Named { kind: "registered model", name, found, absent }.require(tx, call, Permission::VersionsDownload).await?;
     let model = models::lock(tx, name).await?;
     of_model(tx, &model, number).await
 }

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, Value};
 use super::versions::VersionRow;
 use super::{StoreError, Tx, sql};
 use crate::bind;
-use crate::domain::evidence::{EvidenceMetric, EvidenceVersion, Room};
+use crate::domain::evidence::{EvidenceMetric, EvidenceRuns, EvidenceVersion, KeptEvidence, Room};
 use crate::domain::metric_value;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -147,12 +147,21 @@ async fn texts<C: ConnectionTrait>(
 }
 
 /// Keeps a record for a request. A record is stored once, however many requests rest on it.
-pub async fn insert(tx: &Tx, request_uid: &str, digest: &str, record: &str) -> Result<()> {
-    let insert = "INSERT INTO evidence (digest, record, created) VALUES ($1, $2, $3) ON CONFLICT (digest) DO NOTHING";
-    sql::execute(&**tx, insert, bind![digest, record, tx.now()]).await?;
+pub async fn insert(tx: &Tx, request_uid: &str, kept: &KeptEvidence) -> Result<()> {
+    let KeptEvidence { digest, text, runs } = kept;
+    let insert = "INSERT INTO evidence (digest, record, candidate_run, holder_run, created) VALUES ($1, $2, $3, $4, $5) \
+                  ON CONFLICT (digest) DO NOTHING";
+    let values = bind![digest.as_str(), text.as_str(), runs.candidate.clone(), runs.holder.clone(), tx.now()];
+    sql::execute(&**tx, insert, values).await?;
     let insert = "INSERT INTO request_evidence (request_uid, digest, created) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-    sql::execute(&**tx, insert, bind![request_uid, digest, tx.now()]).await?;
+    sql::execute(&**tx, insert, bind![request_uid, digest.as_str(), tx.now()]).await?;
     Ok(())
+}
+
+/// The runs that a record tells of.
+pub async fn runs<C: ConnectionTrait>(on: &C, digest: &str) -> Result<EvidenceRuns> {
+    let row = sql::one(on, "SELECT candidate_run, holder_run FROM evidence WHERE digest = $1", bind![digest]).await?;
+    Ok(EvidenceRuns { candidate: row.get(0)?, holder: row.get(1)? })
 }
 
 /// A record by its digest.

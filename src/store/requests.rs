@@ -5,6 +5,7 @@ use sea_orm::{ConnectionTrait, Value};
 use super::search::Query;
 use super::{StoreError, Tx, evidence, request_makers, sql};
 use crate::bind;
+use crate::domain::evidence::KeptEvidence;
 use crate::domain::request::{Actor, State};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -98,7 +99,7 @@ pub async fn search<C: ConnectionTrait>(on: &C, mut query: Query, limit: u64) ->
 }
 
 /// Inserts an open request with its evidence.
-pub async fn insert(tx: &Tx, request: &RequestRow, record: &str) -> Result<()> {
+pub async fn insert(tx: &Tx, request: &RequestRow, rests_on: &KeptEvidence) -> Result<()> {
     let insert = "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, \
                   created, updated, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)";
     let values = bind![
@@ -114,7 +115,7 @@ pub async fn insert(tx: &Tx, request: &RequestRow, record: &str) -> Result<()> {
         request.expires
     ];
     sql::execute(&**tx, insert, values).await?;
-    evidence::insert(tx, &request.uid, &request.evidence_digest, record).await
+    evidence::insert(tx, &request.uid, rests_on).await
 }
 
 /// Lets a request rest on another evidence record; approvals of the earlier one no longer count.

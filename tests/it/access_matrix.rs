@@ -25,13 +25,21 @@ pub struct World {
     run_id: String,
     model_id: String,
     pub model: String,
-    request_id: String,
+    pub request_id: String,
     comment_id: String,
     user: String,
     token_id: String,
 }
 
 impl World {
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    pub fn model_id(&self) -> &str {
+        &self.model_id
+    }
+
     /// Names of the same kinds and lengths, of which nothing is there.
     pub fn absent(&self, word: &str) -> Self {
         Self {
@@ -178,25 +186,36 @@ pub fn text_without_names(mut text: String, world: &World, id: &str) -> String {
 }
 
 pub async fn call(client: &Client, operation: &Operation, world: &World) -> Result<(), Status> {
-    let message = smallest(operation, world);
+    answers(client, operation, world, &[]).await.map(drop)
+}
+
+/// What an operation answers, as bytes. Of `also` those fields are set that its message has.
+pub async fn answers(client: &Client, operation: &Operation, world: &World, also: &[(&str, Value)]) -> Result<Vec<Vec<u8>>, Status> {
+    let message = smallest(operation, world, also);
     let mut answers = client.open(operation.path, message).await?.into_inner();
+    let mut taken = Vec::new();
     // Watching never ends by itself; that it began is the answer.
     let patience = if operation.server_streaming { Duration::from_millis(100) } else { Duration::from_secs(30) };
     loop {
         match tokio::time::timeout(patience, answers.message()).await {
-            Ok(Ok(Some(_))) => {}
-            Ok(Ok(None)) => return Ok(()),
+            Ok(Ok(Some(answer))) => taken.push(answer.to_vec()),
+            Ok(Ok(None)) => return Ok(taken),
             Ok(Err(status)) => return Err(status),
-            Err(_) if operation.server_streaming => return Ok(()),
+            Err(_) if operation.server_streaming => return Ok(taken),
             Err(_) => panic!("{} does not answer", operation.full_name),
         }
     }
 }
 
 /// The smallest message of an operation: nothing but the fields that its rule reads.
-fn smallest(operation: &Operation, world: &World) -> Vec<u8> {
+fn smallest(operation: &Operation, world: &World, also: &[(&str, Value)]) -> Vec<u8> {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("the descriptor set is one");
     let mut message = DynamicMessage::new(pool.get_message_by_name(operation.input).expect("declared"));
+    for (field, value) in also {
+        if let Some(field) = message.descriptor().get_field_by_name(field).filter(|field| value.is_valid_for_field(field)) {
+            message.set_field(&field, value.clone());
+        }
+    }
     for (field, text) in fields(operation, world) {
         set(&mut message, field, text);
     }

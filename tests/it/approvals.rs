@@ -142,11 +142,16 @@ async fn who_may_not_approve_any_more_is_not_counted(server: Server) {
     let principal = Some(v1::Principal { principal: Some(v1::principal::Principal::GroupName("managers".into())) });
     let effect = v1::GrantEffect::Allow.into();
     grant(&admin, v1::CreateGrantRequest { principal, persona: "manager".into(), scope: on_model(), effect, ..Default::default() }).await;
-    for way in ["deactivated", "denied", "grant removed", "out of the group"] {
-        let number: u32 = version(&world.ann, NAME, "s3://bucket/model", "").await.version.parse().expect("a number");
+    let request = v1::CreateExperimentRequest { name: "behind the versions".into(), ..Default::default() };
+    let experiment: v1::CreateExperimentResponse = world.ann.call("CreateExperiment", request).await.expect("an experiment");
+    let request = v1::CreateRunRequest { experiment_id: experiment.experiment_id.clone(), ..Default::default() };
+    let run: v1::CreateRunResponse = world.ann.call("CreateRun", request).await.expect("a run");
+    let run_id = run.run.and_then(|run| run.info).expect("is answered").run_id;
+    for way in ["deactivated", "denied", "denied the run", "grant removed", "out of the group"] {
+        let number: u32 = version(&world.ann, NAME, "s3://bucket/model", &run_id).await.version.parse().expect("a number");
         let open = asked(&world.ann, number, "Production").await;
         let mut allowed = String::new();
-        let first = if way == "deactivated" || way == "denied" {
+        let first = if matches!(way, "deactivated" | "denied" | "denied the run") {
             world.server.signed_in("manager").await
         } else {
             let first = world.server.signed_in("viewer").await;
@@ -169,6 +174,11 @@ async fn who_may_not_approve_any_more_is_not_counted(server: Server) {
                 let request =
                     v1::CreateGrantRequest { principal, persona: "manager".into(), scope: on_model(), effect, ..Default::default() };
                 grant(&admin, request).await;
+            }
+            "denied the run" => {
+                let (principal, effect) = (to_user(&first.user_name), v1::GrantEffect::Deny.into());
+                let scope = on_experiment(&experiment.experiment_id);
+                grant(&admin, v1::CreateGrantRequest { principal, persona: "viewer".into(), scope, effect, ..Default::default() }).await;
             }
             "grant removed" => {
                 let request = v1::DeleteGrantRequest { grant_id: allowed };

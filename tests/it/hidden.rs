@@ -2,16 +2,19 @@
 //! is in them, over gRPC and REST, by somebody who may do everything but is denied these two.
 
 use http::{Method, header};
-use serde_json::{Map, Value, json};
+use prost_reflect::Value;
+use serde_json::{Map, Value as Json, json};
 use stagegate::contract::{Clause, OPERATIONS, ObjectKind, Operation, Permission, v1};
 use tonic::Code;
 
-use crate::access_matrix::{World, call, fields, text_without_names, without_names, world};
+use crate::access_matrix::{World, answers, call, fields, text_without_names, without_names, world};
 use crate::house::{Client, Http, Server};
 
 on_both_engines! {
     hidden_and_missing_get_one_answer,
     what_may_be_read_is_refused_in_words,
+    what_a_source_names_is_hidden_too,
+    no_operation_tells_what_a_denied_run_logged,
 }
 
 async fn deny(admin: &Client, user: &str, persona: &str, scope: v1::scope::Scope) {
@@ -49,7 +52,7 @@ async fn rest(http: &Http, operation: &Operation, route: (&str, &str), world: &W
             }
             (None, None) => {
                 query.push(format!("{field}={text}"));
-                body.insert(field.to_owned(), Value::String(text));
+                body.insert(field.to_owned(), Json::String(text));
             }
         }
     }
@@ -58,7 +61,7 @@ async fn rest(http: &Http, operation: &Operation, route: (&str, &str), world: &W
     let (path, sent) = match (in_query, query.is_empty()) {
         (true, false) => (format!("{path}?{}", query.join("&")), String::new()),
         (true, true) => (path, String::new()),
-        (false, _) => (path, Value::Object(body).to_string()),
+        (false, _) => (path, Json::Object(body).to_string()),
     };
     let answer = http.json(verb, &path, &sent).await;
     let mut headers = answer.headers.clone();
@@ -101,6 +104,86 @@ async fn hidden_and_missing_get_one_answer(server: Server) {
     assert_eq!(clean.get(&format!("registered-models/get?name={}", hidden.model)).await.status, 200);
     assert_eq!(clean.get("registered-models/get?name=absent").await.error_code(), "RESOURCE_DOES_NOT_EXIST");
     assert_eq!(http.get("experiments/get-by-name?experiment_name=absent").await.error_code(), "RESOURCE_DOES_NOT_EXIST");
+}
+
+/// A version comes from what its source names, which no rule of the operation reads.
+async fn what_a_source_names_is_hidden_too(server: Server) {
+    let admin = server.admin().await;
+    let partly = server.as_("admin").await;
+    let hidden = world(&admin, "hidden", &partly.user_name).await;
+    let missing = hidden.absent("absent");
+    deny(&admin, &partly.user_name, "admin", v1::scope::Scope::ExperimentId(hidden.experiment_id.clone())).await;
+    deny(&admin, &partly.user_name, "admin", v1::scope::Scope::RegisteredModel(hidden.model.clone())).await;
+    let model = v1::CreateRegisteredModelRequest { name: "mine".into(), ..Default::default() };
+    let _: v1::CreateRegisteredModelResponse = partly.call("CreateRegisteredModel", model).await.expect("a model");
+    let sources: [fn(&World) -> String; 3] = [
+        |world| format!("runs:/{}/model", world.run_id()),
+        |world| format!("models:/{}", world.model_id()),
+        |world| format!("models:/{}/1", world.model),
+    ];
+    for source in sources {
+        let mut answers = Vec::new();
+        for world in [&hidden, &missing] {
+            let request = v1::CreateModelVersionRequest { name: "mine".into(), source: source(world), ..Default::default() };
+            let made: Result<v1::CreateModelVersionResponse, _> = partly.call("CreateModelVersion", request).await;
+            let status = made.expect_err("what is closed to her is no source");
+            answers.push((status.code(), without_names(&status, world)));
+        }
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[0].0, Code::NotFound, "{answers:?}");
+    }
+}
+
+/// Whoever is denied an experiment is told of it by no operation, although they may read the model that came from it.
+async fn no_operation_tells_what_a_denied_run_logged(server: Server) {
+    const SECRET: &str = "s3cr3t";
+    let (admin, partly) = (server.admin().await, server.as_("admin").await);
+    let there = world(&admin, "shared", &partly.user_name).await;
+    let (params, tags) = (
+        vec![v1::Param { key: format!("{SECRET}-param"), value: SECRET.into() }],
+        vec![v1::Tag { key: format!("{SECRET}-tag"), value: SECRET.into() }],
+    );
+    let metrics = vec![v1::Metric { key: format!("{SECRET}-metric"), value: Some(0.5), timestamp: Some(1), ..Default::default() }];
+    let request = v1::LogBatchRequest { run_id: there.run_id().to_owned(), params, tags, metrics };
+    let _: v1::LogBatchResponse = admin.call("LogBatch", request).await.expect("a batch");
+    let request = v1::CreateModelVersionRequest {
+        name: there.model.clone(),
+        source: "s3://bucket/model".into(),
+        run_id: there.run_id().to_owned(),
+        ..Default::default()
+    };
+    let _: v1::CreateModelVersionResponse = admin.call("CreateModelVersion", request).await.expect("a version");
+    let request = v1::CreateTransitionRequestRequest {
+        name: there.model.clone(),
+        version: "2".into(),
+        stage: "Production".into(),
+        ..Default::default()
+    };
+    let made: v1::CreateTransitionRequestResponse = admin.call("CreateTransitionRequest", request).await.expect("a request");
+    let mut asked = there.clone();
+    asked.request_id = made.request.expect("is answered").request_id;
+    let frank = server.as_("admin").await;
+    deny(&admin, &partly.user_name, "viewer", v1::scope::Scope::ExperimentId(there.experiment_id.clone())).await;
+    let one = |text: &str| Value::List(vec![Value::String(text.to_owned())]);
+    let also = [
+        ("experiment_ids", one(&there.experiment_id)),
+        ("run_ids", one(there.run_id())),
+        ("metric_key", Value::String(format!("{SECRET}-metric"))),
+    ];
+    let (mut told, mut seen) = (Vec::new(), 0);
+    // What takes objects away is left out: what follows would find nothing.
+    let reads = |operation: &&&Operation| {
+        ["Get", "List", "Search", "Export", "Watch", "Explain", "Download", "Verify"].iter().any(|verb| operation.name.starts_with(verb))
+    };
+    for operation in OPERATIONS.iter().filter(reads) {
+        let holds = |answers: Vec<Vec<u8>>| answers.iter().any(|answer| String::from_utf8_lossy(answer).contains(SECRET));
+        seen += usize::from(holds(answers(&frank, operation, &asked, &also).await.unwrap_or_default()));
+        if holds(answers(&partly, operation, &asked, &also).await.unwrap_or_default()) {
+            told.push(operation.full_name);
+        }
+    }
+    assert!(seen >= 5, "only {seen} operations tell an admin what the run logged: the walk looks at too little");
+    assert!(told.is_empty(), "{told:?}");
 }
 
 /// Who may read an object knows of it, and is told what is missing.

@@ -84,6 +84,11 @@ pub struct Witnessed {
 }
 
 impl Report {
+    /// Something is wrong; of several such findings the first is kept.
+    pub fn bad(&mut self, position: Option<u64>, entry_id: &str, what: String) {
+        self.first_bad.get_or_insert_with(|| Finding { position, entry_id: entry_id.to_owned(), what });
+    }
+
     /// Whether nothing is wrong.
     pub fn sound(&self) -> bool {
         self.first_bad.is_none() && self.state.as_ref().is_none_or(|state| state.differences == 0)

@@ -8,8 +8,7 @@ use super::entry::payload_digest;
 use super::replay::StateReport;
 use super::texts::{referred_to, text_sha256};
 use super::{
-    CheckpointError, Cosigner, Entry, Finding, LedgerKey, NEW_ORIGIN, NewOrigin, REFUSED_ENTRY, Report, Restart, VerifiedCheckpoint,
-    Witnessed,
+    CheckpointError, Cosigner, Entry, LedgerKey, NEW_ORIGIN, NewOrigin, REFUSED_ENTRY, Report, Restart, VerifiedCheckpoint, Witnessed,
 };
 
 /// A checkpoint that was kept outside of what is verified.
@@ -269,7 +268,7 @@ impl Verifier {
 
     /// Something is wrong that only its finder can say.
     pub fn bad(&mut self, position: Option<u64>, entry_id: &str, what: String) {
-        self.report.first_bad.get_or_insert_with(|| Finding { position, entry_id: entry_id.to_owned(), what });
+        self.report.bad(position, entry_id, what);
     }
 
     /// Rows and their hashes agree, yet the tree is another: the bad row is behind the last good checkpoint.

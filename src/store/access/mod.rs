@@ -30,6 +30,15 @@ pub async fn epoch<C: ConnectionTrait>(on: &C) -> Result<i64> {
     sql::one(on, "SELECT epoch FROM access_epoch WHERE id = 1", []).await?.get(0)
 }
 
+/// Holds the epoch until the transaction ends: a change of access that began earlier is waited for, and a later one waits.
+/// On SQLite one transaction writes at a time anyway.
+pub async fn hold_epoch(tx: &Tx) -> Result<()> {
+    if !is_sqlite(&**tx) {
+        sql::one(&**tx, "SELECT epoch FROM access_epoch WHERE id = 1 FOR SHARE", []).await?;
+    }
+    Ok(())
+}
+
 /// Raises the epoch: every replica takes a new snapshot within its poll.
 pub async fn raise_epoch(tx: &Tx) -> Result<()> {
     sql::execute(&**tx, "UPDATE access_epoch SET epoch = epoch + 1 WHERE id = 1", []).await?;

@@ -12,7 +12,7 @@ CREATE TABLE experiments (
 CREATE INDEX experiments_by_creation ON experiments (created DESC, id);
 CREATE TABLE experiment_tags (
     experiment BIGINT NOT NULL REFERENCES experiments (id),
-    tag_key TEXT NOT NULL,
+    tag_key TEXT {bytewise} NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (experiment, tag_key)
 ) {whole_row_key};
@@ -31,7 +31,7 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_start ON runs (experiment, active, start_time DESC, run_id);
 CREATE TABLE metric_keys (
     id {identity},
-    name TEXT NOT NULL UNIQUE
+    name TEXT {bytewise} NOT NULL UNIQUE
 );
 -- The bulk. The whole row is the key, so that an identical point is stored once, and it lies in the
 -- order in which a history is read. Values are in their sortable integer form.
@@ -55,13 +55,13 @@ CREATE TABLE latest_metrics (
 CREATE INDEX latest_metrics_by_value ON latest_metrics (experiment, metric, value, run);
 CREATE TABLE params (
     run BIGINT NOT NULL,
-    param_key TEXT NOT NULL,
+    param_key TEXT {bytewise} NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (run, param_key)
 ) {whole_row_key};
 CREATE TABLE run_tags (
     run BIGINT NOT NULL,
-    tag_key TEXT NOT NULL,
+    tag_key TEXT {bytewise} NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (run, tag_key)
 ) {whole_row_key};
@@ -84,7 +84,7 @@ CREATE TABLE run_inputs (
 CREATE TABLE run_input_tags (
     run BIGINT NOT NULL,
     dataset BIGINT NOT NULL,
-    tag_key TEXT NOT NULL,
+    tag_key TEXT {bytewise} NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (run, dataset, tag_key)
 ) {whole_row_key};
@@ -105,13 +105,13 @@ CREATE INDEX logged_models_by_creation ON logged_models (experiment, active, cre
 CREATE INDEX logged_models_by_run ON logged_models (source_run);
 CREATE TABLE logged_model_params (
     model BIGINT NOT NULL REFERENCES logged_models (id),
-    param_key TEXT NOT NULL,
+    param_key TEXT {bytewise} NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (model, param_key)
 ) {whole_row_key};
 CREATE TABLE logged_model_tags (
     model BIGINT NOT NULL REFERENCES logged_models (id),
-    tag_key TEXT NOT NULL,
+    tag_key TEXT {bytewise} NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (model, tag_key)
 ) {whole_row_key};

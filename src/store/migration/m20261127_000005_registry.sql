@@ -16,7 +16,7 @@ CREATE UNIQUE INDEX registered_models_name ON registered_models (workspace_id, c
 CREATE INDEX registered_models_by_name ON registered_models (name {bytewise}, uid {bytewise}) WHERE deleted IS NULL;
 CREATE TABLE registered_model_tags (
     model_uid TEXT NOT NULL REFERENCES registered_models (uid),
-    tag_key TEXT NOT NULL,
+    tag_key TEXT {bytewise} NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (model_uid, tag_key)
 ) {whole_row_key};
@@ -97,7 +97,7 @@ CREATE INDEX model_versions_by_logged_model ON model_versions (logged_model);
 CREATE INDEX model_versions_by_update ON model_versions (updated DESC) WHERE deleted IS NULL;
 CREATE TABLE model_version_tags (
     version_uid TEXT NOT NULL REFERENCES model_versions (uid),
-    tag_key TEXT NOT NULL,
+    tag_key TEXT {bytewise} NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (version_uid, tag_key)
 ) {whole_row_key};

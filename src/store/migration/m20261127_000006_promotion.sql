@@ -16,10 +16,13 @@ CREATE UNIQUE INDEX transition_requests_one_open ON transition_requests (version
 CREATE INDEX transition_requests_by_model ON transition_requests (model_uid, created);
 CREATE INDEX transition_requests_by_state ON transition_requests (state, created);
 CREATE INDEX transition_requests_by_expiry ON transition_requests (expires) WHERE state = 'OPEN' AND expires IS NOT NULL;
--- Each record once, by its hash, however many requests rest on it.
+-- Each record once, by its hash, however many requests rest on it. The runs that it tells of stand beside it, because
+-- whoever may not read them does not see all of it and cannot approve it.
 CREATE TABLE evidence (
     digest TEXT NOT NULL PRIMARY KEY,
     record TEXT NOT NULL,
+    candidate_run TEXT,
+    holder_run TEXT,
     created BIGINT NOT NULL
 );
 CREATE TABLE request_evidence (
