@@ -29,7 +29,7 @@ use stagegate::contract::v1::{self, tracking_service_client::TrackingServiceClie
 use stagegate::store::Store;
 use stagegate::wire::hosts::Hosts;
 use stagegate::wire::proxies::Proxies;
-use stagegate::wire::server::Server;
+use stagegate::wire::server::{Connections, Server};
 use stagegate::{clock, domain::metric_value, service, store};
 use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -183,7 +183,9 @@ impl Ours {
         let claims = token::Claims::new(&user, &clock::new_uid(), clock::now_ms(), clock::now_ms() + 3_600_000);
         let token = format!("Bearer {}", token::sign(&access.keys(), &claims)?).parse()?;
         let listen: std::net::SocketAddr = "127.0.0.1:0".parse()?;
-        let server = Server::bind(listen, None, Hosts::new(listen.ip(), &[])?, Proxies::default(), &access).await?;
+        let server =
+            Server::bind(listen, None, Hosts::new(listen.ip(), &[])?, Proxies::default(), Connections::within(1_024, None), &access)
+                .await?;
         let endpoint = Endpoint::from_shared(format!("http://{}", server.local_addr()?))?;
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(server.run(stopped));

@@ -10,7 +10,7 @@ use http::header::AUTHORIZATION;
 use super::call::{Caller, Credential};
 use super::refusal::Refused;
 use super::token::{self, Claims};
-use super::{Access, ClientAddress, Throttled};
+use super::{Access, ClientAddress};
 use crate::clock;
 use crate::domain::access::{Snapshot, Standing, TokenLimits, User};
 use crate::domain::person::{Deed, Login, Maker};
@@ -121,9 +121,9 @@ impl Access {
                 self.sign_ins.failed(user.as_ref(), source, true);
                 return Err(Refused::Unauthenticated);
             }
-            Err(Throttled(wait)) => {
+            Err(throttled) => {
                 self.sign_ins.failed(user.as_ref(), source, false);
-                return Err(Refused::Throttled(wait));
+                return Err(Refused::Throttled(throttled));
             }
         }
         let row = user.ok_or(Refused::Unauthenticated)?;

@@ -1,13 +1,19 @@
-//! Passwords: argon2id, one hash per core at a time, and guessing slowed down.
+//! Passwords: argon2id in a bounded queue, guessing slowed down, and no source that takes all the time there is.
+//!
+//! A hash costs a core 20 ms and 19 MiB. Where a user has signed in from before, the next check there has a
+//! queue of its own, so that made-up names, from there or from anywhere, keep nobody out.
 
-use std::sync::Mutex;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{Output, PasswordHash, Salt, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock;
 
@@ -21,18 +27,47 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 const MOST_FAILURES: u32 = 100;
 /// Failures are forgotten after this long; so long it takes until anything is taken again after the most of them.
 const FORGOTTEN: Duration = Duration::from_secs(3_600);
+/// Where a user has signed in within this time they are no stranger.
+const AT_HOME: Duration = Duration::from_secs(24 * 3_600);
+/// Passwords of strangers that one source may have checked in a second, and all at once.
+const STRANGERS_A_SECOND: u32 = 5;
+const STRANGERS_AT_ONCE: u32 = 60;
+/// Checks that wait or run: those of strangers, and those of users where they have signed in before.
+const WAITING: usize = 64;
+/// Hashes at a time take memory that is never given back; more than these are not worth it.
+const MOST_HASHES: usize = 4;
+/// When the queue is full: try again after this long.
+const QUEUE_FULL: Duration = Duration::from_secs(1);
 
-/// Too many failures: try again after this long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Throttled(pub Duration);
+/// The password was not looked at: try again after `wait`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; try again in {} seconds", .wait.as_secs().max(1))]
+pub struct Throttled {
+    /// What there was too much of.
+    what: &'static str,
+    /// How long it takes until there is room.
+    pub wait: Duration,
+}
 
 /// Hashes, verifies, remembers and slows.
 pub struct Passwords {
     hashing: Semaphore,
+    /// What strangers hold of `hashing`, so that something is left for others.
+    strangers: Semaphore,
+    /// Places in the queues.
+    queues: [Semaphore; 2],
+    /// The memory of hashes that are done, for the next ones: the allocator would keep it for every thread.
+    memory: Arc<Mutex<Vec<Vec<Block>>>>,
     /// Verified passwords by a keyed digest of user, password and stored hash.
     verified: Cache<[u8; 32], ()>,
     /// Failures by user name and source, so that no stranger can lock out a user from elsewhere.
-    failures: Cache<String, std::sync::Arc<Mutex<Failures>>>,
+    failures: Cache<String, Arc<Mutex<Failures>>>,
+    /// Checks that run or wait, by the same digest.
+    same: Cache<[u8; 32], Arc<tokio::sync::Mutex<()>>>,
+    /// Users by name and source from which they have signed in.
+    at_home: Cache<String, ()>,
+    /// What each source's strangers may still ask for.
+    brakes: Cache<String, Arc<DefaultDirectRateLimiter>>,
     secret: [u8; 32],
     /// What an unknown user's password is compared with, so that both take equally long.
     decoy: String,
@@ -44,29 +79,64 @@ struct Failures {
 }
 
 /// OWASP's parameters: 19,456 KiB, two passes, one lane.
-fn argon2() -> Argon2<'static> {
+fn params() -> Params {
     // The parameters are constants within argon2's bounds.
-    let params = Params::new(19_456, 2, 1, None).expect("the parameters are within argon2's bounds");
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+    Params::new(19_456, 2, 1, None).expect("the parameters are within argon2's bounds")
 }
 
-fn hash_now(password: &str) -> String {
-    let salt = clock::random_bytes::<16>();
-    // Sixteen bytes are a legal salt, and any password of bounded length can be hashed.
-    let salt = SaltString::encode_b64(&salt).expect("16 bytes are a legal salt");
-    argon2().hash_password(password.as_bytes(), &salt).expect("a bounded password can be hashed").to_string()
+/// The hash of a password, in memory that is handed in.
+fn hashed(password: &str, salt: Salt<'_>, params: Params, length: usize, memory: &mut Vec<Block>) -> Option<Output> {
+    memory.resize(params.block_count(), Block::default());
+    let mut bytes = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut bytes).ok()?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    Output::init_with(length, |out| Ok(argon2.hash_password_into_with_memory(password.as_bytes(), salt, out, memory)?)).ok()
+}
+
+fn hash_now(password: &str, memory: &mut Vec<Block>) -> Option<String> {
+    let salt = SaltString::encode_b64(&clock::random_bytes::<16>()).ok()?;
+    let output = hashed(password, salt.as_salt(), params(), Params::DEFAULT_OUTPUT_LEN, memory)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: params().try_into().ok()?,
+        salt: Some(salt.as_salt()),
+        hash: Some(output),
+    };
+    Some(hash.to_string())
+}
+
+/// Whether a stored hash is one of the password. Outputs are compared in constant time.
+fn matches(password: &str, stored: &str, memory: &mut Vec<Block>) -> bool {
+    let mut matches = || {
+        let stored = PasswordHash::new(stored).ok()?;
+        if stored.algorithm != Algorithm::Argon2id.ident() || stored.version != Some(Version::V0x13.into()) {
+            return None;
+        }
+        let known = stored.hash?;
+        let output = hashed(password, stored.salt?, Params::try_from(&stored).ok()?, known.len(), memory)?;
+        Some(output == known)
+    };
+    matches().unwrap_or_default()
 }
 
 impl Default for Passwords {
     /// With nothing remembered.
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let hashes = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_HASHES);
         Self {
-            hashing: Semaphore::new(cores),
+            hashing: Semaphore::new(hashes),
+            strangers: Semaphore::new((hashes / 2).max(1)),
+            queues: [Semaphore::new(WAITING), Semaphore::new(WAITING)],
+            memory: Arc::default(),
             verified: Cache::builder().max_capacity(10_000).time_to_live(REMEMBERED).build(),
-            failures: Cache::builder().max_capacity(100_000).time_to_idle(FORGOTTEN).build(),
+            failures: Cache::builder().max_capacity(20_000).time_to_idle(FORGOTTEN).build(),
+            same: Cache::builder().max_capacity(20_000).time_to_idle(REMEMBERED).build(),
+            at_home: Cache::builder().max_capacity(20_000).time_to_idle(AT_HOME).build(),
+            brakes: Cache::builder().max_capacity(20_000).time_to_idle(FORGOTTEN).build(),
             secret: clock::random_bytes(),
-            decoy: hash_now(&clock::new_uid()),
+            // Sixteen random bytes are a legal salt, and a uid can be hashed.
+            decoy: hash_now(&clock::new_uid(), &mut Vec::new()).expect("a uid can be hashed"),
         }
     }
 }
@@ -76,32 +146,37 @@ impl Passwords {
     pub async fn hash(&self, password: &str) -> Option<String> {
         let _permit = self.hashing.acquire().await.ok()?;
         let password = zeroize::Zeroizing::new(password.to_owned());
-        tokio::task::spawn_blocking(move || hash_now(&password)).await.ok()
+        self.with_memory(move |memory| hash_now(&password, memory)).await?
     }
 
     /// Whether a password is the one of a stored hash. Without a stored hash it takes as long and says no.
-    /// `source` tells callers of one user apart for slowing.
+    /// `source` tells callers of one user apart for slowing. Errors when it was not looked at.
     pub async fn verify(&self, user: &str, source: &str, password: &str, stored: Option<&str>) -> Result<bool, Throttled> {
-        let memory = self.memory_key(user, password, stored.unwrap_or_default());
-        if self.verified.contains_key(&memory) {
+        let digest = self.digest(user, password, stored.unwrap_or_default());
+        if self.verified.contains_key(&digest) {
             return Ok(true);
         }
-        let failures = self.failures_of(user, source);
-        if let Some(wait) = waiting(&failures) {
-            return Err(Throttled(wait));
-        }
-        let Ok(_permit) = self.hashing.acquire().await else { return Ok(false) };
-        // Of guesses that came all at once, those before this one have failed or been good by now.
-        if self.verified.contains_key(&memory) {
+        let pair = pair(user, source);
+        let failures = self.failures.get_with(pair.clone(), || Arc::new(Mutex::new(Failures { count: 0, until: Instant::now() })));
+        waiting(&failures)?;
+        // One check for all who come with the same password at once.
+        let same = self.same.get_with(digest, Arc::default);
+        let _turn = same.lock().await;
+        if self.verified.contains_key(&digest) {
             return Ok(true);
         }
-        if let Some(wait) = waiting(&failures) {
-            return Err(Throttled(wait));
+        let stranger = !self.at_home.contains_key(&pair);
+        if stranger {
+            self.brake(source)?;
         }
+        let Some(_place) = self.turn(stranger).await? else { return Ok(false) };
+        // Of guesses that came all at once, those before this one have failed by now.
+        waiting(&failures)?;
         let good = self.compare(password, stored).await;
         if good {
-            self.verified.insert(memory, ());
-            self.failures.invalidate(&failure_key(user, source));
+            self.verified.insert(digest, ());
+            self.at_home.insert(pair.clone(), ());
+            self.failures.invalidate(&pair);
         } else {
             note_failure(&failures);
         }
@@ -113,23 +188,47 @@ impl Passwords {
         self.verified.invalidate_all();
     }
 
+    /// Takes one of the checks that a source's strangers have.
+    fn brake(&self, source: &str) -> Result<(), Throttled> {
+        let full = || {
+            let [rate, burst] = [STRANGERS_A_SECOND, STRANGERS_AT_ONCE].map(|count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN));
+            Arc::new(RateLimiter::direct(Quota::per_second(rate).allow_burst(burst)))
+        };
+        let brake = self.brakes.get_with(source.to_owned(), full);
+        let over = |until: governor::NotUntil<_>| until.wait_time_from(DefaultClock::default().now());
+        let what = "too many sign-ins of new users from this address";
+        brake.check().map_err(|until| Throttled { what, wait: over(until) })
+    }
+
+    /// Waits for a turn to hash. Errors at once when too many wait already.
+    async fn turn(&self, stranger: bool) -> Result<Option<[Option<SemaphorePermit<'_>>; 3]>, Throttled> {
+        let full = Throttled { what: "too many passwords wait to be checked", wait: QUEUE_FULL };
+        let place = self.queues[usize::from(stranger)].try_acquire().map_err(|_| full)?;
+        let share = if stranger { self.strangers.acquire().await.ok() } else { None };
+        let Ok(turn) = self.hashing.acquire().await else { return Ok(None) };
+        Ok(Some([Some(place), share, Some(turn)]))
+    }
+
     /// Called by who holds a permit to hash.
     async fn compare(&self, password: &str, stored: Option<&str>) -> bool {
         let password = zeroize::Zeroizing::new(password.to_owned());
         let hash = stored.unwrap_or(&self.decoy).to_owned();
         let known = stored.is_some();
-        let matches = tokio::task::spawn_blocking(move || {
-            PasswordHash::new(&hash).is_ok_and(|parsed| argon2().verify_password(password.as_bytes(), &parsed).is_ok())
-        });
-        matches.await.unwrap_or(false) && known
+        self.with_memory(move |memory| matches(&password, &hash, memory)).await.unwrap_or(false) && known
     }
 
-    fn failures_of(&self, user: &str, source: &str) -> std::sync::Arc<Mutex<Failures>> {
-        let none = || std::sync::Arc::new(Mutex::new(Failures { count: 0, until: Instant::now() }));
-        self.failures.get_with(failure_key(user, source), none)
+    async fn with_memory<T: Send + 'static>(&self, work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static) -> Option<T> {
+        let kept = self.memory.clone();
+        let work = move || {
+            let mut memory = kept.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            let done = work(&mut memory);
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+            done
+        };
+        tokio::task::spawn_blocking(work).await.ok()
     }
 
-    fn memory_key(&self, user: &str, password: &str, stored: &str) -> [u8; 32] {
+    fn digest(&self, user: &str, password: &str, stored: &str) -> [u8; 32] {
         let mut digest = Sha256::new().chain_update(self.secret);
         for part in [user, password, stored] {
             digest.update((part.len() as u64).to_be_bytes());
@@ -139,18 +238,18 @@ impl Passwords {
     }
 }
 
-fn failure_key(user: &str, source: &str) -> String {
+fn pair(user: &str, source: &str) -> String {
     format!("{}\n{source}", user.to_ascii_lowercase())
 }
 
-fn waiting(failures: &Mutex<Failures>) -> Option<Duration> {
-    let failures = failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+fn waiting(failures: &Mutex<Failures>) -> Result<(), Throttled> {
+    let failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
     let wait = failures.until.saturating_duration_since(Instant::now());
-    (!wait.is_zero()).then_some(wait)
+    if wait.is_zero() { Ok(()) } else { Err(Throttled { what: "too many failed sign-ins", wait }) }
 }
 
 fn note_failure(failures: &Mutex<Failures>) {
-    let mut failures = failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
     failures.count = failures.count.saturating_add(1);
     if failures.count >= MOST_FAILURES {
         failures.until = Instant::now() + FORGOTTEN;
@@ -205,8 +304,29 @@ mod tests {
         for _ in 0..99 {
             note_failure(&failures);
         }
-        assert!(waiting(&failures).unwrap() <= LONGEST_DELAY);
+        assert!(waiting(&failures).unwrap_err().wait <= LONGEST_DELAY);
         note_failure(&failures);
-        assert!(waiting(&failures).unwrap() > FORGOTTEN - Duration::from_secs(60));
+        assert!(waiting(&failures).unwrap_err().wait > FORGOTTEN - Duration::from_secs(60));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn made_up_names_are_braked_and_keep_nobody_out_who_has_been_here() {
+        let passwords = Arc::new(Passwords::default());
+        let hash = passwords.hash("correct horse battery").await.unwrap();
+        assert_eq!(passwords.verify("ann", "a", "correct horse battery", Some(&hash)).await, Ok(true));
+        passwords.forget();
+        let guesses = (0..300).map(|n| {
+            let passwords = passwords.clone();
+            tokio::spawn(async move { passwords.verify(&format!("nobody{n}"), "a", "wrong", None).await })
+        });
+        let guesses: Vec<_> = guesses.collect();
+        assert_eq!(passwords.verify("ann", "a", "correct horse battery", Some(&hash)).await, Ok(true), "at home, in the middle of it");
+        assert_eq!(passwords.verify("ann", "b", "correct horse battery", Some(&hash)).await, Ok(true), "from elsewhere");
+        let outcomes: Vec<_> = futures::future::join_all(guesses).await.into_iter().map(Result::unwrap).collect();
+        let looked_at = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert!((50..150).contains(&looked_at), "{looked_at} of 300 guesses were looked at");
+        assert!(outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(|throttled| throttled.wait <= Duration::from_secs(1)));
+        assert!(passwords.memory.lock().unwrap().len() <= MOST_HASHES);
+        assert_eq!(passwords.queues.each_ref().map(Semaphore::available_permits), [WAITING; 2]);
     }
 }

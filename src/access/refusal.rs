@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::ClientAddress;
 use super::call::{Call, Caller, Credential, Subject, entry};
+use super::password::Throttled;
 use crate::clock;
 use crate::contract::Permission;
 use crate::domain::ledger::{Entry, Outcome};
@@ -18,9 +19,9 @@ pub enum Refused {
     /// No credentials, or none that are good; the same for every fault in them.
     #[error("sign in: a bearer token, or user name and password, is missing or not valid")]
     Unauthenticated,
-    /// Too many failures.
-    #[error("too many failed sign-ins; try again in {} seconds", .0.as_secs().max(1))]
-    Throttled(Duration),
+    /// Too many failures, or too many passwords to be checked.
+    #[error("{0}")]
+    Throttled(Throttled),
     /// The password that was proven was set by somebody else.
     #[error(
         "somebody else set this password: change the password first, and then sign in with the new one (SetPassword, or POST /api/stagegate/v1/users/set-password)"

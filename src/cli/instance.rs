@@ -6,14 +6,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, setup};
+use super::{Failure, open_files, setup};
 use crate::access::Access;
 use crate::config::{ConfigError, DataOptions, ServeOptions};
 use crate::service::{self, Recipient, Sink, Witness};
 use crate::store::Store;
 use crate::wire::hosts::Hosts;
 use crate::wire::proxies::Proxies;
-use crate::wire::server::{self, Server};
+use crate::wire::server::{self, Connections, Server};
 
 /// A server that accepts calls until it is stopped.
 pub struct Instance {
@@ -52,7 +52,8 @@ impl Instance {
             _ => None,
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let server = Server::bind(options.address(), tls, hosts, proxies, &access).await?;
+        let connections = Connections::within(open_files::raise(), options.max_connections_per_source);
+        let server = Server::bind(options.address(), tls, hosts, proxies, connections, &access).await?;
         let address = server.local_addr()?;
         // Behind everything that may stop the start: the password is shown this once.
         let generated_password = service::ensure_admin(&access, admin_password).await?;

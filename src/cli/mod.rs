@@ -4,6 +4,7 @@ mod beside;
 mod import;
 mod instance;
 mod ledger;
+mod open_files;
 mod serve;
 mod setup;
 mod token;

@@ -64,6 +64,10 @@ pub struct ServeOptions {
     /// on need not be listed. Requests that name another host are refused.
     #[arg(long, env = "STAGEGATE_ALLOWED_HOSTS", value_delimiter = ',')]
     pub allowed_hosts: Vec<String>,
+    /// Connections that one address (of IPv6: one /64 network) may have open; more of them are closed. Raise it where
+    /// a proxy brings everybody. [default: 1000]
+    #[arg(long, env = "STAGEGATE_MAX_CONNECTIONS_PER_SOURCE", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections_per_source: Option<u32>,
     /// Networks (`10.0.0.0/8`) and addresses of proxies in front, by comma: whose `X-Forwarded-For` says where a
     /// request comes from. That of anybody else is not read. [default: none]
     #[arg(long, env = "STAGEGATE_TRUSTED_PROXIES", value_delimiter = ',')]
@@ -243,6 +247,7 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
         serve.tls_cert = serve.tls_cert.take().or(from.serve.tls_cert);
         serve.tls_key = serve.tls_key.take().or(from.serve.tls_key);
         serve.insecure_http |= from.serve.insecure_http;
+        serve.max_connections_per_source = serve.max_connections_per_source.take().or(from.serve.max_connections_per_source);
         if serve.allowed_hosts.is_empty() {
             serve.allowed_hosts = from.serve.allowed_hosts;
         }

@@ -1,6 +1,8 @@
 //! Why an operation failed, in the service's terms. The wire gives each its status in one place.
 
-use crate::access::Refused;
+use std::time::Duration;
+
+use crate::access::{Refused, Throttled};
 use crate::contract::Permission;
 use crate::domain::field::{FieldError, Invalid};
 use crate::domain::request::Refusal;
@@ -60,6 +62,14 @@ pub enum Error {
     /// A quota is used up until the day ends.
     #[error("{0}")]
     QuotaUsedUp(String),
+    /// More than the server, or this caller, may do at once. It passes by itself.
+    #[error("{message}")]
+    Busy {
+        /// What is used up, and its limit.
+        message: String,
+        /// After how long another try may succeed.
+        retry: Duration,
+    },
     /// Concurrent changes were in the way, again and again.
     #[error("concurrent changes were in the way; try again")]
     Conflict,
@@ -89,6 +99,7 @@ impl Error {
             Self::Unauthenticated => "unauthenticated",
             Self::Exhausted(_) => "exhausted",
             Self::QuotaUsedUp(_) => "quota used up",
+            Self::Busy { .. } => "busy",
             Self::Conflict => "conflict",
             Self::Unavailable(_) => "unavailable",
             Self::Cancelled(_) => "cancelled",
@@ -159,6 +170,7 @@ impl From<StoreError> for Error {
                 tracing::error!(%what, "the database is not available");
                 Self::Unavailable("the database is not available".to_owned())
             }
+            StoreError::Busy(message) => Self::Busy { message, retry: Duration::from_secs(1) },
             StoreError::Refused(what) => refused_by_database(&what),
             other => Self::Internal(other.to_string()),
         }
@@ -221,7 +233,7 @@ impl From<Refused> for Error {
         let message = refused.to_string();
         match refused {
             Refused::Unauthenticated => Self::Unauthenticated,
-            Refused::Throttled(_) => Self::Exhausted(message),
+            Refused::Throttled(Throttled { wait, .. }) => Self::Busy { message, retry: wait },
             Refused::OverQuota { .. } => Self::QuotaUsedUp(message),
             Refused::Denied { permission, .. } => Self::Denied { permission: Some(permission), reason: PERMISSION_MISSING, message },
             Refused::PasswordDue => Self::Denied { permission: None, reason: PASSWORD_CHANGE_DUE, message },

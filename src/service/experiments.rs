@@ -73,7 +73,9 @@ pub async fn search_experiments(call: &Call, request: v1::SearchExperimentsReque
     if let Some(cursor) = paging::cursor::<Vec<Cursor>>(call, &page, &request.page_token)? {
         behind(&order, &mut query, &cursor)?;
     }
-    let mut found = rows::search(call.store().reader(), query, &order, size + 1).await?;
+    let search = call.store().search(&call.caller().user_uid).await?;
+    let mut found = rows::search(&*search, query, &order, size + 1).await?;
+    search.done().await?;
     let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
     let experiments = shown_all(call, found.into_iter().map(|(row, _)| row).collect()).await?;
     Ok(v1::SearchExperimentsResponse { experiments, next_page_token })

@@ -40,7 +40,8 @@ pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<
     if let Some(cursor) = &cursor {
         behind(&order, &mut query, cursor)?;
     }
-    let reader = call.store().reader();
+    let search = call.store().search(&call.caller().user_uid).await?;
+    let reader = &*search;
     let experiment = if let [only] = experiments.as_slice() { Some(*only) } else { None };
     let about = rows::About { experiment, filter: &filter, cursor: cursor.as_deref() };
     let mut found = rows::search(reader, query, &order, about, size + 1).await?;
@@ -49,6 +50,7 @@ pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<
     let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
     ids.truncate(found.len());
     let mut values = run_values::of_runs(reader, &ids).await?;
+    search.done().await?;
     let runs = found.into_iter().map(|(row, _)| {
         let values = values.remove(&row.id).unwrap_or_default();
         shown(row, values)

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::access_change::{begin, must_hold_all_of, user_object};
 use super::{Error, Result, access_shown, tokens, users};
-use crate::access::{Call, Refused, Subject, Throttled, sign_in_row};
+use crate::access::{Call, Refused, Subject, sign_in_row};
 use crate::contract::v1;
 use crate::domain::access::UserKind;
 use crate::domain::limits;
@@ -112,7 +112,7 @@ async fn prove(call: &Call, user: &UserRow, present: &str) -> Result<()> {
             let message = "the present password is missing or wrong".to_owned();
             Err(Error::Denied { permission: None, reason: WRONG_PASSWORD, message })
         }
-        Err(Throttled(wait)) => Err(Error::Exhausted(format!("too many failures; try again in {} seconds", wait.as_secs().max(1)))),
+        Err(throttled) => Err(Refused::Throttled(throttled).into()),
     }
 }
 

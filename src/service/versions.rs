@@ -128,7 +128,9 @@ pub async fn search_model_versions(call: &Call, request: v1::SearchModelVersions
     if let Some(cursor) = paging::cursor::<Vec<Cursor>>(call, &page, &request.page_token)? {
         behind(&order, &mut query, &cursor)?;
     }
-    let mut found = rows::search(call.store().reader(), query, &order, size + 1).await?;
+    let search = call.store().search(&call.caller().user_uid).await?;
+    let mut found = rows::search(&*search, query, &order, size + 1).await?;
+    search.done().await?;
     let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
     let found = found.into_iter().map(|(version, _)| version).collect();
     Ok(v1::SearchModelVersionsResponse { model_versions: shown_all(call.store().reader(), &snapshot, found).await?, next_page_token })

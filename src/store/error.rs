@@ -18,6 +18,9 @@ pub enum StoreError {
     /// The database cannot be reached, is full, or does not answer in time.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The caller has as much under way as one may have; it passes by itself.
+    #[error("{0}")]
+    Busy(String),
     /// Anything else: a fault of ours or of the database.
     #[error("database: {0}")]
     Internal(String),

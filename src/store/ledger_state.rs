@@ -9,7 +9,7 @@ use sea_orm::DatabaseTransaction;
 use super::ledger::{self as rows, Positioned};
 use super::{Store, StoreError, moves, sql};
 use crate::bind;
-use crate::domain::ledger::replay::{self, Comparison, Fields, Held, Replay, StateReport, Thing};
+use crate::domain::ledger::replay::{self, Comparison, Decided, Fields, Held, Replay, StateReport, Thing};
 use crate::domain::ledger::{DecisionNow, Filed, GrantNow, RowKey};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -120,7 +120,7 @@ fn requester(row: &sql::Row) -> Result<(Thing, Fields)> {
 /// The decisions of each person on each request.
 async fn decisions(on: &DatabaseTransaction, to: &mut Comparison) -> Result<()> {
     let query = "SELECT request_uid, person_uid, user_uid, kind, evidence_digest, voided FROM request_decisions";
-    let mut all: BTreeMap<(String, String), Vec<(DecisionNow, bool)>> = BTreeMap::new();
+    let mut all: BTreeMap<(String, String), Vec<Decided>> = BTreeMap::new();
     let mut found = std::pin::pin!(sql::stream(on, query, []).await?);
     while let Some(row) = found.try_next().await? {
         let (person_id, voided): (String, Option<i64>) = (row.get(1)?, row.get(5)?);

@@ -38,6 +38,7 @@ pub mod run_values;
 pub mod runs;
 pub mod scope_names;
 pub mod search;
+mod search_connection;
 mod search_order;
 pub mod sql;
 mod statements;
@@ -61,6 +62,7 @@ use sea_orm_migration::MigratorTrait;
 
 use crate::domain::ledger::RowKey;
 pub use error::{StoreError, WriteError};
+pub use search_connection::Search;
 pub use tx::{Kept, Recorded, Tx, Unrecorded, Watched};
 use write::Door;
 pub use write::{Body, UnrecordedBody};
@@ -86,6 +88,7 @@ pub enum Engine {
 pub struct Store {
     engine: Engine,
     reader: DatabaseConnection,
+    searches: search_connection::Searches,
     writer: write::Writer,
     blobs: Option<blobs::Blobs>,
     metric_names: Arc<metrics::Names>,
@@ -118,9 +121,11 @@ impl Store {
             let row_key = tx::SharedRowKey::default();
             let writer = write::Writer::sqlite(sqlite_options(url, 1), row_key.clone()).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
+            let searching = search_connection::sqlite_pool(sqlite_options(url, 8)).await?;
             let store = Self {
                 engine: Engine::Sqlite,
                 reader,
+                searches: search_connection::Searches::new(Engine::Sqlite, searching),
                 writer,
                 metric_names: Arc::default(),
                 blobs: None,
@@ -141,6 +146,7 @@ impl Store {
         let store = Self {
             engine: Engine::Postgres,
             reader: pool.clone(),
+            searches: search_connection::Searches::new(Engine::Postgres, pool.clone()),
             writer: write::Writer::postgres(pool, row_key.clone()),
             metric_names: Arc::default(),
             blobs: None,
@@ -181,6 +187,12 @@ impl Store {
     /// The connection for reads.
     pub fn reader(&self) -> &DatabaseConnection {
         &self.reader
+    }
+
+    /// A connection for a search of a principal. What the search still does in the database ends when this is dropped
+    /// before it was done. Waits for other searches of the principal. Errors when those take too long.
+    pub async fn search(&self, principal: &str) -> Result<Search, StoreError> {
+        self.searches.begin(principal).await
     }
 
     /// A transaction that reads one state of the database, and changes nothing. For a few short queries that

@@ -30,6 +30,9 @@ pub fn status(error: &Error, request_id: &str) -> Status {
         Error::Denied { permission: Some(permission), .. } => {
             about.insert("permission".to_owned(), permission.name());
         }
+        Error::Busy { retry, .. } => {
+            details.set_retry_info(Some(*retry));
+        }
         _ => {}
     }
     details.set_error_info(reason, DOMAIN, about);
@@ -75,7 +78,9 @@ fn classify(error: &Error) -> Faces {
         Error::Precondition { reason, .. } => faces(Code::FailedPrecondition, reason, StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE"),
         Error::Denied { reason, .. } => faces(Code::PermissionDenied, reason, StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
         Error::Unauthenticated => faces(Code::Unauthenticated, "UNAUTHENTICATED", StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
-        Error::Exhausted(_) => faces(Code::ResourceExhausted, "LIMIT_REACHED", StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
+        Error::Exhausted(_) | Error::Busy { .. } => {
+            faces(Code::ResourceExhausted, "LIMIT_REACHED", StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED")
+        }
         // Whoever tries again for minutes, as MLflow's clients do on 429, tries in vain.
         Error::QuotaUsedUp(_) => faces(Code::ResourceExhausted, "QUOTA_USED_UP", StatusCode::FORBIDDEN, "RESOURCE_LIMIT_EXCEEDED"),
         Error::Conflict => faces(Code::Aborted, "CONFLICT", StatusCode::CONFLICT, "ABORTED"),

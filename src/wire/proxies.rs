@@ -47,7 +47,9 @@ impl Proxies {
         ClientAddress::of(client)
     }
 
-    fn trust(&self, address: IpAddr) -> bool {
+    /// Whether an address is one of theirs.
+    pub fn trust(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 }

@@ -1,4 +1,4 @@
-//! Connections: one port, HTTP/1.1 and HTTP/2, with or without TLS, every limit set explicitly.
+//! The port: who may connect, and what is served there. HTTP/1.1 and HTTP/2, with or without TLS.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,59 +7,56 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
-use tower::ServiceExt;
 
+use super::connection::{IDLE_TIME, Peer, Shared, serve};
 use super::grpc::know_sender;
 use super::guard::guard;
 use super::health::Health;
 use super::hosts::Hosts;
 use super::plain;
 use super::proxies::Proxies;
-use super::request_body::RequestBody;
 use super::rest;
-use super::socket::{HEAD_TIME, Socket};
+use super::socket::HEAD_TIME;
+use super::sources::Sources;
 use super::surface::Surface;
 use super::tiles;
-use crate::access::Access;
+use crate::access::{Access, ClientAddress};
 use crate::contract::{DESCRIPTOR_SET, add_services};
 
-/// Connections at a time; more of them wait to be accepted.
+/// Connections at a time, if there are file descriptors for so many.
 const CONNECTIONS: usize = 10_000;
-/// HTTP/2 streams of one connection.
-const STREAMS: u32 = 200;
-/// A request's head, in bytes.
-const HEAD_BYTES: u32 = 16 * 1024;
-/// Headers of one HTTP/1 request.
-const HEADERS: usize = 100;
-/// What is kept of an HTTP/1 connection's bytes: a target of 64 KiB, the longest that `http` takes, and headers.
-const BUFFER: usize = 128 * 1024;
-/// HTTP/2 pings after this silence, and how long their answer may take.
-const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
-/// Streams that the client has reset and that wait to be forgotten.
-const PENDING_RESETS: usize = 20;
-/// Streams that the server resets for the client's errors, in all of a connection's life. `Socket` counts by the minute.
-const ERROR_RESETS: usize = 400;
+/// Connections of one source, where nothing else is set.
+const CONNECTIONS_PER_SOURCE: usize = 1_000;
+/// File descriptors that are kept for the database, the log and the files that calls read and write. Calls need more of
+/// them the more connections there are, so a quarter of the rest is theirs as well.
+const OTHER_DESCRIPTORS: u64 = 128;
 /// How long running calls may take to end when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
-/// The far end of a connection, and whose word counts for who is behind it.
-#[derive(Clone)]
-struct Peer {
-    address: IpAddr,
-    proxies: Arc<Proxies>,
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Connections {
+    /// In all; more of them wait to be accepted.
+    pub all: usize,
+    /// From one source; more of them are closed.
+    pub per_source: usize,
+}
+
+impl Connections {
+    /// With so many file descriptors, and what is set for a source, if anything is.
+    pub fn within(descriptors: u64, per_source: Option<u32>) -> Self {
+        let room = descriptors.saturating_sub(OTHER_DESCRIPTORS) / 4 * 3;
+        let all = usize::try_from(room).unwrap_or(CONNECTIONS).clamp(16, CONNECTIONS);
+        Self { all, per_source: per_source.map_or(CONNECTIONS_PER_SOURCE, |most| most as usize) }
+    }
 }
 
 /// A bound port that waits to serve.
@@ -67,6 +64,8 @@ pub struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     proxies: Arc<Proxies>,
+    permits: Arc<Semaphore>,
+    sources: Arc<Sources>,
     routes: Router,
     health: Health,
 }
@@ -78,13 +77,15 @@ impl Server {
         tls: Option<TlsAcceptor>,
         hosts: Hosts,
         proxies: Proxies,
+        connections: Connections,
         access: &Arc<Access>,
     ) -> io::Result<Self> {
         let listener =
             TcpListener::bind(listen).await.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {listen}: {error}")))?;
         let (routes, health) = routes(access).await.map_err(io::Error::other)?;
         let routes = routes.layer(from_fn_with_state(Arc::new(hosts), guard));
-        Ok(Self { listener, tls, proxies: Arc::new(proxies), routes, health })
+        let permits = Arc::new(Semaphore::new(connections.all));
+        Ok(Self { listener, tls, permits, sources: Sources::new(connections.per_source), proxies: Arc::new(proxies), routes, health })
     }
 
     /// Where it listens.
@@ -94,35 +95,43 @@ impl Server {
 
     /// Serves until `stop` changes, then lets running calls end; those that take too long are cut off.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS));
-        let graceful = GracefulShutdown::new();
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let shared = Shared { routes: self.routes, scheme, idle: IDLE_TIME, stopping: CancellationToken::new() };
+        let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         loop {
             let accepted = tokio::select! {
                 _ = stop.changed() => break,
-                accepted = accept(&self.listener, &permits) => accepted,
+                accepted = accept(&self.listener, &self.permits) => accepted,
             };
             let (stream, peer, permit) = accepted;
-            let routes = self.routes.clone();
-            let tls = self.tls.clone();
             let peer = Peer { address: peer, proxies: self.proxies.clone() };
-            let watcher = graceful.watcher();
+            // A trusted proxy brings everybody.
+            let place = (!peer.proxies.trust(peer.address)).then(|| self.sources.admit(ClientAddress::of(peer.address)));
+            if matches!(place, Some(None)) {
+                tracing::debug!(peer = %peer.address, "a connection was closed: its source has as many as it may");
+                continue;
+            }
+            let (shared, tls) = (shared.clone(), self.tls.clone());
             let served = async move {
-                let _permit = permit;
+                let _held = (permit, place);
                 match tls {
-                    None => serve(stream, peer, "http", routes, watcher).await,
+                    None => serve(stream, peer, &shared).await,
                     Some(tls) => {
-                        if let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIME, tls.accept(stream)).await {
-                            serve(stream, peer, "https", routes, watcher).await;
+                        let accepted = tokio::time::timeout(HEAD_TIME, tls.accept(stream));
+                        if let Some(Ok(Ok(stream))) = shared.stopping.run_until_cancelled(accepted).await {
+                            serve(stream, peer, &shared).await;
                         }
                     }
                 }
             };
-            tokio::spawn(cut.clone().run_until_cancelled_owned(served));
+            connections.spawn(cut.clone().run_until_cancelled_owned(served));
         }
         drop(self.listener);
         self.health.end().await;
-        if tokio::time::timeout(STOP_TIME, graceful.shutdown()).await.is_err() {
+        shared.stopping.cancel();
+        connections.close();
+        if tokio::time::timeout(STOP_TIME, connections.wait()).await.is_err() {
             tracing::warn!("calls that had not ended after {} seconds were cut off", STOP_TIME.as_secs());
         }
         cut.cancel();
@@ -148,47 +157,6 @@ async fn accept(
             }
         }
     }
-}
-
-async fn serve<S>(stream: S, peer: Peer, scheme: &'static str, routes: Router, watcher: hyper_util::server::graceful::Watcher)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_headers(HEADERS).max_buf_size(BUFFER);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD_BYTES)
-        .keep_alive_interval(PING.0)
-        .keep_alive_timeout(PING.1)
-        .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(ERROR_RESETS)
-        .initial_stream_window_size(1024 * 1024)
-        .initial_connection_window_size(4 * 1024 * 1024);
-    let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-        let client = peer.proxies.client(peer.address, request.headers());
-        request.extensions_mut().insert(client);
-        note_origin(&mut request, scheme);
-        let (parts, body) = request.into_parts();
-        let body = axum::body::Body::new(RequestBody::new(&parts, body));
-        http::Request::from_parts(parts, body)
-    });
-    let connection = builder.serve_connection(TokioIo::new(Socket::new(stream)), TowerToHyperService::new(service));
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(%error, "a connection ended with an error");
-    }
-}
-
-/// Notes how the client reached the server, in the headers in which a proxy in front would have noted it.
-fn note_origin(request: &mut http::Request<hyper::body::Incoming>, scheme: &'static str) {
-    let authority = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    let headers = request.headers_mut();
-    if let Some(authority) = authority {
-        headers.entry(header::HOST).or_insert(authority);
-    }
-    headers.entry("x-forwarded-proto").or_insert(HeaderValue::from_static(scheme));
 }
 
 async fn routes(access: &Arc<Access>) -> Result<(Router, Health), tonic_reflection::server::Error> {
@@ -224,4 +192,16 @@ pub fn tls(certificates: &Path, key: &Path) -> io::Result<TlsAcceptor> {
         .map_err(|error| bad(certificates, error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Connections;
+
+    #[test]
+    fn connections_leave_file_descriptors_for_the_rest() {
+        let all = |descriptors| Connections::within(descriptors, None).all;
+        assert_eq!([all(0), all(1_024), all(1 << 20)], [16, 672, 10_000]);
+        assert_eq!(Connections::within(1_024, Some(7)).per_source, 7);
+    }
 }

@@ -18,6 +18,7 @@ mod import_sql;
 mod last_admin;
 mod ledger;
 mod ledger_state;
+mod load;
 mod logged_model_search;
 mod logged_models;
 mod makers;

@@ -4,13 +4,16 @@ use super::cursor::{Cursor, Operator};
 use super::error::{Fault, check_text, shown};
 use super::lexer::{Lexeme, Token, lex};
 use super::names::{Domain, Use, domain, key};
-use super::{Comparison, Entity, Filter, Key, MAX_CLAUSES, MAX_FILTER_BYTES, Number, NumberOp, SearchError, Test, TextOp};
+use super::{
+    Comparison, Entity, Filter, Key, MAX_CLAUSES, MAX_FILTER_BYTES, MAX_PATTERN_CHARACTERS, MAX_PATTERN_WILDCARDS, Number, NumberOp,
+    SearchError, Test, TextOp,
+};
 
 /// Parses a filter as MLflow does; see the module for the grammar. A blank text has no comparisons.
 ///
 /// Takes time linear in the length of the text. Errors name the field `filter`, what was found, where,
 /// and what would be right; also when a limit is exceeded: `MAX_FILTER_BYTES`, `MAX_CLAUSES`,
-/// `MAX_LIST_VALUES`.
+/// `MAX_LIST_VALUES`, `MAX_PATTERN_CHARACTERS`, `MAX_PATTERN_WILDCARDS`.
 pub fn parse_filter(entity: Entity, text: &str) -> Result<Filter, SearchError> {
     parse(entity, text).map_err(|fault| fault.within("filter", text))
 }
@@ -65,7 +68,7 @@ fn test<'a>(entity: Entity, key: &Key, cursor: &mut Cursor<'a, '_>) -> Result<Te
         }
         (Domain::Text { .. }, Operator::Compare(NumberOp::Eq)) => text(TextOp::Eq, cursor)?,
         (Domain::Text { .. }, Operator::Compare(NumberOp::Ne)) => text(TextOp::Ne, cursor)?,
-        (Domain::Text { .. }, Operator::Like(op)) => text(op, cursor)?,
+        (Domain::Text { .. }, Operator::Like(op)) => pattern(op, cursor)?,
         (Domain::Text { list: true, .. }, Operator::In { negated }) => {
             let values = cursor.list()?.into_iter().map(|(value, _)| value.to_owned());
             Test::In { negated, values: values.collect() }
@@ -80,6 +83,21 @@ fn test<'a>(entity: Entity, key: &Key, cursor: &mut Cursor<'a, '_>) -> Result<Te
 
 fn text(op: TextOp, cursor: &mut Cursor<'_, '_>) -> Result<Test, Fault> {
     Ok(Test::Text { op, value: cursor.text()?.0.to_owned() })
+}
+
+/// A pattern's cost is its length times that of each text it is tried on, so its length and wildcards are bounded.
+fn pattern(op: TextOp, cursor: &mut Cursor<'_, '_>) -> Result<Test, Fault> {
+    let (pattern, lexeme) = cursor.text()?;
+    let (characters, wildcards) = (pattern.chars().count(), pattern.matches('%').count());
+    if characters > MAX_PATTERN_CHARACTERS {
+        let message = format!("the pattern has {characters} characters; at most {MAX_PATTERN_CHARACTERS} are allowed");
+        return Err(Fault::new(message).at(lexeme.start));
+    }
+    if wildcards > MAX_PATTERN_WILDCARDS {
+        let message = format!("the pattern has {wildcards} wildcards `%`; at most {MAX_PATTERN_WILDCARDS} are allowed");
+        return Err(Fault::new(message).at(lexeme.start));
+    }
+    Ok(Test::Text { op, value: pattern.to_owned() })
 }
 
 fn number(domain: Domain, cursor: &mut Cursor<'_, '_>) -> Result<Number, Fault> {

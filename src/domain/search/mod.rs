@@ -54,6 +54,10 @@ pub use tree::{Attribute, Comparison, DatasetField, Entity, Filter, Key, Number,
 
 /// The longest filter, in bytes.
 pub const MAX_FILTER_BYTES: usize = 16 * 1024;
+/// Characters of one pattern of LIKE or ILIKE: its cost is its length times that of each text it is tried on.
+pub const MAX_PATTERN_CHARACTERS: usize = 1_000;
+/// Wildcards `%` in one pattern.
+pub const MAX_PATTERN_WILDCARDS: usize = 16;
 /// The most comparisons in a filter.
 pub const MAX_CLAUSES: usize = 64;
 /// The most values in one IN list.

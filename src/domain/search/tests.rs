@@ -286,3 +286,19 @@ fn prompts_are_left_out_unless_the_first_comparison_asks() {
     assert_eq!(rule(&["= 'true'"]), (PromptScope::Only, 2));
     assert_eq!(rule(&["!= 'False'", "!= 'true'"]), (PromptScope::Only, 3));
 }
+
+#[test]
+fn patterns_are_bounded_in_length_and_wildcards() {
+    for (pattern, wanted) in [
+        ("x".repeat(1_001), "the pattern has 1001 characters; at most 1000 are allowed"),
+        ("%a".repeat(17), "the pattern has 17 wildcards `%`; at most 16 are allowed"),
+    ] {
+        for op in ["LIKE", "ILIKE"] {
+            let error = refusal(Entity::Runs, &format!("tags.a {op} '{pattern}'"));
+            assert_eq!((error.field.as_str(), error.message.as_str()), ("filter", wanted));
+        }
+        assert_eq!(filter(Entity::Runs, &format!("tags.a = '{pattern}'")).len(), 1, "a text that is compared is no pattern");
+    }
+    let most = format!("{}{}", "%a".repeat(16), "_".repeat(968));
+    assert_eq!(filter(Entity::Runs, &format!("tags.a LIKE '{most}'")).len(), 1);
+}

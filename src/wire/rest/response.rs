@@ -28,6 +28,10 @@ pub(in crate::wire) fn failed(error: &Error, request_id: &str) -> Response {
         // Browsers and clients ask for a name and a password on this.
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"stagegate\""));
     }
+    if let Error::Busy { retry, .. } = error {
+        // Whole seconds, rounded up, so that the next try is not too early.
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry.as_millis().div_ceil(1_000).max(1) as u64));
+    }
     response
 }
 

@@ -230,6 +230,13 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// The processor time that it has used, in hundredths of a second.
+    pub fn processor_time(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the server runs");
+        let (_, fields) = stat.rsplit_once(") ").expect("Linux says so");
+        fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+    }
+
     /// Ends the server as a power cut ends it.
     pub fn kill9(&mut self) {
         self.child.kill().expect("the server can be killed");

@@ -29,6 +29,9 @@ use things::{Object, fields};
 /// The row that said something: its position; none for one that waits for its position.
 type Row = Option<u64>;
 
+/// A decision, and whether it is void.
+pub type Decided = (DecisionNow, bool);
+
 /// The state so far.
 #[derive(Default)]
 pub struct Replay {
@@ -36,7 +39,7 @@ pub struct Replay {
     /// Who holds, and held, the targets of models.
     targets: BTreeMap<(String, String), (Held, Row)>,
     /// The decisions of a person on a request, with whether they are void.
-    decisions: BTreeMap<(String, String), (Vec<(DecisionNow, bool)>, Row)>,
+    decisions: BTreeMap<(String, String), (Vec<Decided>, Row)>,
     /// Objects of which nothing is known for sure, as a row about them has lost its payload; with that row.
     lost: HashMap<String, Row>,
     /// The first row whose `now` this program does not understand.
@@ -144,8 +147,8 @@ impl Step<'_> {
     /// Targets of a model go to other versions.
     fn hold(&mut self, model: String, holders: Holders) {
         for (target, version) in holders {
-            if target.starts_with('@') {
-                let thing = Thing::Alias { model: model.clone(), alias: target[1..].to_owned() };
+            if let Some(alias) = target.strip_prefix('@') {
+                let thing = Thing::Alias { model: model.clone(), alias: alias.to_owned() };
                 match &version {
                     Some(version) => self.set(thing, fields([(things::VERSION, version.clone())])),
                     None => self.take(&thing),

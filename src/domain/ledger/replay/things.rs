@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Row;
+use super::{Decided, Row};
 use crate::domain::gate::Gate;
-use crate::domain::ledger::{DecisionNow, Filed, GrantNow};
+use crate::domain::ledger::{Filed, GrantNow};
 
 /// Something that rows make, change and take away. The order is that in which differences are told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,8 +135,8 @@ pub fn requester_fields(withdrawn: bool) -> Fields {
 }
 
 /// Of the decisions of a person, each with whether it is void. Their order does not matter.
-pub fn decision_fields(decisions: &[(DecisionNow, bool)]) -> Fields {
-    let word = |(decision, void): &(DecisionNow, bool)| {
+pub fn decision_fields(decisions: &[Decided]) -> Fields {
+    let word = |(decision, void): &Decided| {
         let void = if *void { " (void)" } else { "" };
         format!("{}{void} on the evidence {:.12} as the user {}", decision.kind, decision.evidence_digest, decision.user_id)
     };
