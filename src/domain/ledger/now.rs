@@ -25,7 +25,7 @@ pub struct ModelNow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// It is deleted, with all its versions.
-    #[serde(skip_serializing_if = "no")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     /// Who holds its targets.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -46,7 +46,7 @@ pub struct VersionNow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
     /// It is deleted.
-    #[serde(skip_serializing_if = "no")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     /// Who holds the targets of its model.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -143,7 +143,7 @@ pub struct GroupNow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// It is deleted.
-    #[serde(skip_serializing_if = "no")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     /// Users by their ids, and whether they are members.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -161,7 +161,7 @@ pub struct PersonaNow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<String>>,
     /// It is deleted.
-    #[serde(skip_serializing_if = "no")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
 }
 
@@ -243,9 +243,4 @@ pub fn read_now<T: DeserializeOwned>(payload: &str) -> Result<Option<T>, serde_j
     }
     let mut fields: BTreeMap<String, Value> = serde_json::from_str(payload)?;
     fields.remove(NOW).map(serde_json::from_value).transpose()
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-fn no(flag: &bool) -> bool {
-    !flag
 }
