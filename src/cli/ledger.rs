@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Failure, beside};
+use super::{Failure, beside, setup};
 use crate::access::{MasterKey, ledger_key_is_authentic};
 use crate::config::DataOptions;
 use crate::domain::ledger::{Cosigner, ExportError, LedgerKey, Line, ROW_KEY_PURPOSE, Report, RowKey, Verifier, read_export};
@@ -80,8 +80,12 @@ pub async fn run(data: &DataOptions, command: LedgerCommand) -> Result<ExitCode,
         LedgerCommand::NewOrigin { reason, against } => {
             let kept = against.as_deref().map(read).transpose()?;
             let access = beside::open(data).await?;
-            service::check_tail(&access.store, &access.keys().ledger_verifier).await?;
-            print!("{}", service::start_new_origin(&access, &reason, kept.as_deref()).await.map_err(beside::failure)?);
+            let begun = match service::check_tail(&access.store, &access.keys().ledger_verifier).await {
+                Ok(()) => service::start_new_origin(&access, &reason, kept.as_deref()).await,
+                Err(error) => Err(error),
+            };
+            access.store.close(false).await;
+            print!("{}", begun.map_err(beside::failure)?);
             Ok(ExitCode::SUCCESS)
         }
         LedgerCommand::Checkpoint => {
@@ -104,9 +108,7 @@ fn status(report: &Report) -> ExitCode {
 }
 
 async fn open(data: &DataOptions) -> Result<Store, Failure> {
-    let url = data.database();
-    let store = Store::open_existing(&url).await.map_err(|error| format!("cannot open the database: {error}"))?;
-    Ok(store.with_seals(data.seals()?))
+    setup::existing(data).await
 }
 
 async fn keys(store: &Store) -> Result<(String, String), Failure> {

@@ -213,6 +213,8 @@ pub enum Unrecorded {
     Usage,
     /// What the first start makes: keys, and the experiment `Default`.
     FirstStart,
+    /// A write that is tried to see whether the database takes writes.
+    Trial,
     /// The ledger's own upkeep: positions, tree, checkpoints, cosignatures, and its rows about entries that it refused.
     Ledger,
     /// What tests put in place.
@@ -246,6 +248,7 @@ impl Unrecorded {
             Self::Uploads => matches!(table, "uploads" | "upload_parts" | "blobs"),
             Self::TokenUse => verb == Verb::Update && table == "tokens",
             Self::Usage => table == "usage_by_day",
+            Self::Trial => table == "settings",
             Self::FirstStart => verb == Verb::Insert && matches!(table, "settings" | "secret_keys" | "experiments"),
             #[cfg(test)]
             Self::Anything => true,
