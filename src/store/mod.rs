@@ -23,6 +23,7 @@ pub mod ledger_feed;
 pub mod ledger_filter;
 pub mod ledger_seal;
 pub mod ledger_sequence;
+mod ledger_state;
 pub mod logged_model_values;
 pub mod logged_models;
 pub mod metrics;

@@ -186,6 +186,12 @@ pub async fn gates<C: ConnectionTrait>(on: &C) -> Result<Vec<Gate>> {
     sql::all(on, query, []).await?.iter().map(read_gate).collect()
 }
 
+/// All versions of all gates, and whether each is in force.
+pub async fn all_gates<C: ConnectionTrait>(on: &C) -> Result<Vec<(Gate, bool)>> {
+    let query = "SELECT gate_id, version, target, model_pattern, approvals_required, direct_moves_allowed, expires_after, common_maker_allowed, active FROM gates";
+    sql::all(on, query, []).await?.iter().map(|row| Ok((read_gate(row)?, row.get(8)?))).collect()
+}
+
 /// A gate in one of its versions.
 pub async fn gate<C: ConnectionTrait>(on: &C, gate_id: &str, version: i32) -> Result<Option<Gate>> {
     let query = "SELECT gate_id, version, target, model_pattern, approvals_required, direct_moves_allowed, expires_after, common_maker_allowed FROM gates WHERE gate_id = $1 AND version = $2";

@@ -20,6 +20,7 @@ mod hostile;
 mod import_sql;
 mod last_admin;
 mod ledger;
+mod ledger_state;
 mod load;
 mod logged_model_search;
 mod logged_models;
