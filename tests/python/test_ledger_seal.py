@@ -64,6 +64,8 @@ def test_an_emptied_database_is_no_new_server(one_server, tmp_path):
     said = start(["--data-dir", str(folder)])
     assert "the database is empty" in said and "restore the whole database" in said, said
     (folder / "ledger-checkpoint").unlink()
+    # The artifacts are marked as the old database's.
+    shutil.rmtree(folder / "artifacts")
     begun = subprocess.Popen([BINARY, "serve", "--listen", "127.0.0.1:0", "--data-dir", folder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert "listens" in begun.stdout.readline(), "a new one begins once the seal is gone"
     begun.terminate()
