@@ -11,6 +11,7 @@ pub mod comments;
 pub mod error;
 pub mod evidence;
 pub mod experiments;
+pub mod gates;
 pub mod imports;
 pub mod inputs;
 mod key_values;
