@@ -397,7 +397,7 @@ async fn versions_are_made_of_models(server: Server) {
     deny_reading(&admin, &scientist, "0").await;
     refused(version(&scientist, request.clone()).await, Code::NotFound, "does not exist");
     let by_source = v1::CreateModelVersionRequest { model_id: String::new(), ..request };
-    refused(version(&scientist, by_source).await, Code::PermissionDenied, "experiments.read");
+    refused(version(&scientist, by_source).await, Code::NotFound, "does not exist");
 
     let to = v1::TransitionModelVersionStageRequest {
         name: "enet".to_owned(),
