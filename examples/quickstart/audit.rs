@@ -60,7 +60,9 @@ async fn tamper(folder: &Path, scratch: &Path) -> Result<()> {
     bytes[at + text.len() - 2] = b'!';
     std::fs::write(copy.join("stagegate.db"), bytes)?;
 
-    let data = DataOptions { data_dir: Some(copy), ..DataOptions::default() };
+    // The files stay where they are: without its artifact store no server starts.
+    let artifacts = format!("file://{}", std::fs::canonicalize(folder.join("artifacts"))?.display());
+    let data = DataOptions { data_dir: Some(copy), artifacts_url: Some(artifacts.into()), ..DataOptions::default() };
     let anywhere = ServeOptions { listen: Some(([127, 0, 0, 1], 0).into()), ..ServeOptions::default() };
     let instance = Instance::start(&data, &anywhere, None).await?;
     let channel = Endpoint::from_shared(instance.url())?.connect().await?;

@@ -12,13 +12,10 @@ use crate::store::access as rows;
 
 /// The database of a server, which must have been set up before.
 pub async fn open(data: &DataOptions) -> Result<Arc<Access>, Failure> {
-    const NONE: &str = "run `stagegate serve` once, which sets it up, or give the right --data-dir or --database-url";
-    if data.database_url.is_none() && !data.folder().join("stagegate.db").exists() {
-        return Err(format!("there is no database in {}: {NONE}", data.folder().display()).into());
-    }
-    let store = setup::store(data).await?;
+    let store = setup::existing(data).await?;
     if rows::count_users(store.reader()).await? == 0 {
-        return Err(format!("the database has no users yet: {NONE}").into());
+        let what = "run `stagegate serve` once, which makes the first, or give the right --data-dir or --database-url";
+        return Err(format!("the database has no users yet: {what}").into());
     }
     setup::access(data, &store).await
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Failure, setup};
-use crate::config::DataOptions;
+use crate::config::{DataOptions, Secret};
 use crate::import::{self, Address, ArtifactPlace, Options, Progress};
 
 /// Where from.
@@ -24,10 +24,10 @@ pub enum ImportCommand {
         /// `sqlite:///FILE`, `postgresql://USER:PASSWORD@HOST/DATABASE` or `http://HOST:PORT`. A server is asked with
         /// MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
         #[arg(long)]
-        from: String,
+        from: Secret,
         /// Bring artifacts as well: from a folder (an `mlruns` or `mlartifacts` root), or from the server at this URL.
         #[arg(long)]
-        artifacts: Option<String>,
+        artifacts: Option<Secret>,
         /// The name under which the source is remembered; give the same when it has moved.
         /// [default: its address without credentials]
         #[arg(long)]
@@ -38,13 +38,20 @@ pub enum ImportCommand {
 /// Runs an import and prints its report.
 pub async fn run(data: &DataOptions, command: ImportCommand) -> Result<ExitCode, Failure> {
     let ImportCommand::Mlflow { from, artifacts, source } = command;
-    let options = Options { from: Address::parse(&from)?, artifacts: artifacts.as_deref().map(ArtifactPlace::parse).transpose()?, source };
-    let mut store = setup::store(data).await?;
+    let artifacts = artifacts.as_ref().map(|place| ArtifactPlace::parse(place.exposed())).transpose()?;
+    let options = Options { from: Address::parse(from.exposed())?, artifacts, source };
+    let (mut store, lock) = setup::existing_or_new(data).await?;
     if options.artifacts.is_some() {
         store = store.with_blobs(setup::blobs(data).await?);
     }
     let access = setup::access(data, &store).await?;
-    let report = import::run(&access, options, &Progress::on_terminal()).await?;
+    if options.artifacts.is_some() {
+        crate::service::check_artifact_store(&store).await?;
+    }
+    drop(lock);
+    let report = import::run(&access, options, &Progress::on_terminal()).await;
+    access.store.close(false).await;
+    let report = report?;
     // Whoever stops reading the report, as `head` does, takes nothing from the import.
     let _ = writeln!(std::io::stdout(), "{report}");
     Ok(match (report.complete(), report.has_renamed()) {

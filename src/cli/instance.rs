@@ -10,7 +10,7 @@ use super::{Failure, open_files, setup};
 use crate::access::Access;
 use crate::config::{ConfigError, DataOptions, ServeOptions};
 use crate::service::{self, Recipient, Sink, Witness};
-use crate::store::Store;
+use crate::store::{StartLock, Store};
 use crate::wire::hosts::Hosts;
 use crate::wire::proxies::Proxies;
 use crate::wire::server::{self, Connections, Server};
@@ -31,18 +31,52 @@ pub struct Instance {
     requests: JoinHandle<()>,
     uploads: JoinHandle<()>,
     tending: JoinHandle<()>,
+    /// On SQLite, that this is the one server of the file.
+    _lock: StartLock,
 }
 
 impl Instance {
     /// Opens the data, makes what a first start needs, and listens. `admin_password` is for the user
     /// `admin` of a first start; none has one generated. Errors say in one line what to do.
     pub async fn start(data: &DataOptions, options: &ServeOptions, admin_password: Option<String>) -> Result<Self, Failure> {
+        let lock = Self::lock(data).await?;
+        Self::start_locked(lock, data, options, admin_password).await
+    }
+
+    /// Waits for its turn among those who start on the same database.
+    pub async fn lock(data: &DataOptions) -> Result<StartLock, Failure> {
+        setup::lock(data).await
+    }
+
+    /// The rest of a start.
+    pub async fn start_locked(
+        lock: StartLock,
+        data: &DataOptions,
+        options: &ServeOptions,
+        admin_password: Option<String>,
+    ) -> Result<Self, Failure> {
+        let store = setup::current(data, &lock).await?;
+        let started = Self::on(store.clone(), lock, data, options, admin_password).await;
+        if started.is_err() {
+            store.close(true).await;
+        }
+        started
+    }
+
+    async fn on(
+        store: Store,
+        lock: StartLock,
+        data: &DataOptions,
+        options: &ServeOptions,
+        admin_password: Option<String>,
+    ) -> Result<Self, Failure> {
         options.check()?;
         let hosts = Hosts::new(options.address().ip(), &options.allowed_hosts).map_err(ConfigError::NoHost)?;
         let proxies = Proxies::new(&options.trusted_proxies).map_err(ConfigError::NoNetwork)?;
-        let store = setup::store(data).await?.with_blobs(setup::blobs(data).await?);
+        let store = store.with_blobs(setup::blobs(data).await?);
         service::check_not_emptied(&store).await?;
         let access = setup::access(data, &store).await?;
+        service::check_artifact_store(&store).await?;
         access.usage.limit(options.quotas.quotas());
         service::check_tail(&store, &access.keys().ledger_verifier).await?;
         service::check_seals(&store, &access.keys().ledger_verifier).await?;
@@ -55,8 +89,9 @@ impl Instance {
         let connections = Connections::within(open_files::raise(), options.max_connections_per_source);
         let server = Server::bind(options.address(), tls, hosts, proxies, connections, &access).await?;
         let address = server.local_addr()?;
-        // Behind everything that may stop the start: the password is shown this once.
+        // After everything that may stop the start: the password is shown this once.
         let generated_password = service::ensure_admin(&access, admin_password).await?;
+        let lock = lock.started().await?;
         let no_more_checkpoints = CancellationToken::new();
         let sinks = recipients(data, &access.store)?.into_iter().map(|recipient| {
             let signed = access.store.ledger_feed().signed();
@@ -79,6 +114,7 @@ impl Instance {
             uploads: tokio::spawn(service::mlflow::tend_uploads(access.clone())),
             running: tokio::spawn(server.run(stopped)),
             access,
+            _lock: lock,
         })
     }
 
@@ -92,15 +128,19 @@ impl Instance {
         self.generated_password.as_deref()
     }
 
-    /// Answers what was accepted, ends streams with a cursor, and writes what was only counted.
+    /// Answers what was accepted, ends streams with a cursor, writes what was only counted, and closes the database: on
+    /// SQLite its file holds everything then.
     pub async fn stop(self) -> Result<(), Failure> {
         // Those who watch end now, with their cursor; running calls may still write rows.
         self.access.store.ledger_feed().end();
         self.stop.send_replace(true);
         self.running.await?;
         self.requests.await?;
-        self.tending.abort();
-        self.uploads.abort();
+        for task in [self.tending, self.uploads] {
+            task.abort();
+            // It ends by this, and holds no connection any more.
+            let _ = task.await;
+        }
         self.access.flush().await;
         self.no_more_rows.send_replace(true);
         self.ledger.await?;
@@ -108,6 +148,7 @@ impl Instance {
         for sink in self.sinks {
             sink.await?;
         }
+        self.access.store.close(true).await;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Failure, beside};
+use super::{Failure, beside, setup};
 use crate::access::{MasterKey, ledger_key_is_authentic};
 use crate::config::DataOptions;
 use crate::domain::ledger::{Cosigner, ExportError, LedgerKey, Line, ROW_KEY_PURPOSE, Report, RowKey, Verifier, read_export};
@@ -21,6 +21,7 @@ pub enum LedgerCommand {
     /// 0 sound and vouched for to the last row, 1 not sound, 2 cannot be checked, 3 sound as far as it goes, but no
     /// checkpoint vouches for the last rows.
     #[command(after_help = "Examples:\n  stagegate ledger verify --data-dir /var/lib/stagegate\n  \
+        stagegate ledger verify --state\n  \
         stagegate ledger verify --export ledger.jsonl --key 'stagegate.…+…+…' --against kept-checkpoint")]
     Verify {
         /// Verify this export instead of the database.
@@ -32,6 +33,10 @@ pub enum LedgerCommand {
         /// The ledger's public key, kept elsewhere; without it the one in the database or export is believed.
         #[arg(long, value_name = "VERIFIER_KEY")]
         key: Option<String>,
+        /// Compare also the tables with what the rows say: stages, aliases, holdings, gates, requests, users, groups,
+        /// personas and grants. A change that left no row is named, and the ledger is not sound then.
+        #[arg(long, conflicts_with = "export")]
+        state: bool,
     },
     /// Write all rows and checkpoints as lines of JSON.
     #[command(after_help = "Example:\n  stagegate ledger export --output ledger.jsonl")]
@@ -62,11 +67,11 @@ pub enum LedgerCommand {
 /// Runs a command about the ledger.
 pub async fn run(data: &DataOptions, command: LedgerCommand) -> Result<ExitCode, Failure> {
     match command {
-        LedgerCommand::Verify { export, against, key } => {
+        LedgerCommand::Verify { export, against, key, state } => {
             let note = against.as_deref().map(read).transpose()?;
             let report = match export {
                 Some(file) => verify_export(data, &file, key, note.as_deref())?,
-                None => verify_database(data, key, note.as_deref()).await?,
+                None => verify_database(data, key, note.as_deref(), state).await?,
             };
             println!("{report}");
             Ok(status(&report))
@@ -75,8 +80,12 @@ pub async fn run(data: &DataOptions, command: LedgerCommand) -> Result<ExitCode,
         LedgerCommand::NewOrigin { reason, against } => {
             let kept = against.as_deref().map(read).transpose()?;
             let access = beside::open(data).await?;
-            service::check_tail(&access.store, &access.keys().ledger_verifier).await?;
-            print!("{}", service::start_new_origin(&access, &reason, kept.as_deref()).await.map_err(beside::failure)?);
+            let begun = match service::check_tail(&access.store, &access.keys().ledger_verifier).await {
+                Ok(()) => service::start_new_origin(&access, &reason, kept.as_deref()).await,
+                Err(error) => Err(error),
+            };
+            access.store.close(false).await;
+            print!("{}", begun.map_err(beside::failure)?);
             Ok(ExitCode::SUCCESS)
         }
         LedgerCommand::Checkpoint => {
@@ -99,9 +108,7 @@ fn status(report: &Report) -> ExitCode {
 }
 
 async fn open(data: &DataOptions) -> Result<Store, Failure> {
-    let url = data.database();
-    let store = Store::open_existing(&url).await.map_err(|error| format!("cannot open the database: {error}"))?;
-    Ok(store.with_seals(data.seals()?))
+    setup::existing(data).await
 }
 
 async fn keys(store: &Store) -> Result<(String, String), Failure> {
@@ -109,7 +116,7 @@ async fn keys(store: &Store) -> Result<(String, String), Failure> {
     keys.ok_or_else(|| "the database has no ledger key: no server was ever started on it".into())
 }
 
-async fn verify_database(data: &DataOptions, key: Option<String>, against: Option<&str>) -> Result<Report, Failure> {
+async fn verify_database(data: &DataOptions, key: Option<String>, against: Option<&str>, state: bool) -> Result<Report, Failure> {
     let store = open(data).await?;
     let stored = keys(&store).await?.1;
     let mut replaced = false;
@@ -121,7 +128,7 @@ async fn verify_database(data: &DataOptions, key: Option<String>, against: Optio
         Err(error) => eprintln!("stagegate: whether the server wrote the rows and made the key is not checked: {error}"),
     }
     let witnesses = data.witnesses()?.into_iter().map(|(witness, _)| witness).collect();
-    let mut report = service::verify(&store, &key.unwrap_or(stored), against, witnesses).await?;
+    let mut report = service::verify(&store, &key.unwrap_or(stored), against, witnesses, state).await?;
     if replaced {
         report.bad(None, "", "the ledger's key in the table secret_keys was not made by this server: somebody replaced it".to_owned());
     }

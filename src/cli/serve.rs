@@ -3,20 +3,22 @@
 use std::io::IsTerminal;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::{Failure, Instance};
-use crate::config::{DataOptions, ServeOptions};
+use crate::config::{ConfigError, DataOptions, ServeOptions};
 
 /// Runs the server until it is told to stop.
 pub async fn serve(data: &DataOptions, options: &ServeOptions) -> Result<(), Failure> {
-    log();
+    log(options)?;
+    let admin_password = options.admin_password()?.map(|password| password.to_string());
     // Before anything is answered: who was answered may stop the server at once.
     let mut stop = StopSignals::listen()?;
-    let instance = tokio::select! {
-        started = Instance::start(data, options, std::env::var("STAGEGATE_ADMIN_PASSWORD").ok()) => started?,
+    let lock = tokio::select! {
+        lock = Instance::lock(data) => lock?,
         () = stop.wait() => return Ok(()),
     };
+    // A start that is stopped half-way would leave the database open, and it is short.
+    let instance = Instance::start_locked(lock, data, options, admin_password).await?;
     println!("Stagegate {} listens on {}", env!("CARGO_PKG_VERSION"), instance.url());
     if let Some(password) = instance.generated_password() {
         println!("The user `admin` was made. Its password is shown this once: {password}");
@@ -48,12 +50,13 @@ impl StopSignals {
 }
 
 /// Logs to standard error: text on a terminal, JSON elsewhere.
-fn log() {
-    let filter = EnvFilter::try_from_env("STAGEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,sea_orm_migration=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+fn log(options: &ServeOptions) -> Result<(), ConfigError> {
+    // A log that cannot be written, on a full disk, is lost; told on standard error as well, that would end the call.
+    let builder = tracing_subscriber::fmt().with_env_filter(options.log_filter()?).log_internal_errors(false).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.init();
     } else {
         builder.json().init();
     }
+    Ok(())
 }

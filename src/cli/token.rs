@@ -65,7 +65,9 @@ pub async fn run(data: &DataOptions, command: TokenCommand) -> Result<(), Failur
         TokenCommand::Revoke { id } => {
             let access = beside::open(data).await?;
             let call = beside::call(&access, "RevokeToken")?;
-            service::revoke_token(&call, v1::RevokeTokenRequest { token_id: id.clone() }).await.map_err(beside::failure)?;
+            let revoked = service::revoke_token(&call, v1::RevokeTokenRequest { token_id: id.clone() }).await;
+            access.store.close(false).await;
+            revoked.map_err(beside::failure)?;
             println!("The token {id} is revoked.");
             Ok(())
         }
@@ -74,8 +76,9 @@ pub async fn run(data: &DataOptions, command: TokenCommand) -> Result<(), Failur
 
 async fn create(data: &DataOptions, request: v1::CreateTokenRequest) -> Result<(), Failure> {
     let access = beside::open(data).await?;
-    let made = service::create_token(&beside::call(&access, "CreateToken")?, request).await.map_err(beside::failure)?;
-    println!("{}", made.token_text);
+    let made = service::create_token(&beside::call(&access, "CreateToken")?, request).await;
+    access.store.close(false).await;
+    println!("{}", made.map_err(beside::failure)?.token_text);
     Ok(())
 }
 

@@ -58,7 +58,9 @@ async fn create(data: &DataOptions, request: v1::CreateUserRequest) -> Result<()
     let name = request.user_name.clone();
     let persona = request.persona.clone();
     let access = beside::open(data).await?;
-    service::create_user(&beside::call(&access, "CreateUser")?, request).await.map_err(beside::failure)?;
+    let made = service::create_user(&beside::call(&access, "CreateUser")?, request).await;
+    access.store.close(false).await;
+    made.map_err(beside::failure)?;
     println!("The user {name} was made, as {persona}.");
     Ok(())
 }
@@ -85,7 +87,9 @@ async fn list(data: &DataOptions) -> Result<(), Failure> {
 async fn deactivate(data: &DataOptions, name: String) -> Result<(), Failure> {
     let access = beside::open(data).await?;
     let request = v1::UpdateUserRequest { user_name: name.clone(), active: Some(false), ..Default::default() };
-    service::update_user(&beside::call(&access, "UpdateUser")?, request).await.map_err(beside::failure)?;
+    let updated = service::update_user(&beside::call(&access, "UpdateUser")?, request).await;
+    access.store.close(false).await;
+    updated.map_err(beside::failure)?;
     println!("The user {name} is deactivated.");
     Ok(())
 }

@@ -1,16 +1,25 @@
 //! The configuration: flags, then `STAGEGATE_*` variables, then a TOML file, then defaults. Each setting
 //! stands on one field with all of these.
 
+pub mod environment;
+mod log_filter;
+mod password_file;
+mod secret;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 use clap::Args;
 use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
 
 use crate::access::Quotas;
 use crate::domain::ledger::Cosigner;
+use crate::domain::url::{DatabaseUrl, UrlFault, unambiguous};
 use crate::store::ledger_seal::Seals;
+pub use secret::Secret;
 
 /// Where the data is. Given to every command.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -22,12 +31,16 @@ pub struct DataOptions {
     pub data_dir: Option<PathBuf>,
     /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`.
     /// [default: stagegate.db in the data folder]
-    #[arg(long, env = "STAGEGATE_DATABASE_URL", hide_env_values = true, global = true)]
-    pub database_url: Option<String>,
+    #[arg(long, env = "STAGEGATE_DATABASE_URL", global = true)]
+    pub database_url: Option<Secret>,
+    /// A file with the password of the PostgreSQL user, in place of one in the URL. Nothing in it needs to be
+    /// percent-encoded; one line end is not part of it.
+    #[arg(long, env = "STAGEGATE_DATABASE_PASSWORD_FILE", value_name = "FILE", global = true)]
+    pub database_password_file: Option<PathBuf>,
     /// Where artifacts lie: `file:///PATH`, and with the feature `cloud` also `s3://BUCKET/PREFIX`,
     /// `gs://…` and `az://…`. [default: artifacts in the data folder]
     #[arg(long, env = "STAGEGATE_ARTIFACTS_URL", global = true)]
-    pub artifacts_url: Option<String>,
+    pub artifacts_url: Option<Secret>,
     /// The key that seals secrets in the database; replicas share it. [default: master.key in the data folder]
     #[arg(long, env = "STAGEGATE_MASTER_KEY_FILE", global = true)]
     pub master_key_file: Option<PathBuf>,
@@ -35,11 +48,11 @@ pub struct DataOptions {
     /// `ledger-checkpoint` is compared with the ledger at the start and by `ledger verify`, or an `https://…` or
     /// `http://…` URL, which gets the signed note by PUT. Best on a machine that this one cannot change.
     #[arg(long = "checkpoint-sink", env = "STAGEGATE_CHECKPOINT_SINK", value_name = "URL|DIR", value_delimiter = ',', global = true)]
-    pub checkpoint_sink: Vec<String>,
+    pub checkpoint_sink: Vec<Secret>,
     /// Witnesses (C2SP tlog-witness), by comma or repeated: the verifier key of each, `@`, and the URL under which it
     /// takes `add-checkpoint`. They cosign each new checkpoint; `ledger verify` counts that, and needs no URL.
     #[arg(long = "witness", env = "STAGEGATE_WITNESS", value_name = "VKEY[@URL]", value_delimiter = ',', global = true)]
-    pub witness: Vec<String>,
+    pub witness: Vec<Secret>,
 }
 
 /// How the server is reached.
@@ -72,6 +85,14 @@ pub struct ServeOptions {
     /// request comes from. That of anybody else is not read. [default: none]
     #[arg(long, env = "STAGEGATE_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
+    /// A file with the password of the user `admin` of a first start, in place of the variable
+    /// STAGEGATE_ADMIN_PASSWORD. [default: one is generated and shown once]
+    #[arg(long, env = "STAGEGATE_ADMIN_PASSWORD_FILE", value_name = "FILE")]
+    pub admin_password_file: Option<PathBuf>,
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace` or `off`, and `TARGET=LEVEL` for parts, by comma.
+    /// [default: info]
+    #[arg(long, env = "STAGEGATE_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
     /// How much each user or service account may store in a day.
     #[command(flatten)]
     #[serde(flatten)]
@@ -127,26 +148,76 @@ pub enum ConfigError {
     #[error("configuration file {0}: {1}")]
     Read(PathBuf, std::io::Error),
     /// The file cannot be understood.
-    #[error("configuration file {0}: {1}")]
-    Parse(PathBuf, toml::de::Error),
+    #[error("configuration file {path}, line {line}: {what}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What the reader says, without values of the file: one may be a password.
+        what: String,
+    },
+    /// The database's URL. Nothing of it is shown.
+    #[error("--database-url (STAGEGATE_DATABASE_URL): {0}")]
+    Database(UrlFault),
+    /// A password in two places.
+    #[error("a password stands in --database-url and one in --database-password-file; give one of them")]
+    TwoDatabasePasswords,
+    /// A password for a database that has none.
+    #[error("--database-password-file: a SQLite database has no password")]
+    NoPassword,
+    /// The first admin's password in two places.
+    #[error("--admin-password-file and STAGEGATE_ADMIN_PASSWORD are both given; give one of them")]
+    TwoAdminPasswords,
+    /// A password file of no use.
+    #[error("{flag}: {path}: {what}")]
+    PasswordFile {
+        /// The flag.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        what: String,
+    },
+    /// A variable that is no setting.
+    #[error("{name} in the environment is no setting{}", .meant.as_ref().map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default())]
+    NoVariable {
+        /// The variable.
+        name: String,
+        /// The nearest one that is.
+        meant: Option<String>,
+    },
+    /// A part of the log's filter.
+    #[error(
+        "--log (STAGEGATE_LOG): {} is no part of a filter; give error, warn, info, debug, trace or off, and TARGET=LEVEL for parts, by comma",
+        shown(.0, "=:_-[]{} ")
+    )]
+    LogFilter(String),
     /// Passwords and tokens would travel readable.
     #[error("{0} is not a loopback address: give --tls-cert and --tls-key, or --insecure-http if something in front does TLS")]
     Exposed(SocketAddr),
     /// An entry that is no host.
-    #[error("--allowed-hosts: `{0}` is no host; give names such as track.example.com, *.example.com or track.example.com:5000")]
+    #[error("--allowed-hosts: {} is no host; give names such as track.example.com, *.example.com or track.example.com:5000", shown(.0, "*.:-_[]"))]
     NoHost(String),
     /// An entry that is no network of proxies.
-    #[error("--trusted-proxies: `{0}` is no network; give addresses or networks such as 10.0.0.0/8, and not all there are")]
+    #[error("--trusted-proxies: {} is no network; give addresses or networks such as 10.0.0.0/8, and not all there are", shown(.0, ".:-_/[]"))]
     NoNetwork(String),
     /// A sink of a kind that is not known. The text is not shown: it may hold a password.
     #[error("--checkpoint-sink: give a folder, or a URL that begins with https:// or http://")]
     NoSink,
     /// A witness that cannot be understood.
-    #[error("--witness: {0:?} is no witness; give NAME+KEYID+BASE64@https://URL, as the witness publishes its key")]
-    NoWitness(String),
+    #[error("--witness: entry {0} is no witness; give NAME+KEYID+BASE64@https://URL, as the witness publishes its key")]
+    NoWitness(usize),
     /// Half of TLS.
     #[error("--tls-cert and --tls-key go together")]
     HalfTls,
+}
+
+/// An entry as it was given; without words where it has other characters than letters, digits and these, for then it may
+/// be a URL with a password that was put in the wrong place.
+fn shown(entry: &str, and: &str) -> String {
+    let plain = !entry.contains("//") && entry.chars().all(|c| c.is_ascii_alphanumeric() || and.contains(c));
+    if plain { format!("`{entry}`") } else { "an entry".to_owned() }
 }
 
 impl DataOptions {
@@ -155,22 +226,33 @@ impl DataOptions {
         self.data_dir.clone().unwrap_or_else(|| PathBuf::from("stagegate-data"))
     }
 
-    /// The database's URL.
-    pub fn database(&self) -> String {
-        self.database_url.clone().unwrap_or_else(|| crate::store::sqlite_url(&self.folder().join("stagegate.db")))
+    /// The database's URL, with the password of the file.
+    pub fn database(&self) -> Result<DatabaseUrl, ConfigError> {
+        let default = || crate::store::sqlite_url(&self.folder().join("stagegate.db"));
+        let given = self.database_url.as_ref().map_or_else(default, |given| given.exposed().to_owned());
+        let url = DatabaseUrl::parse(&given).map_err(ConfigError::Database)?;
+        let Some(file) = &self.database_password_file else { return Ok(url) };
+        if url.is_sqlite() {
+            return Err(ConfigError::NoPassword);
+        }
+        if url.has_password() {
+            return Err(ConfigError::TwoDatabasePasswords);
+        }
+        url.with_password(&password_file::read("--database-password-file", file)?).map_err(ConfigError::Database)
     }
 
     /// The artifacts' URL; none for the data folder.
     pub fn artifacts(&self) -> Option<&str> {
-        self.artifacts_url.as_deref()
+        self.artifacts_url.as_ref().map(Secret::exposed)
     }
 
     /// Where the newest checkpoint is sealed: the data folder, and the folders among the sinks.
     pub fn seals(&self) -> Result<Seals, ConfigError> {
         let mut folders = vec![self.folder()];
-        for sink in self.checkpoint_sink.iter().filter(|sink| !is_url(sink)) {
+        for sink in self.checkpoint_sink.iter().map(Secret::exposed).filter(|sink| !is_url(sink)) {
             let path = sink.strip_prefix("file://").unwrap_or(sink);
-            if path.is_empty() || path.contains("://") {
+            // What looks like a URL or a user's password is no folder, and its name would be shown.
+            if path.is_empty() || path.contains("://") || path.contains('@') || path.contains("password=") {
                 return Err(ConfigError::NoSink);
             }
             folders.push(path.into());
@@ -180,22 +262,22 @@ impl DataOptions {
 
     /// The URLs among the sinks of checkpoints.
     pub fn sink_urls(&self) -> Result<Vec<url::Url>, ConfigError> {
-        let urls = self.checkpoint_sink.iter().filter(|sink| is_url(sink));
-        urls.map(|sink| url::Url::parse(sink).map_err(|_| ConfigError::NoSink)).collect()
+        let urls = self.checkpoint_sink.iter().map(Secret::exposed).filter(|sink| is_url(sink));
+        urls.map(|sink| unambiguous(sink).map_err(|_| ConfigError::NoSink)).collect()
     }
 
     /// The witnesses, and where those are reached that have a URL.
     pub fn witnesses(&self) -> Result<Vec<(Cosigner, Option<url::Url>)>, ConfigError> {
-        let read = |text: &String| {
-            let (key, url) = match text.split_once("@http") {
-                None => (text.as_str(), None),
-                Some((key, rest)) => (key, Some(url::Url::parse(&format!("http{rest}")).ok())),
+        let read = |(number, text): (usize, &Secret)| {
+            let (key, url) = match text.exposed().split_once("@http") {
+                None => (text.exposed(), None),
+                Some((key, rest)) => (key, Some(unambiguous(&format!("http{rest}")).ok())),
             };
-            let wrong = || ConfigError::NoWitness(key.to_owned());
+            let wrong = || ConfigError::NoWitness(number + 1);
             let cosigner = Cosigner::parse(key).map_err(|_| wrong())?;
             Ok((cosigner, url.map(|url| url.ok_or_else(wrong)).transpose()?))
         };
-        self.witness.iter().map(read).collect()
+        self.witness.iter().enumerate().map(read).collect()
     }
 
     /// The master key's file.
@@ -208,6 +290,21 @@ impl ServeOptions {
     /// Where to listen.
     pub fn address(&self) -> SocketAddr {
         self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 5_000)))
+    }
+
+    /// The password of the first admin, if one is given.
+    pub fn admin_password(&self) -> Result<Option<Zeroizing<String>>, ConfigError> {
+        let variable = std::env::var(environment::ADMIN_PASSWORD).ok().map(Zeroizing::new);
+        match &self.admin_password_file {
+            None => Ok(variable),
+            Some(_) if variable.is_some() => Err(ConfigError::TwoAdminPasswords),
+            Some(file) => password_file::read("--admin-password-file", file).map(Some),
+        }
+    }
+
+    /// What is logged.
+    pub fn log_filter(&self) -> Result<EnvFilter, ConfigError> {
+        log_filter::read(self.log.as_deref())
     }
 
     /// Refuses half a setting, and a public address without TLS.
@@ -231,9 +328,10 @@ fn is_url(sink: &str) -> bool {
 pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut ServeOptions>) -> Result<(), ConfigError> {
     let Some(path) = file else { return Ok(()) };
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read(path.to_owned(), error))?;
-    let from: File = toml::from_str(&text).map_err(|error| ConfigError::Parse(path.to_owned(), error))?;
+    let from: File = toml::from_str(&text).map_err(|error| unread(path, &text, &error))?;
     data.data_dir = data.data_dir.take().or(from.data.data_dir);
     data.database_url = data.database_url.take().or(from.data.database_url);
+    data.database_password_file = data.database_password_file.take().or(from.data.database_password_file);
     data.artifacts_url = data.artifacts_url.take().or(from.data.artifacts_url);
     data.master_key_file = data.master_key_file.take().or(from.data.master_key_file);
     if data.checkpoint_sink.is_empty() {
@@ -247,6 +345,8 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
         serve.tls_cert = serve.tls_cert.take().or(from.serve.tls_cert);
         serve.tls_key = serve.tls_key.take().or(from.serve.tls_key);
         serve.insecure_http |= from.serve.insecure_http;
+        serve.admin_password_file = serve.admin_password_file.take().or(from.serve.admin_password_file);
+        serve.log = serve.log.take().or(from.serve.log);
         serve.max_connections_per_source = serve.max_connections_per_source.take().or(from.serve.max_connections_per_source);
         if serve.allowed_hosts.is_empty() {
             serve.allowed_hosts = from.serve.allowed_hosts;
@@ -259,40 +359,16 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_public_address_needs_tls_or_a_word() {
-        let open = ServeOptions { listen: Some(SocketAddr::from(([0, 0, 0, 0], 5_000))), ..ServeOptions::default() };
-        assert!(matches!(open.check(), Err(ConfigError::Exposed(_))));
-        assert!(ServeOptions { insecure_http: true, ..open.clone() }.check().is_ok());
-        let half = ServeOptions { tls_cert: Some("a".into()), ..open };
-        assert!(matches!(half.check(), Err(ConfigError::HalfTls)));
-        assert!(ServeOptions::default().check().is_ok());
-    }
-
-    #[test]
-    fn the_file_fills_what_is_left_open_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("stagegate.toml");
-        std::fs::write(&path, "[data]\ndata_dir = 'x'\ndatabase_url = 'sqlite://y'\n[serve]\nlisten = '127.0.0.1:6000'\n").unwrap();
-        let mut data = DataOptions { data_dir: Some("flag".into()), ..DataOptions::default() };
-        let mut serve = ServeOptions::default();
-        fill_from(Some(&path), &mut data, Some(&mut serve)).unwrap();
-        assert_eq!(data.folder(), PathBuf::from("flag"));
-        assert_eq!(data.database(), "sqlite://y");
-        assert_eq!(serve.address().port(), 6_000);
-        let quotas = "[serve]\nquota_ledger_rows = 7\nquota_database_bytes = '500MiB'\nquota_artifact_bytes = '1KiB'\n";
-        std::fs::write(&path, quotas).unwrap();
-        let mut serve = ServeOptions { quotas: QuotaOptions { quota_ledger_rows: Some(5), ..Default::default() }, ..Default::default() };
-        fill_from(Some(&path), &mut data, Some(&mut serve)).unwrap();
-        let expected = Quotas { ledger_rows: 5, database_bytes: 500 << 20, artifact_bytes: 1_024 };
-        assert_eq!(serve.quotas.quotas(), expected, "a flag before the file, the file before the default");
-        std::fs::write(&path, "[serve]\nquota_ledger_row = 7\n").unwrap();
-        assert!(matches!(fill_from(Some(&path), &mut data, Some(&mut serve)), Err(ConfigError::Parse(..))));
-        std::fs::write(&path, "[data]\nbase_url = 'typo'\n").unwrap();
-        assert!(matches!(fill_from(Some(&path), &mut data, None), Err(ConfigError::Parse(..))));
-    }
+/// What is wrong in the file. The reader's own text shows the line, and values.
+fn unread(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let said = error.message();
+    let what = match (said.find('"'), said.rfind('"')) {
+        (Some(first), Some(last)) if first < last => format!("{}…{}", &said[..=first], &said[last..]),
+        _ => said.to_owned(),
+    };
+    ConfigError::Parse { path: path.to_owned(), line: before.matches('\n').count() + 1, what }
 }
+
+#[cfg(test)]
+mod tests;

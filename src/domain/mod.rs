@@ -21,4 +21,5 @@ pub mod search;
 pub mod source;
 pub mod stage;
 pub mod text;
+pub mod url;
 pub mod version_ref;

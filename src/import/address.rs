@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::Error;
+use crate::domain::url::{DatabaseUrl, UrlFault, place, unambiguous};
 
 /// An MLflow server, or the database of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Address {
     /// A SQLite file.
     Sqlite(PathBuf),
     /// A PostgreSQL database.
-    Postgres(Url),
+    Postgres(DatabaseUrl),
     /// A running server.
     Http(Url),
 }
@@ -22,6 +23,9 @@ impl Address {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let refuse = |why: &str| Err(Error::Source(format!("--from: {why}")));
         if let Some(rest) = text.strip_prefix("sqlite:") {
+            if rest.contains('@') {
+                return refuse("is of a SQLite file, which has no user: give sqlite:///RELATIVE/PATH or sqlite:////ABSOLUTE/PATH");
+            }
             // As SQLAlchemy reads it: three slashes before a relative path, four before an absolute one.
             let path = rest.strip_prefix("///").or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
             let path = path.split_once('?').map_or(path, |(path, _)| path);
@@ -35,11 +39,10 @@ impl Address {
         }
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         let plain = scheme.split_once('+').map_or(scheme, |(scheme, _)| scheme);
-        let url =
-            |scheme: &str| Url::parse(&format!("{scheme}://{rest}")).map_err(|error| Error::Source(format!("--from is no URL: {error}")));
+        let fault = |fault: UrlFault| Error::Source(format!("--from: {fault}"));
         match plain {
-            "postgresql" | "postgres" => url("postgres").map(Self::Postgres),
-            "http" | "https" => url(plain).map(Self::Http),
+            "postgresql" | "postgres" => DatabaseUrl::parse(&format!("postgres://{rest}")).map(Self::Postgres).map_err(fault),
+            "http" | "https" => server(text, "--from").map(Self::Http),
             "mysql" | "mssql" => {
                 refuse("this kind of database is not read directly; import from its running server: --from http://HOST:PORT")
             }
@@ -54,11 +57,24 @@ impl Address {
     pub fn shown(&self) -> String {
         match self {
             Self::Sqlite(path) => format!("sqlite:///{}", path.display()),
-            Self::Postgres(url) | Self::Http(url) => {
-                let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-                format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path().trim_end_matches('/'))
-            }
+            Self::Postgres(url) => url.place(),
+            Self::Http(url) => place(url),
         }
+    }
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.shown())
+    }
+}
+
+/// The URL of a server, of which it is clear where the host is.
+pub(super) fn server(text: &str, flag: &str) -> Result<Url, Error> {
+    match unambiguous(text) {
+        Ok(url) if url.query().is_none() => Ok(url),
+        Ok(_) => Err(Error::Source(format!("{flag}: give the server's address without what follows `?`"))),
+        Err(fault) => Err(Error::Source(format!("{flag}: {fault}"))),
     }
 }
 

@@ -10,12 +10,14 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use url::Url;
 
+use super::address::server;
 use super::folder::{self, Folder};
 use super::http::Http;
 use super::report::{Line, Report};
 use super::{Error, Import, Result, actions};
 use crate::access::Subject;
 use crate::domain::artifact_path;
+use crate::domain::url::place;
 use crate::store::artifacts::{self as rows, ManifestFile, Owner};
 use crate::store::blobs::NewBlob;
 use crate::store::{Recorded, Tx, logged_models, runs};
@@ -24,7 +26,7 @@ use crate::store::{Recorded, Tx, logged_models, runs};
 const CHUNK: usize = 512 * 1024;
 
 /// Where the artifacts of the source are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum ArtifactPlace {
     /// A folder of this machine.
     Folder(PathBuf),
@@ -32,19 +34,33 @@ pub enum ArtifactPlace {
     Server(Url),
 }
 
+impl fmt::Debug for ArtifactPlace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => write!(out, "{}", path.display()),
+            Self::Server(url) => out.write_str(&place(url)),
+        }
+    }
+}
+
 impl ArtifactPlace {
     /// Understands a path, `file:///PATH` and `http(s)://…`.
     pub fn parse(text: &str) -> Result<Self> {
-        match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Self::Server(url)),
-            Ok(url) if url.scheme() == "file" => {
-                url.to_file_path().map(Self::Folder).map_err(|()| Error::Source("--artifacts: must name a folder: file:///PATH".to_owned()))
+        let Some((scheme, _)) = text.split_once("://") else {
+            let is_folder = !text.contains('@') && !text.contains("password=");
+            let wrong = || Error::Source("--artifacts: must be a folder, file:///PATH or http://HOST:PORT".to_owned());
+            return is_folder.then(|| Self::Folder(PathBuf::from(text))).ok_or_else(wrong);
+        };
+        match scheme {
+            "http" | "https" => server(text, "--artifacts").map(Self::Server),
+            "file" => {
+                let path = Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
+                path.map(Self::Folder).ok_or_else(|| Error::Source("--artifacts: must name a folder: file:///PATH".to_owned()))
             }
-            Ok(url) => Err(Error::Source(format!(
-                "--artifacts: {}:// is not read; give the old server's http://HOST:PORT, which serves them, or a folder with a copy",
-                url.scheme()
-            ))),
-            Err(_) => Ok(Self::Folder(PathBuf::from(text))),
+            _ => Err(Error::Source(
+                "--artifacts: URLs of this kind are not read; give the old server's http://HOST:PORT, which serves them, or a folder with a copy"
+                    .to_owned(),
+            )),
         }
     }
 }

@@ -38,7 +38,7 @@ impl Database {
     pub async fn open(address: &Address) -> Result<Self> {
         let mut options = match address {
             Address::Sqlite(file) => ConnectOptions::new(format!("sqlite://{}", file.display())),
-            Address::Postgres(url) => ConnectOptions::new(url.as_str()),
+            Address::Postgres(url) => ConnectOptions::new(url.exposed()),
             Address::Http(_) => return Err(Error::Source("a server is no database".to_owned())),
         };
         options.max_connections(3).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));

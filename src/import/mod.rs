@@ -84,6 +84,10 @@ impl WriteError for Error {
     fn is_conflict(&self) -> bool {
         matches!(self, Self::Store(StoreError::Conflict))
     }
+
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unavailable(_)))
+    }
 }
 
 type Result<T> = std::result::Result<T, Error>;

@@ -12,6 +12,7 @@ use super::tracking::{mended, object, of_one};
 use super::{Error, Import, Result, actions};
 use crate::access::Subject;
 use crate::clock;
+use crate::domain::ledger::{Holders, ModelNow, VersionNow, with_now};
 use crate::domain::source::{self as version_source, Source as VersionSource};
 use crate::domain::{limits, manifest, stage, text};
 use crate::service::UNVERIFIED;
@@ -205,7 +206,8 @@ async fn make_model(tx: &Tx, import: &Import, found: &Model) -> Result<Recorded<
     imports::remember(tx, &import.source, Kind::Model, &found.name, &imported).await?;
     let subject = Subject { kind: "registered_model", id: &row.uid, name: &row.name, scope: &row.uid };
     let payload = json!({"there": {"name": found.name}, "description": row.description, "tags": object(&tags)});
-    let recorded = import.record(tx, actions::CREATE_REGISTERED_MODEL, &subject, payload).await?;
+    let now = ModelNow { name: Some(row.name.clone()), ..ModelNow::default() };
+    let recorded = import.record(tx, actions::CREATE_REGISTERED_MODEL, &subject, with_now(payload, &now)).await?;
     Ok(recorded.map(|()| Some(ModelHere { uid: row.uid, name: row.name })))
 }
 
@@ -268,7 +270,7 @@ async fn make_version(tx: &Tx, import: &Import, model: &ModelHere, found: &Versi
         "there": {"name": found.model, "user_id": found.user_id}, "source": version.source, "source_digest": version.source_digest,
         "run_id": version.run_id, "description": version.description, "tags": object(&tags),
     });
-    let recorded = record(tx, import, actions::CREATE_MODEL_VERSION, &version, payload).await?;
+    let recorded = record(tx, import, actions::CREATE_MODEL_VERSION, &version, with_now(payload, &VersionNow::from(&version))).await?;
     let stage_kept = set_stage(tx, import, &version, &found.stage).await?;
     imports::keep_version_time(tx, &version.uid, version.updated).await?;
     Ok(recorded.map(|()| stage_kept))
@@ -348,14 +350,16 @@ async fn set_stage(tx: &Tx, import: &Import, version: &VersionRow, found: &str) 
         let gives_way = self::transition(tx, &other, stage::ARCHIVED, stage, Authority::Consequence(transition)).await?;
         moves::set_stage(tx, &other.uid, stage::ARCHIVED, gives_way).await?;
         let payload = json!({"before": stage, "after": stage::ARCHIVED, "because_of": version.version, "authority": "import"});
-        let _ = record(tx, import, actions::TRANSITION_STAGE, &other, payload).await?;
+        let now = VersionNow { stage: Some(stage::ARCHIVED.to_owned()), ..VersionNow::default() };
+        let _ = record(tx, import, actions::TRANSITION_STAGE, &other, with_now(payload, &now)).await?;
     }
     moves::set_stage(tx, &version.uid, into, transition).await?;
+    let mut now = VersionNow { stage: Some(into.to_owned()), ..VersionNow::default() };
     if stage::in_use(into) {
-        hold(tx, version, into, transition).await?;
+        now.holders = hold(tx, version, into, transition).await?;
     }
     let payload = json!({"before": stage::NONE, "after": into, "authority": "import"});
-    let _ = record(tx, import, actions::TRANSITION_STAGE, version, payload).await?;
+    let _ = record(tx, import, actions::TRANSITION_STAGE, version, with_now(payload, &now)).await?;
     Ok((!note.is_empty()).then(|| format!("a stage that a gate protects holds one version; {note}")))
 }
 
@@ -395,11 +399,11 @@ async fn set_alias(
     };
     let transition = transition(tx, &version, &target, "", Authority::Import).await?;
     moves::set_alias(tx, &model.uid, alias, &version.uid, transition).await?;
-    hold(tx, &version, &target, transition).await?;
+    let now = VersionNow { holders: hold(tx, &version, &target, transition).await?, ..VersionNow::default() };
     let imported = Imported { here: version.uid.clone(), here_id: transition, fingerprint: "complete".to_owned(), points: 0 };
     imports::remember(tx, &import.source, Kind::Alias, &alias_key, &imported).await?;
     let payload = json!({"alias": alias, "before": null, "after": number, "authority": "import"});
-    Ok(record(tx, import, actions::SET_ALIAS, &version, payload).await?.map(|()| None))
+    Ok(record(tx, import, actions::SET_ALIAS, &version, with_now(payload, &now)).await?.map(|()| None))
 }
 
 async fn transition(tx: &Tx, version: &VersionRow, target: &str, from: &str, authority: Authority<'_>) -> Result<i64> {
@@ -417,10 +421,10 @@ async fn transition(tx: &Tx, version: &VersionRow, target: &str, from: &str, aut
 }
 
 /// From now on; who held it there before is not known.
-async fn hold(tx: &Tx, version: &VersionRow, target: &str, transition: i64) -> Result<()> {
+async fn hold(tx: &Tx, version: &VersionRow, target: &str, transition: i64) -> Result<Holders> {
     moves::end_holding(tx, &version.model_uid, target).await?;
     moves::begin_holding(tx, &version.model_uid, target, &version.uid, transition).await?;
-    Ok(())
+    Ok(Holders::from([(target.to_owned(), Some(version.uid.clone()))]))
 }
 
 async fn record(tx: &Tx, import: &Import, operation: &str, version: &VersionRow, payload: serde_json::Value) -> Result<Recorded<()>> {

@@ -12,11 +12,12 @@ use crate::domain::access::{Object, ObjectClass, Snapshot};
 use crate::domain::evidence::Evidence;
 use crate::domain::field::Check;
 use crate::domain::gate::Gate;
+use crate::domain::ledger::{DecisionNow, RequestNow, with_now};
 use crate::domain::request::{Outcome, State};
 use crate::domain::stage::Target;
 use crate::domain::{ids, limits, text};
 use crate::store::moves::Authority;
-use crate::store::requests::{self as rows, DecisionRow, RequestRow};
+use crate::store::requests::{self as rows, DecisionRow, RequestRow, decision_kind};
 use crate::store::versions::VersionRow;
 use crate::store::{self, Kept, Recorded, Tx};
 
@@ -86,27 +87,24 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
         store::evidence::insert(tx, &open.uid, &renewed).await?;
         rows::renew_evidence(tx, &open.uid, &renewed.digest).await?;
         let kept = &differences[..differences.len().min(KEPT)];
-        let recorded = record(
-            tx,
-            call,
-            &open,
-            &json!({"evidence_changed": kept, "evidence_changes": differences.len(), "evidence_digest": renewed.digest}),
-        )
-        .await?;
+        let payload = json!({"evidence_changed": kept, "evidence_changes": differences.len(), "evidence_digest": renewed.digest});
+        let now = RequestNow { evidence_digest: Some(renewed.digest), ..RequestNow::default() };
+        let recorded = record(tx, call, &open, &with_now(payload, &now)).await?;
         return Ok(recorded.map(|()| Approved::Changed(differences)));
     }
     let lapsed = approvers::lapsed(&**tx, &snapshot, &open).await?;
     machine.approvals.retain(|approval| !lapsed.contains_key(&approval.by.person));
     let outcome = machine.approve(actor, &request.evidence_digest, tx.now())?;
-    insert_decision(tx, call, &open, true, &request.comment).await?;
+    let mut now = RequestNow { decision: insert_decision(tx, call, &open, true, &request.comment).await?, ..RequestNow::default() };
     let makers = access_shown::names(&call.caller().makers);
     let mut payload = json!({"comment": request.comment, "evidence_digest": open.evidence_digest, "gate": open.gate_id, "gate_version": open.gate_version, "makers": makers});
     if outcome == Outcome::Promote {
         rows::end(tx, &open.uid, State::Approved).await?;
         promote(tx, call, &open, &version, &gate, request).await?;
         payload["after"] = State::Approved.as_str().into();
+        now.state = Some(State::Approved.as_str().to_owned());
     }
-    let recorded = record(tx, call, &open, &payload).await?;
+    let recorded = record(tx, call, &open, &with_now(payload, &now)).await?;
     let shown = reread(tx, &open.uid).await?;
     Ok(recorded.map(|()| Approved::Counted(Box::new(shown))))
 }
@@ -168,11 +166,12 @@ pub async fn reject_transition_request(
             let open = lock(tx, call, &request.request_id, Permission::RequestsReject).await?;
             machine(tx, &open).await?.reject(&call.caller().actor(), tx.now())?;
             rows::void_approval(tx, &open.uid, &call.caller().person_uid).await?;
-            insert_decision(tx, call, &open, false, &request.comment).await?;
+            let decision = insert_decision(tx, call, &open, false, &request.comment).await?;
             rows::end(tx, &open.uid, State::Rejected).await?;
             let makers = access_shown::names(&call.caller().makers);
             let payload = json!({"comment": request.comment, "evidence_digest": open.evidence_digest, "after": State::Rejected.as_str(), "makers": makers});
-            let recorded = record(tx, call, &open, &payload).await?;
+            let now = RequestNow { state: Some(State::Rejected.as_str().to_owned()), decision, ..RequestNow::default() };
+            let recorded = record(tx, call, &open, &with_now(payload, &now)).await?;
             let shown = reread(tx, &open.uid).await?;
             Ok(recorded.map(|()| shown))
         })
@@ -181,7 +180,8 @@ pub async fn reject_transition_request(
     Ok(shown.map(|shown| v1::RejectTransitionRequestResponse { request: Some(shown) }))
 }
 
-async fn insert_decision(tx: &Tx, call: &Call, open: &RequestRow, approved: bool, comment: &str) -> Result<()> {
+/// Writes down what the caller decided, and gives what the row says of it.
+async fn insert_decision(tx: &Tx, call: &Call, open: &RequestRow, approved: bool, comment: &str) -> Result<Option<DecisionNow>> {
     let caller = call.caller();
     let decision = DecisionRow {
         actor: caller.actor(),
@@ -194,5 +194,11 @@ async fn insert_decision(tx: &Tx, call: &Call, open: &RequestRow, approved: bool
         created: tx.now(),
         voided: None,
     };
-    rows::insert_decision(tx, &open.uid, &decision).await.map_err(Error::on_duplicate("decision", "of the same person"))
+    rows::insert_decision(tx, &open.uid, &decision).await.map_err(Error::on_duplicate("decision", "of the same person"))?;
+    Ok(Some(DecisionNow {
+        person_id: decision.actor.person,
+        user_id: decision.user,
+        kind: decision_kind(approved).to_owned(),
+        evidence_digest: decision.evidence_digest,
+    }))
 }

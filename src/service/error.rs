@@ -251,4 +251,8 @@ impl WriteError for Error {
     fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict)
     }
+
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
 }

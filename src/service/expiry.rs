@@ -10,6 +10,7 @@ use super::requests::machine;
 use super::{Error, Result, write};
 use crate::access::{Access, Caller, ClientAddress, Credential, Subject, entry};
 use crate::clock;
+use crate::domain::ledger::{RequestNow, with_now};
 use crate::domain::request::State;
 use crate::store::requests as rows;
 use crate::store::{self, Recorded, Tx};
@@ -52,6 +53,7 @@ async fn expire(tx: &Tx, uid: &str) -> Result<Recorded<()>> {
     let name = format!("{}/{} -> {}", row.model_name, row.version, row.target);
     let subject = Subject { kind: "transition_request", id: uid, name: &name, scope: &row.model_uid };
     let payload = json!({"before": State::Open.as_str(), "after": State::Expired.as_str(), "expiry_time": row.expires});
+    let now = RequestNow { state: Some(State::Expired.as_str().to_owned()), ..RequestNow::default() };
     let caller = Caller::without_user(Credential::System, "");
-    Ok(tx.record(&entry(&caller, ACTION, "", ClientAddress::NONE, tx.now(), &subject, &payload)).await?)
+    Ok(tx.record(&entry(&caller, ACTION, "", ClientAddress::NONE, tx.now(), &subject, &with_now(payload, &now))).await?)
 }

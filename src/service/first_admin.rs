@@ -6,6 +6,7 @@ use super::Error;
 use crate::access::{Access, Caller, ClientAddress, Credential, Subject, entry};
 use crate::clock;
 use crate::domain::access::{ADMIN, Effect, Grant, Principal, Scope, UserKind};
+use crate::domain::ledger::{UserNow, given, with_now};
 use crate::domain::person::{Deed, Maker};
 use crate::domain::text;
 use crate::store::{Recorded, Tx, access as rows};
@@ -60,7 +61,8 @@ async fn insert_admin(tx: &Tx, hash: &str) -> Result<Recorded<bool>, Error> {
     rows::raise_epoch(tx).await?;
     let caller = Caller::without_user(Credential::System, "");
     let subject = Subject { kind: "user", id: &user.uid, name: &user.name, scope: "" };
-    let payload = json!({"user_name": user.name, "persona": ADMIN});
+    let now = UserNow { grants: given(&grant), ..UserNow::from(&user) };
+    let payload = with_now(json!({"user_name": user.name, "persona": ADMIN}), &now);
     let row = entry(&caller, "stagegate.v1.AccessService/CreateUser", "", ClientAddress::NONE, tx.now(), &subject, &payload);
     Ok(tx.record(&row).await?.map(|()| true))
 }

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::contract::v1;
 use crate::domain::access::{Effect, Grant, Object, Principal, Scope, Snapshot};
 use crate::domain::field::{Check, FieldError};
+use crate::domain::ledger::{Grants, GrantsNow, given, with_now};
 use crate::domain::stage::Target;
 use crate::domain::text::{self, canonical_name};
 use crate::domain::{ids, limits};
@@ -119,7 +120,7 @@ async fn insert(
     if grant.effect == Effect::Deny {
         keep_an_admin(tx, &snapshot).await?;
     }
-    let recorded = record(tx, call, &snapshot, &grant).await?;
+    let recorded = record(tx, call, &snapshot, &grant, given(&grant)).await?;
     // A retry finds the grant by its id; should it be gone by then, the request says what it was.
     let answer = v1::CreateGrantResponse {
         grant: Some(v1::Grant {
@@ -192,7 +193,7 @@ pub async fn delete_grant(call: &Call, request: v1::DeleteGrantRequest) -> Resul
                 must_hold_grants(tx, call, &snapshot, std::iter::once(grant), Effect::Deny).await?;
                 rows::delete_grant(tx, grant_id).await?;
                 keep_an_admin(tx, &snapshot).await?;
-                record(tx, call, &snapshot, grant).await
+                record(tx, call, &snapshot, grant, Grants::from([(grant.uid.clone(), None)])).await
             })
         })
         .await?;
@@ -220,7 +221,7 @@ pub async fn list_grants(call: &Call, request: v1::ListGrantsRequest) -> Result<
     Ok(v1::ListGrantsResponse { grants, next_page_token })
 }
 
-async fn record(tx: &Tx, call: &Call, snapshot: &Snapshot, grant: &Grant) -> Result<Recorded<()>> {
+async fn record(tx: &Tx, call: &Call, snapshot: &Snapshot, grant: &Grant, grants: Grants) -> Result<Recorded<()>> {
     let (kind, uid) = match &grant.principal {
         Principal::User(uid) => ("user", uid),
         Principal::Group(uid) => ("group", uid),
@@ -240,5 +241,5 @@ async fn record(tx: &Tx, call: &Call, snapshot: &Snapshot, grant: &Grant) -> Res
         "targets": grant.targets, "effect": if grant.effect == Effect::Allow { "ALLOW" } else { "DENY" },
     });
     let subject = Subject { kind: "grant", id: &grant.uid, name, scope: bound };
-    Ok(tx.record(&call.entry(tx.now(), &subject, &payload)).await?)
+    Ok(tx.record(&call.entry(tx.now(), &subject, &with_now(payload, &GrantsNow { grants }))).await?)
 }

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::contract::v1;
 use crate::domain::access::{Effect, Grant, Group, Object, Principal, Snapshot};
 use crate::domain::field::Check;
+use crate::domain::ledger::{GroupNow, with_now};
 use crate::domain::limits;
 use crate::domain::text::{self, canonical_principal};
 use crate::store::{Kept, Recorded, Tx, access as rows};
@@ -30,7 +31,8 @@ pub async fn create_group(call: &Call, request: v1::CreateGroupRequest) -> Resul
                 }
                 let (uid, name) = (clock::new_uid(), &request.group_name);
                 rows::insert_group(tx, &uid, name).await.map_err(Error::on_duplicate("group", name))?;
-                let recorded = record(tx, call, &uid, name, &json!({"group_name": name})).await?;
+                let now = GroupNow { name: Some(name.clone()), ..GroupNow::default() };
+                let recorded = record(tx, call, &uid, name, &with_now(json!({"group_name": name}), &now)).await?;
                 let group = v1::Group { id: uid, group_name: name.clone(), members: Vec::new() };
                 let answer = recorded.map(|()| v1::CreateGroupResponse { group: Some(group) });
                 idempotency::keep(tx, call, key, request, answer).await
@@ -57,7 +59,9 @@ pub async fn delete_group(call: &Call, request: v1::DeleteGroupRequest) -> Resul
                 let grants: Vec<_> =
                     grants_to(&snapshot, group).map(|grant| json!({"grant_id": grant.uid, "persona": grant.persona})).collect();
                 let payload = json!({"group_name": group.name, "members": members(&snapshot, group), "grants": grants});
-                record(tx, call, &group.uid, &group.name, &payload).await
+                let gone = grants_to(&snapshot, group).map(|grant| (grant.uid.clone(), None)).collect();
+                let now = GroupNow { deleted: true, grants: gone, ..GroupNow::default() };
+                record(tx, call, &group.uid, &group.name, &with_now(payload, &now)).await
             })
         })
         .await?;
@@ -128,7 +132,8 @@ async fn member(tx: &Tx, call: &Call, group_name: &str, user_name: &str, add: bo
     // The group may deny what an admin needs, or be what makes one.
     keep_an_admin(tx, &snapshot).await?;
     let payload = json!({"group_name": group.name, "user_name": user.name, "user_id": user.uid, "member": add});
-    record(tx, call, &group.uid, &group.name, &payload).await
+    let now = GroupNow { members: [(user.uid.clone(), add)].into(), ..GroupNow::default() };
+    record(tx, call, &group.uid, &group.name, &with_now(payload, &now)).await
 }
 
 fn group<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Group> {

@@ -76,7 +76,7 @@ impl House {
     }
 
     pub async fn report(&self, against: Option<&str>) -> Report {
-        verify(self.store(), &self.access.keys().ledger_verifier, against, Vec::new()).await.unwrap()
+        verify(self.store(), &self.access.keys().ledger_verifier, against, Vec::new(), false).await.unwrap()
     }
 
     pub async fn newest_note(&self) -> String {
@@ -241,7 +241,7 @@ async fn a_verification_holds_nothing_back(house: House) {
     house.grow(1_200).await;
     let kept = house.newest_note().await;
     let verifier = verifier(&house.access.keys().ledger_verifier, Some(&kept)).unwrap();
-    let mut check = crate::store::ledger_check::Check::begin(house.store().clone(), verifier).await.unwrap();
+    let mut check = crate::store::ledger_check::Check::begin(house.store().clone(), verifier, false).await.unwrap();
     assert!(check.next().await.unwrap());
     assert_eq!(check.progress(), (500, 1_200));
     house.grow(30).await;
@@ -264,7 +264,7 @@ async fn a_verification_holds_nothing_back(house: House) {
 on_both_engines!(a_verification_tells_its_verdict_last);
 async fn a_verification_tells_its_verdict_last(house: House) {
     house.grow(20).await;
-    let request = v1::VerifyLedgerRequest { against_note: house.newest_note().await };
+    let request = v1::VerifyLedgerRequest { against_note: house.newest_note().await, state: false };
     let told = crate::service::verify_ledger(&house.own_call("VerifyLedger"), request).await.unwrap();
     let told: Vec<_> = told.try_collect().await.unwrap();
     let (last, progress) = told.split_last().unwrap();
@@ -420,7 +420,10 @@ async fn a_kept_checkpoint_shows_a_cut_tail_and_another_ledger() {
     other.grow(12).await;
     let found = other.report(Some(&kept)).await.first_bad.unwrap();
     assert!(found.what.contains("not signed by this ledger's key"), "{found}");
-    assert!(matches!(verify(other.store(), &other.access.keys().ledger_verifier, Some("x"), Vec::new()).await, Err(Error::Invalid(_))));
+    assert!(matches!(
+        verify(other.store(), &other.access.keys().ledger_verifier, Some("x"), Vec::new(), false).await,
+        Err(Error::Invalid(_))
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -446,7 +449,7 @@ async fn one_byte_of_the_file_is_named_by_its_row() {
     }
     std::fs::write(&file, bytes).unwrap();
     let store = Store::open_existing(&url).await.unwrap();
-    let found = verify(&store, &key, None, Vec::new()).await.unwrap().first_bad.unwrap();
+    let found = verify(&store, &key, None, Vec::new(), false).await.unwrap().first_bad.unwrap();
     assert_eq!((found.position, found.entry_id), (Some(1), entry_id));
 }
 

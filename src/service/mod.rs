@@ -6,6 +6,7 @@ mod access_change;
 mod access_shown;
 mod approvers;
 mod artifact_download;
+mod artifact_store;
 mod artifact_target;
 mod artifact_upload;
 mod artifacts;
@@ -64,6 +65,7 @@ use futures::Stream;
 use crate::store::{Body, Kept, Store, Unrecorded, UnrecordedBody};
 
 pub use artifact_download::*;
+pub use artifact_store::*;
 pub use artifact_upload::*;
 pub use artifacts::*;
 pub use checkpoint_sinks::Sink;

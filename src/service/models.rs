@@ -9,6 +9,7 @@ use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass, Snapshot};
 use crate::domain::field::Check;
+use crate::domain::ledger::{ModelNow, with_now};
 use crate::domain::search::{Entity, PROMPT_TAG, PromptScope, parse_filter, parse_order_by, prompt_rule};
 use crate::domain::{limits, text};
 use crate::store::models::{self as rows, ModelRow};
@@ -48,7 +49,7 @@ pub async fn create_registered_model(
             let payload = json!({
                 "description": model.description, "tags": tag_pairs(&request.tags), "takes_promoted_name": taken_by.is_some(),
             });
-            let recorded = record(tx, call, &model, &payload).await?;
+            let recorded = record(tx, call, &model, &with_now(payload, &named(&model.name))).await?;
             let answer = v1::CreateRegisteredModelResponse { registered_model: Some(shown_in(tx, call, model).await?) };
             idempotency::keep(tx, call, key, request, recorded.map(|()| answer)).await
         })
@@ -142,7 +143,7 @@ pub async fn rename_registered_model(
             let payload = json!({
                 "before": {"name": model.name}, "after": {"name": request.new_name}, "takes_promoted_name": taken_by.is_some(),
             });
-            let recorded = record(tx, call, &model, &payload).await?;
+            let recorded = record(tx, call, &model, &with_now(payload, &named(&request.new_name))).await?;
             let shown = reread(tx, call, &model.uid).await?;
             Ok(recorded.map(|()| shown))
         })
@@ -187,10 +188,11 @@ pub async fn delete_registered_model(
         Box::pin(async move {
             let model = lock(tx, &request.name).await?;
             protection::model(tx, &model.uid).await?;
-            moves::release_all(tx, call, &model.uid, None).await?;
+            let holders = moves::release_all(tx, call, &model.uid, None).await?;
             rows::delete(tx, &model.uid).await?;
             store::access::raise_epoch(tx).await?;
-            record(tx, call, &model, &json!({"name": model.name})).await
+            let now = ModelNow { deleted: true, holders, ..ModelNow::default() };
+            record(tx, call, &model, &with_now(json!({"name": model.name}), &now)).await
         })
     })
     .await?;
@@ -237,6 +239,10 @@ pub async fn delete_registered_model_tag(
     })
     .await?;
     Ok(kept.map(|()| v1::DeleteRegisteredModelTagResponse {}))
+}
+
+fn named(name: &str) -> ModelNow {
+    ModelNow { name: Some(name.to_owned()), ..ModelNow::default() }
 }
 
 /// A live model for reading.

@@ -8,6 +8,7 @@ use crate::access::{Call, HOW_TO_ASK, Subject};
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass};
 use crate::domain::gate::Gate;
+use crate::domain::ledger::{Holders, ModelNow, RequestNow, VersionNow, with_now};
 use crate::domain::person::{Actor, tie};
 use crate::domain::request::State;
 use crate::domain::stage::{self, ARCHIVED, Target};
@@ -93,8 +94,9 @@ pub async fn delete_registered_model_alias(
             };
             let direct = Direct { call, model: &model, permission: Permission::AliasesSet };
             direct.allowed(tx, &version, &Target::Alias(request.alias.clone()), "").await?;
-            release_alias(tx, call, &model.uid, &request.alias).await?;
-            models::record(tx, call, &model, &json!({"alias": request.alias, "before": version.version, "after": null})).await
+            let holders = release_alias(tx, call, &model.uid, &request.alias).await?;
+            let payload = json!({"alias": request.alias, "before": version.version, "after": null});
+            models::record(tx, call, &model, &with_now(payload, &ModelNow { holders, ..ModelNow::default() })).await
         })
     })
     .await?;
@@ -252,21 +254,23 @@ impl Step<'_> {
         let from = if matches!(self.target, Target::Stage(_)) { self.version.current_stage.as_str() } else { "" };
         let transition = self.transition(tx, &self.version.uid, &written, from, self.authority.clone()).await?;
         let mut archived = Vec::new();
+        let mut now = VersionNow::default();
         match self.target {
             Target::Stage(stage) => {
+                now.stage = Some((*stage).to_owned());
                 if self.archives() {
                     archived = self.archive_others(tx, stage, transition).await?;
                 }
                 store::moves::set_stage(tx, &self.version.uid, stage, transition).await?;
                 store::models::touch(tx, &self.version.model_uid).await?;
-                leave(tx, self.version, from, transition).await?;
+                now.holders = leave(tx, self.version, from, transition).await?;
                 if stage::in_use(stage) {
-                    self.hold(tx, &written, transition).await?;
+                    now.holders.extend(self.hold(tx, &written, transition).await?);
                 }
             }
             Target::Alias(alias) => {
                 rows::set_alias(tx, &self.version.model_uid, alias, &self.version.uid, transition).await?;
-                self.hold(tx, &written, transition).await?;
+                now.holders = self.hold(tx, &written, transition).await?;
             }
         }
         let superseded = self.supersede(tx, &written).await?;
@@ -274,7 +278,7 @@ impl Step<'_> {
             "target": written, "before": from, "after": written, "previous_holder": previous, "archived": archived,
             "superseded_requests": superseded, "comment": self.comment,
         });
-        versions::record(tx, self.call, self.version, &payload).await
+        versions::record(tx, self.call, self.version, &with_now(payload, &now)).await
     }
 
     /// A gated stage holds one version, whatever was asked for.
@@ -309,17 +313,18 @@ impl Step<'_> {
                 end_request(tx, self.call, &moot, State::Superseded).await?;
             }
             let payload = json!({"before": stage, "after": ARCHIVED, "because_of": self.version.version});
+            let now = VersionNow { stage: Some(ARCHIVED.to_owned()), ..VersionNow::default() };
             // The move itself is recorded last; these rows go with it.
-            let _ = versions::record(tx, self.call, &other, &payload).await?;
+            let _ = versions::record(tx, self.call, &other, &with_now(payload, &now)).await?;
             archived.push(other.version);
         }
         Ok(archived)
     }
 
-    async fn hold(&self, tx: &Tx, written: &str, transition: i64) -> Result<()> {
+    async fn hold(&self, tx: &Tx, written: &str, transition: i64) -> Result<Holders> {
         rows::end_holding(tx, &self.version.model_uid, written).await?;
         rows::begin_holding(tx, &self.version.model_uid, written, &self.version.uid, transition).await?;
-        Ok(())
+        Ok(Holders::from([(written.to_owned(), Some(self.version.uid.clone()))]))
     }
 
     /// Requests for a target that has just been taken have nothing left to ask for.
@@ -340,17 +345,17 @@ impl Step<'_> {
 }
 
 /// A version leaves a stage: its holding ends, and the version with the highest number that is still in
-/// the stage holds it from now on.
-async fn leave(tx: &Tx, version: &VersionRow, from: &str, transition: i64) -> Result<()> {
+/// the stage holds it from now on. Gives what that changed.
+async fn leave(tx: &Tx, version: &VersionRow, from: &str, transition: i64) -> Result<Holders> {
     if rows::holder(&**tx, &version.model_uid, from).await?.as_ref() != Some(&version.uid) {
-        return Ok(());
+        return Ok(Holders::new());
     }
     rows::end_holding(tx, &version.model_uid, from).await?;
     let next = store::versions::in_stage(&**tx, &version.model_uid, from).await?.into_iter().find(|other| other.uid != version.uid);
-    if let Some(next) = next {
+    if let Some(next) = &next {
         rows::begin_holding(tx, &version.model_uid, from, &next.uid, transition).await?;
     }
-    Ok(())
+    Ok(Holders::from([(from.to_owned(), next.map(|next| next.uid))]))
 }
 
 /// Ends a request as a consequence of something else, with a row of its own.
@@ -359,13 +364,16 @@ pub(super) async fn end_request(tx: &Tx, call: &Call, request: &requests::Reques
     let name = format!("{}/{} -> {}", request.model_name, request.version, request.target);
     let subject = Subject { kind: "transition_request", id: &request.uid, name: &name, scope: &request.model_uid };
     let payload = json!({"before": State::Open.as_str(), "after": state.as_str()});
+    let now = RequestNow { state: Some(state.as_str().to_owned()), ..RequestNow::default() };
     // The change that caused it is recorded as well.
-    let _ = tx.record(&call.entry(tx.now(), &subject, &payload)).await?;
+    let _ = tx.record(&call.entry(tx.now(), &subject, &with_now(payload, &now))).await?;
     Ok(())
 }
 
 /// Before a version, or with none named a whole model, is deleted: aliases, holdings and open requests end.
-pub(super) async fn release_all(tx: &Tx, call: &Call, model_uid: &str, version_uid: Option<&str>) -> Result<()> {
+/// Gives who holds what from then on.
+pub(super) async fn release_all(tx: &Tx, call: &Call, model_uid: &str, version_uid: Option<&str>) -> Result<Holders> {
+    let mut holders = Holders::new();
     let concerned = |uid: &str| version_uid.is_none_or(|only| only == uid);
     for request in requests::open_in(&**tx, model_uid, "").await? {
         if concerned(&request.version_uid) {
@@ -377,25 +385,27 @@ pub(super) async fn release_all(tx: &Tx, call: &Call, model_uid: &str, version_u
             continue;
         };
         if let Some(alias) = target.strip_prefix('@') {
-            release_alias(tx, call, model_uid, alias).await?;
+            holders.extend(release_alias(tx, call, model_uid, alias).await?);
             continue;
         }
         let transition = release(tx, call, model_uid, &target).await?;
         rows::end_holding(tx, model_uid, &target).await?;
         let others = store::versions::in_stage(&**tx, model_uid, &target).await?;
-        if let (Some(next), Some(_)) = (others.into_iter().find(|other| other.uid != holder), version_uid) {
+        let next = others.into_iter().find(|other| other.uid != holder).filter(|_| version_uid.is_some());
+        if let Some(next) = &next {
             rows::begin_holding(tx, model_uid, &target, &next.uid, transition).await?;
         }
+        holders.insert(target, next.map(|next| next.uid));
     }
-    Ok(())
+    Ok(holders)
 }
 
-async fn release_alias(tx: &Tx, call: &Call, model_uid: &str, alias: &str) -> Result<()> {
+async fn release_alias(tx: &Tx, call: &Call, model_uid: &str, alias: &str) -> Result<Holders> {
     let target = format!("@{alias}");
     release(tx, call, model_uid, &target).await?;
     rows::delete_alias(tx, model_uid, alias).await?;
     rows::end_holding(tx, model_uid, &target).await?;
-    Ok(())
+    Ok(Holders::from([(target, None)]))
 }
 
 async fn release(tx: &Tx, call: &Call, model_uid: &str, target: &str) -> Result<i64> {

@@ -8,6 +8,7 @@ use crate::access::{Call, Subject};
 use crate::contract::v1;
 use crate::domain::access::{BUILT_IN, Object, Persona, Right, Scope, built_in};
 use crate::domain::field::{Check, FieldError};
+use crate::domain::ledger::{PersonaNow, with_now};
 use crate::domain::{limits, text};
 use crate::store::{Kept, Recorded, Tx, access as rows};
 
@@ -48,7 +49,9 @@ async fn insert(tx: &Tx, call: &Call, request: &v1::CreatePersonaRequest, rights
     let persona = Persona { name: request.name.clone(), rights: rights.to_vec(), built_in: false };
     let names: Vec<String> = rights.iter().map(|right| right.name()).collect();
     rows::insert_persona(tx, &persona.name, &names).await.map_err(Error::on_duplicate("persona", &persona.name))?;
-    let recorded = record(tx, call, &persona.name, &json!({"name": persona.name, "permissions": names})).await?;
+    let payload = json!({"name": persona.name, "permissions": names});
+    let now = PersonaNow { permissions: Some(names), deleted: false };
+    let recorded = record(tx, call, &persona.name, &with_now(payload, &now)).await?;
     let answer = recorded.map(|()| v1::CreatePersonaResponse { persona: Some(access_shown::persona(&persona)) });
     idempotency::keep(tx, call, key, request, answer).await
 }
@@ -73,7 +76,8 @@ pub async fn delete_persona(call: &Call, request: v1::DeletePersonaRequest) -> R
                 if !rows::delete_persona(tx, name).await? {
                     return Err(Error::not_found("persona", name));
                 }
-                record(tx, call, name, &json!({"name": name})).await
+                let now = PersonaNow { permissions: None, deleted: true };
+                record(tx, call, name, &with_now(json!({"name": name}), &now)).await
             })
         })
         .await?;

@@ -11,6 +11,7 @@ use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::gate::Gate;
+use crate::domain::ledger::{Filed, RequestNow, RequesterNow, with_now};
 use crate::domain::request::{self, Approval, State};
 use crate::domain::stage::Target;
 use crate::domain::{ids, limits, text};
@@ -104,8 +105,26 @@ async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comme
     let caller = call.caller();
     rows::insert_requester(tx, &filed.uid, &caller.actor(), &caller.user_uid, comment).await?;
     let payload = json!({"comment": comment, "evidence_digest": filed.evidence_digest, "gate": filed.gate_id, "gate_version": filed.gate_version, "makers": access_shown::names(&caller.makers)});
-    let recorded = record(tx, call, &filed, &payload).await?;
+    let now = RequestNow {
+        filed: Some(Filed {
+            version_id: filed.version_uid.clone(),
+            target: filed.target.clone(),
+            gate_id: filed.gate_id.clone(),
+            gate_version: filed.gate_version,
+            expires: filed.expires,
+        }),
+        state: Some(filed.state.as_str().to_owned()),
+        evidence_digest: Some(filed.evidence_digest.clone()),
+        requester: asks(call, false),
+        decision: None,
+    };
+    let recorded = record(tx, call, &filed, &with_now(payload, &now)).await?;
     Ok((filed.uid, recorded))
+}
+
+/// That the caller asks for a request, or does not any more.
+fn asks(call: &Call, withdrawn: bool) -> Option<RequesterNow> {
+    Some(RequesterNow { person_id: call.caller().person_uid.clone(), withdrawn })
 }
 
 /// The gate in force under which requests of a model for a target are decided.
@@ -140,7 +159,8 @@ async fn join(tx: &Tx, call: &Call, open: &RequestRow, comment: &str) -> Result<
     let caller = call.caller();
     machine(tx, open).await?.join(caller.actor(), tx.now())?;
     rows::insert_requester(tx, &open.uid, &caller.actor(), &caller.user_uid, comment).await?;
-    record(tx, call, open, &json!({"comment": comment, "joined": true, "makers": access_shown::names(&caller.makers)})).await
+    let payload = json!({"comment": comment, "joined": true, "makers": access_shown::names(&caller.makers)});
+    record(tx, call, open, &with_now(payload, &RequestNow { requester: asks(call, false), ..RequestNow::default() })).await
 }
 
 /// See the proto.
@@ -161,7 +181,9 @@ pub async fn withdraw_transition_request(
                 rows::end(tx, &open.uid, State::Cancelled).await?;
             }
             let payload = json!({"comment": request.comment, "before": open.state.as_str(), "after": machine.state.as_str()});
-            let recorded = record(tx, call, &open, &payload).await?;
+            let state = Some(machine.state.as_str().to_owned());
+            let now = RequestNow { state, requester: asks(call, true), ..RequestNow::default() };
+            let recorded = record(tx, call, &open, &with_now(payload, &now)).await?;
             let shown = reread(tx, &open.uid).await?;
             Ok(recorded.map(|()| shown))
         })

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::contract::v1;
 use crate::domain::access::{Effect, Grant, Object, Principal, Scope, Snapshot, UserKind};
 use crate::domain::field::Check;
+use crate::domain::ledger::{UserNow, given, with_now};
 use crate::domain::limits;
 use crate::domain::person::{Deed, Maker};
 use crate::domain::text::{self, canonical_principal};
@@ -64,9 +65,9 @@ async fn insert_person(
     let makers = call.caller().makers_of(Deed::Login, &user.person_uid);
     let payload = json!({
         "user_name": user.name, "display_name": user.display_name, "persona": request.persona,
-        "person_of": request.person_of, "with_password": hash.is_some(), "makers": access_shown::names(&makers),
+        "person_of": request.person_of, "person_id": user.person_uid, "with_password": hash.is_some(), "makers": access_shown::names(&makers),
     });
-    let recorded = insert(tx, call, &snapshot, &user, &makers, &request.persona, &payload).await?;
+    let recorded = insert(tx, call, &snapshot, &user, &makers, &request.persona, payload).await?;
     let answer = recorded.map(|()| v1::CreateUserResponse { user: Some(access_shown::user(user, &makers)) });
     idempotency::keep(tx, call, key, request, answer).await
 }
@@ -106,7 +107,7 @@ async fn insert_service_account(
         "user_name": user.name, "display_name": user.display_name, "persona": request.persona,
         "owner": request.owner, "person_id": user.person_uid, "makers": access_shown::names(&makers),
     });
-    let recorded = insert(tx, call, &snapshot, &user, &makers, &request.persona, &payload).await?;
+    let recorded = insert(tx, call, &snapshot, &user, &makers, &request.persona, payload).await?;
     let answer = recorded.map(|()| v1::CreateServiceAccountResponse { user: Some(access_shown::user(user, &makers)) });
     idempotency::keep(tx, call, key, request, answer).await
 }
@@ -148,10 +149,11 @@ async fn insert(
     user: &UserRow,
     makers: &[Maker],
     persona: &str,
-    payload: &serde_json::Value,
+    payload: serde_json::Value,
 ) -> Result<Recorded<()>> {
     rows::insert_user(tx, user).await.map_err(Error::on_duplicate("user", &user.name))?;
     rows::insert_makers(tx, &user.uid, makers).await?;
+    let mut now = UserNow::from(user);
     if !persona.is_empty() {
         let rights = access_change::persona(snapshot, persona)?.rights;
         must_hold(tx, call, snapshot, &rights, &Scope::Server, &[]).await?;
@@ -166,8 +168,9 @@ async fn insert(
             created_by: call.caller().user_uid.clone(),
         };
         rows::insert_grant(tx, &grant).await?;
+        now.grants = given(&grant);
     }
-    record(tx, call, user, payload).await
+    record(tx, call, user, &with_now(payload, &now)).await
 }
 
 async fn record(tx: &Tx, call: &Call, user: &UserRow, payload: &serde_json::Value) -> Result<Recorded<()>> {
@@ -227,7 +230,8 @@ async fn update(tx: &Tx, call: &Call, request: &v1::UpdateUserRequest) -> Result
         keep_an_admin(tx, &snapshot).await?;
         payload["tokens_revoked"] = rows::end_credentials(tx, &before.uid).await?.into();
     }
-    Ok(record(tx, call, &before, &payload).await?.map(|()| after))
+    let now = UserNow { active: Some(after.active), ..UserNow::default() };
+    Ok(record(tx, call, &before, &with_now(payload, &now)).await?.map(|()| after))
 }
 
 /// The row of a user by name.

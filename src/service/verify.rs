@@ -30,7 +30,7 @@ pub async fn verify_ledger(call: &Call, request: v1::VerifyLedgerRequest) -> Res
     let note = Some(request.against_note.as_str()).filter(|note| !note.is_empty());
     let mut verifier = verifier(&key, note)?;
     compare_sealed(&mut verifier, call.store())?;
-    let verification = Some(Verification { call: call.clone(), waiting: Some(verifier), check: None });
+    let verification = Some(Verification { call: call.clone(), state: request.state, waiting: Some(verifier), check: None });
     let told = stream::try_unfold(verification, async |verification| match verification {
         Some(verification) => verification.tell().await.map(Some),
         None => Ok(None),
@@ -41,6 +41,8 @@ pub async fn verify_ledger(call: &Call, request: v1::VerifyLedgerRequest) -> Res
 /// A verification whose progress is told. It ends when nobody listens any more.
 struct Verification {
     call: Call,
+    /// Whether the tables are compared with the rows.
+    state: bool,
     /// Until its turn comes.
     waiting: Option<Verifier>,
     check: Option<(Check, SemaphorePermit<'static>)>,
@@ -58,7 +60,7 @@ impl Verification {
                     return Ok((v1::VerifyLedgerResponse::default(), Some(self)));
                 };
                 let turn = turn.map_err(|error| Error::Internal(error.to_string()))?;
-                (Check::begin(self.call.store().clone(), verifier).await?, turn)
+                (Check::begin(self.call.store().clone(), verifier, self.state).await?, turn)
             }
             (None, None) => return Err(Error::Internal("a verification went on behind its end".to_owned())),
         };
@@ -94,16 +96,19 @@ fn verdict(report: &Report, total: u64) -> v1::VerifyLedgerResponse {
         entries: report.entries.cast_signed(),
         total_entries: total.cast_signed(),
         checkpointed_entries: report.checkpointed.cast_signed(),
+        compared_things: report.state.as_ref().map_or(0, |state| state.compared.cast_signed()),
+        state_differences: report.state.as_ref().map_or(0, |state| state.differences.cast_signed()),
     }
 }
 
 /// Verifies the ledger of a database with the key of its checkpoints, against the sealed checkpoint and one that was
-/// kept elsewhere; counts the witnesses' cosignatures. Errors when that is no checkpoint, or the database cannot be read.
-pub async fn verify(store: &Store, verifier_key: &str, against: Option<&str>, witnesses: Vec<Cosigner>) -> Result<Report> {
+/// kept elsewhere; counts the witnesses' cosignatures; with `state`, compares the tables with the rows. Errors when
+/// that is no checkpoint, or the database cannot be read.
+pub async fn verify(store: &Store, verifier_key: &str, against: Option<&str>, witnesses: Vec<Cosigner>, state: bool) -> Result<Report> {
     let mut verifier = verifier(verifier_key, against)?;
     verifier.count_cosignatures(witnesses);
     compare_sealed(&mut verifier, store)?;
-    Ok(ledger_check::verify(store, verifier).await?)
+    Ok(ledger_check::verify(store, verifier, state).await?)
 }
 
 /// A verifier that knows the kept checkpoint. One that another key signed is a finding: the ledger, or

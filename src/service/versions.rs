@@ -13,6 +13,7 @@ use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{ObjectClass, Snapshot};
 use crate::domain::field::Check;
+use crate::domain::ledger::{VersionNow, with_now};
 use crate::domain::search::{Entity, PROMPT_TAG, PromptScope, parse_filter, parse_order_by, prompt_rule};
 use crate::domain::source::{self, Source};
 use crate::domain::version_ref::VersionRef;
@@ -86,7 +87,7 @@ async fn create(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest, s
         "source": version.source, "source_digest": version.source_digest, "run_id": version.run_id, "model_id": version.model_id,
         "description": version.description, "tags": tag_pairs(&request.tags),
     });
-    let recorded = record(tx, call, &version, &payload).await?;
+    let recorded = record(tx, call, &version, &with_now(payload, &VersionNow::from(&version))).await?;
     let answer = shown_in(tx, call, version).await?;
     idempotency::keep(tx, call, key, request, recorded.map(|()| answer)).await
 }
@@ -163,10 +164,11 @@ pub async fn delete_model_version(call: &Call, request: v1::DeleteModelVersionRe
         Box::pin(async move {
             let (model, version) = lock(tx, &request.name, *number).await?;
             protection::version(tx, &version.uid).await?;
-            moves::release_all(tx, call, &model.uid, Some(&version.uid)).await?;
+            let holders = moves::release_all(tx, call, &model.uid, Some(&version.uid)).await?;
             rows::delete(tx, &version.uid).await?;
             store::models::touch(tx, &model.uid).await?;
-            record(tx, call, &version, &json!({"source_digest": version.source_digest})).await
+            let now = VersionNow { deleted: true, holders, ..VersionNow::default() };
+            record(tx, call, &version, &with_now(json!({"source_digest": version.source_digest}), &now)).await
         })
     })
     .await?;

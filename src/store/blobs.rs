@@ -27,6 +27,7 @@ use url::Url;
 
 use super::chunks::Chunks;
 use crate::clock;
+use crate::domain::url::{unambiguous, without_urls};
 
 /// Bytes that a read gives at once, at most.
 const READ_BYTES: usize = 512 * 1024;
@@ -105,12 +106,14 @@ impl Blobs {
     /// Opens the store of a URL, or `folder` when none is given, and tries whether it can be written.
     pub async fn open(url: Option<&str>, folder: &Folder) -> Result<Self> {
         let Some(text) = url else { return Self::open_folder(folder).await };
-        let url = Url::parse(text).map_err(|error| unusable(text, &format!("is no URL ({error}); give file:///PATH, or leave it out")))?;
+        // A folder may have an `@` in its name.
+        let read = if text.starts_with("file:") { Url::parse(text).map_err(|_| ()) } else { unambiguous(text).map_err(|_| ()) };
+        let url = read.map_err(|()| unusable("is no URL; give file:///PATH, or leave it out"))?;
         if url.scheme() == "file" {
             return Self::open_folder(&folder_of(&url)?).await;
         }
         if !BUCKETS.contains(&url.scheme()) {
-            return Err(unusable(text, "must start with file:///, s3://, gs:// or az://"));
+            return Err(unusable("must start with file:///, s3://, gs:// or az://"));
         }
         Self::open_bucket(&url).await
     }
@@ -131,10 +134,11 @@ impl Blobs {
 
     async fn open_bucket(url: &Url) -> Result<Self> {
         if !cfg!(feature = "cloud") {
-            return Err(unusable(url.as_str(), "needs a server that was built with `--features cloud`"));
+            return Err(unusable("needs a server that was built with `--features cloud`"));
         }
         let fault = |error: &dyn std::fmt::Display| {
-            unusable(url.as_str(), &format!("cannot be used: {error}; check the bucket and the credentials in the environment"))
+            let said = without_urls(&error.to_string());
+            unusable(&format!("cannot be used: {said}; check the bucket and the credentials in the environment"))
         };
         // Names and values that are no text are none of the drivers' settings.
         let settings = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -142,6 +146,10 @@ impl Blobs {
         let blobs = Self { backend: Arc::new(PrefixStore::new(bucket, prefix)), part: BUCKET_PART };
         blobs.probe().await.map_err(|error| fault(&error))?;
         Ok(blobs)
+    }
+
+    pub(super) fn backend(&self) -> &dyn ObjectStore {
+        &*self.backend
     }
 
     /// Writes a blob and deletes it.
@@ -260,19 +268,18 @@ fn ended() -> BlobError {
     BlobError::Unavailable("the upload has ended".to_owned())
 }
 
-fn unusable(url: &str, why: &str) -> BlobError {
-    // A URL may carry credentials in place of a user; what stands before the `@` is not shown.
-    let shown = url.split_once("://").map_or(url, |(_, rest)| rest.rsplit_once('@').map_or(url, |(_, rest)| rest));
-    BlobError::Unusable(format!("artifacts URL {shown}: {why}"))
+/// The URL is not shown: it may hold credentials.
+fn unusable(why: &str) -> BlobError {
+    BlobError::Unusable(format!("--artifacts-url (STAGEGATE_ARTIFACTS_URL) {why}"))
 }
 
 fn folder_of(url: &Url) -> Result<PathBuf> {
     let plain = url.query().is_none() && url.fragment().is_none();
-    url.to_file_path().ok().filter(|_| plain).ok_or_else(|| unusable(url.as_str(), "must name a folder of this machine: file:///PATH"))
+    url.to_file_path().ok().filter(|_| plain).ok_or_else(|| unusable("must name a folder of this machine: file:///PATH"))
 }
 
 /// What a driver's error comes down to. Its text goes to the log, never to a client.
-fn fault(error: &(dyn std::error::Error + 'static)) -> BlobError {
+pub(super) fn fault(error: &(dyn std::error::Error + 'static)) -> BlobError {
     let mut text = error.to_string();
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -292,7 +299,7 @@ fn fault(error: &(dyn std::error::Error + 'static)) -> BlobError {
             }
         }
     }
-    BlobError::Unavailable(text)
+    BlobError::Unavailable(without_urls(&text))
 }
 
 #[cfg(test)]

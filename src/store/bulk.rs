@@ -37,7 +37,11 @@ impl Store {
             Writer::Sqlite(queue) => queue.send(Work::Points(waiting)).await.map_err(|_| gone())?,
             Writer::Postgres { bulk, .. } => bulk.send(waiting).await.map_err(|_| gone())?,
         }
-        answer.await.map_err(|_| gone())?
+        let outcome = answer.await.map_err(|_| gone())?;
+        if let Err(LogError::Store(error)) = &outcome {
+            self.condition().note::<(), _>(&Err(copy(error)));
+        }
+        outcome
     }
 }
 

@@ -30,11 +30,18 @@ pub enum StoreError {
 pub trait WriteError: From<StoreError> + Send + 'static {
     /// Whether the same write can succeed when it is tried again.
     fn is_conflict(&self) -> bool;
+
+    /// Whether the database could not be written to.
+    fn is_unavailable(&self) -> bool;
 }
 
 impl WriteError for StoreError {
     fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict)
+    }
+
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
     }
 }
 
@@ -59,13 +66,23 @@ fn from_driver(error: &sqlx::Error) -> StoreError {
             error,
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed
         );
-        return if gone { StoreError::Unavailable(error.to_string()) } else { StoreError::Internal(error.to_string()) };
+        return match error {
+            // Its text may hold a part of the URL.
+            sqlx::Error::Configuration(_) => StoreError::Unavailable("the driver does not understand the database's URL".to_owned()),
+            _ if gone => StoreError::Unavailable(error.to_string()),
+            _ => StoreError::Internal(error.to_string()),
+        };
     };
     let code = database.code().unwrap_or_default();
     let message = database.message().to_owned();
     match code.as_ref() {
         // PostgreSQL: serialization failure, deadlock. SQLite: busy, locked, busy snapshot.
         "40001" | "40P01" | "5" | "6" | "261" | "517" => StoreError::Conflict,
+        // PostgreSQL, in words of ours: its own name whatever the URL was cut into.
+        "28000" | "28P01" => StoreError::Unavailable("the database refuses the user or the password".to_owned()),
+        "3D000" => StoreError::Unavailable("the server has no database of the name that the URL gives".to_owned()),
+        // A standby, or one that was set to read only.
+        "25006" => StoreError::Unavailable("the database is read-only".to_owned()),
         // PostgreSQL: check, integrity. SQLite: trigger, check.
         "23514" | "23000" | "1811" | "275" => match message.split_once("_not_replaced: ") {
             // On SQLite a trigger looks for the row in the way before a unique index does.

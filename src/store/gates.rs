@@ -32,6 +32,12 @@ pub async fn in_version<C: ConnectionTrait>(on: &C, gate_id: &str, version: i32)
     sql::first(on, &query, bind![gate_id, i64::from(version)]).await?.as_ref().map(read).transpose()
 }
 
+/// All versions of all gates, and whether each protects something as long as no newer one is there.
+pub async fn all<C: ConnectionTrait>(on: &C) -> Result<Vec<(Gate, bool)>> {
+    let query = format!("SELECT {COLUMNS}, NULL, active FROM gates");
+    sql::all(on, &query, []).await?.iter().map(|row| Ok((read(row)?, row.get(9)?))).collect()
+}
+
 fn read(row: &sql::Row) -> Result<Gate> {
     let narrow = |number: i64| i32::try_from(number).map_err(|_| StoreError::Internal("a gate's number is out of range".to_owned()));
     Ok(Gate {

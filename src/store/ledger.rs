@@ -199,6 +199,14 @@ pub async fn page<C: ConnectionTrait>(on: &C, condition: &str, mut values: Vec<V
     sql::all(on, &query, values).await?.iter().map(positioned).collect()
 }
 
+/// Rows that have no position yet, in the order in which they will get them; their own positions are -1.
+pub async fn waiting<C: ConnectionTrait>(on: &C) -> Result<Vec<Positioned>> {
+    let query = format!(
+        "SELECT {COLUMNS}, CAST(-1 AS BIGINT), e.leaf_hash, e.code FROM ledger_pending w JOIN ledger_entries e ON e.id = w.entry ORDER BY e.id"
+    );
+    sql::all(on, &query, []).await?.iter().map(positioned).collect()
+}
+
 /// The origin that signs now, and with which its checkpoints are verified; none before the first start of a server.
 pub async fn verifier_key<C: ConnectionTrait>(on: &C) -> Result<Option<(String, String)>> {
     let row = sql::first(on, "SELECT key_id, public_key FROM secret_keys WHERE purpose = 'ledger' AND retired IS NULL", []).await?;

@@ -6,8 +6,10 @@
 use std::collections::HashMap;
 
 use super::ledger::{self as rows, Positioned};
-use super::{Store, StoreError, sql};
+use super::{Store, StoreError, ledger_state, sql};
 use crate::bind;
+use crate::domain::gate;
+use crate::domain::ledger::replay::Replay;
 use crate::domain::ledger::{self, Hash, Hashes, LedgerKey, Report, Verifier};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -19,6 +21,8 @@ const PAGE: u64 = 500;
 pub struct Check {
     store: Store,
     verifier: Verifier,
+    /// The state that the rows add up to, when it is compared with the tables.
+    replay: Option<Replay>,
     /// Read and not fed yet, the largest first.
     checkpoints: Vec<(i64, String)>,
     /// How many rows the largest checkpoint claimed to cover at the beginning; below it the tree's hashes
@@ -34,8 +38,8 @@ pub struct Check {
 
 /// Verifies the tables at one go. The verifier knows the key and the checkpoints that were kept elsewhere.
 /// Errors when the database cannot be read.
-pub async fn verify(store: &Store, verifier: Verifier) -> Result<Report> {
-    let mut check = Check::begin(store.clone(), verifier).await?;
+pub async fn verify(store: &Store, verifier: Verifier, state: bool) -> Result<Report> {
+    let mut check = Check::begin(store.clone(), verifier, state).await?;
     while check.next().await? {}
     Ok(check.finish())
 }
@@ -66,13 +70,23 @@ pub async fn tail_fault(store: &Store, key: &LedgerKey) -> Result<Option<String>
 }
 
 impl Check {
-    /// Begins to verify a database.
-    pub async fn begin(store: Store, verifier: Verifier) -> Result<Self> {
+    /// Begins to verify a database; with `state`, also that the tables hold what the rows say.
+    pub async fn begin(store: Store, verifier: Verifier, state: bool) -> Result<Self> {
         // In this order: rows and checkpoints that come in between are only more.
         let tree_size = rows::newest_checkpoint(store.reader()).await?.map_or(0, |(size, _)| size);
         let end = rows::settled_end(store.reader()).await?;
         let sound = verifier.sound();
-        let mut check = Self { store, verifier, checkpoints: Vec::new(), tree_size, end, frontier: Hashes::default(), sound, done: false };
+        let mut check = Self {
+            store,
+            verifier,
+            replay: state.then(|| Replay::new(&gate::built_in())),
+            checkpoints: Vec::new(),
+            tree_size,
+            end,
+            frontier: Hashes::default(),
+            sound,
+            done: false,
+        };
         check.read_checkpoints(i64::MIN, 0).await?;
         check.feed_checkpoints();
         Ok(check)
@@ -97,6 +111,10 @@ impl Check {
         if from >= self.end {
             self.done = true;
             self.ends().await?;
+            // Rows that are not sound say nothing of the state.
+            if let Some(replay) = self.replay.take().filter(|_| self.sound) {
+                self.verifier.compared(ledger_state::compare(&self.store, replay, from).await?);
+            }
             return Ok(false);
         }
         let page = self.page(from.cast_signed()).await?;
@@ -162,6 +180,9 @@ impl Check {
         if self.store.row_key().is_some_and(|key| !row.is_authentic(key)) {
             let what = "the server did not write the row as it is: its authentication code is wrong";
             self.bad(Some(position), id, what.to_owned());
+        }
+        if let Some(replay) = &mut self.replay {
+            replay.row(Some(position), &row.entry);
         }
         let leaf = row.entry.leaf_hash();
         let plan = ledger::appended(position, leaf);

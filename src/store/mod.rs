@@ -5,9 +5,11 @@
 pub mod access;
 pub mod artifacts;
 pub mod blobs;
+pub mod blobs_marker;
 mod bulk;
 pub mod chunks;
 pub mod comments;
+pub mod condition;
 pub mod error;
 pub mod evidence;
 pub mod experiments;
@@ -22,6 +24,7 @@ pub mod ledger_feed;
 pub mod ledger_filter;
 pub mod ledger_seal;
 pub mod ledger_sequence;
+mod ledger_state;
 pub mod logged_model_values;
 pub mod logged_models;
 pub mod metrics;
@@ -41,6 +44,7 @@ pub mod search;
 mod search_connection;
 mod search_order;
 pub mod sql;
+mod start_lock;
 mod statements;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -50,7 +54,7 @@ pub mod usage;
 pub mod versions;
 mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,8 +65,11 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 use crate::domain::ledger::RowKey;
+use crate::domain::url::DatabaseUrl;
 pub use error::{StoreError, WriteError};
+use migration::Schema;
 pub use search_connection::Search;
+pub use start_lock::StartLock;
 pub use tx::{Kept, Recorded, Tx, Unrecorded, Watched};
 use write::Door;
 pub use write::{Body, UnrecordedBody};
@@ -70,6 +77,9 @@ pub use write::{Body, UnrecordedBody};
 /// A connection that has idled this long is tried before it is used; a busy one is not, that costs a
 /// round trip for each statement.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How long queries may take to end when the store is closed.
+const READERS_END: Duration = Duration::from_secs(3);
 
 /// The only workspace, for now.
 pub const WORKSPACE: &str = "default";
@@ -90,6 +100,9 @@ pub struct Store {
     reader: DatabaseConnection,
     searches: search_connection::Searches,
     writer: write::Writer,
+    /// The file of SQLite.
+    file: Option<PathBuf>,
+    condition: Arc<condition::Condition>,
     blobs: Option<blobs::Blobs>,
     metric_names: Arc<metrics::Names>,
     feed: ledger_feed::LedgerFeed,
@@ -101,23 +114,67 @@ impl Store {
     /// Connects, brings the schema up to date and checks that commits are durable.
     /// `url` is `sqlite://PATH` or `postgres://…`. Errors say what to do.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let url = understood(url)?;
+        let lock = StartLock::take(&url).await?;
+        Self::open_locked(&url, &lock).await
+    }
+
+    /// The same for whoever holds the lock of the start, and does more under it.
+    pub async fn open_locked(url: &DatabaseUrl, _lock: &StartLock) -> Result<Self, StoreError> {
         let store = Self::connect(url).await?;
-        migration::Migrator::up(store.migration_connection(), None).await?;
+        match migration::schema(&store.reader).await? {
+            Schema::Current => {}
+            Schema::Empty | Schema::Older => migration::Migrator::up(store.migration_connection(), None).await?,
+            Schema::Newer => return Err(newer()),
+        }
         Ok(store)
     }
 
-    /// Connects to a database that is there already, and leaves its schema alone. Errors when there is none.
+    /// Connects to a database that is there already, and leaves its schema alone. Errors when there is none, and when its
+    /// schema is of another version.
     pub async fn open_existing(url: &str) -> Result<Self, StoreError> {
-        let file = url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches("//"));
-        let file = file.map(|rest| rest.split_once('?').map_or(rest, |(file, _)| file));
-        if let Some(file) = file.filter(|file| !Path::new(file).is_file()) {
-            return Err(StoreError::Unavailable(format!("there is no file {file}")));
-        }
-        Self::connect(url).await
+        Self::open_if_there(&understood(url)?).await?.ok_or_else(|| {
+            StoreError::Unavailable(
+                "there is no database yet: run `stagegate serve` once, which sets it up, or give the right --data-dir or --database-url"
+                    .to_owned(),
+            )
+        })
     }
 
-    async fn connect(url: &str) -> Result<Self, StoreError> {
-        if url.starts_with("sqlite:") {
+    /// The same; none where there is nothing yet.
+    pub async fn open_if_there(url: &DatabaseUrl) -> Result<Option<Self>, StoreError> {
+        match Self::open_as_it_is(url).await? {
+            Some((store, Schema::Current)) => Ok(Some(store)),
+            None | Some((_, Schema::Empty)) => Ok(None),
+            Some((_, Schema::Newer)) => Err(newer()),
+            Some((_, Schema::Older)) => Err(StoreError::Unavailable(
+                "its schema is older than this program, and this command does not change it: stop the servers of the older version, then \
+                 run `stagegate migrate` or start `stagegate serve`"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// Connects to a database whose schema is up to date; none where it is not, or not there.
+    pub async fn open_if_current(url: &DatabaseUrl) -> Result<Option<Self>, StoreError> {
+        Ok(Self::open_as_it_is(url).await?.and_then(|(store, schema)| (schema == Schema::Current).then_some(store)))
+    }
+
+    async fn open_as_it_is(url: &DatabaseUrl) -> Result<Option<(Self, Schema)>, StoreError> {
+        if url.file().is_some_and(|file| !file.is_file()) {
+            return Ok(None);
+        }
+        let store = Self::connect(url).await?;
+        let schema = migration::schema(&store.reader).await?;
+        Ok(Some((store, schema)))
+    }
+
+    async fn connect(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let is_sqlite = url.is_sqlite();
+        let file = url.file();
+        let condition = Arc::new(condition::Condition::default());
+        let url = url.exposed();
+        if is_sqlite {
             let row_key = tx::SharedRowKey::default();
             let writer = write::Writer::sqlite(sqlite_options(url, 1), row_key.clone()).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
@@ -127,6 +184,8 @@ impl Store {
                 reader,
                 searches: search_connection::Searches::new(Engine::Sqlite, searching),
                 writer,
+                file,
+                condition,
                 metric_names: Arc::default(),
                 blobs: None,
                 feed: ledger_feed::LedgerFeed::new(),
@@ -136,11 +195,13 @@ impl Store {
             store.check_sqlite().await?;
             return Ok(store);
         }
-        if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
-            return Err(StoreError::Unavailable("the database URL must start with `sqlite:` or `postgres:`".to_owned()));
-        }
         let mut options = ConnectOptions::new(url);
         options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10)).test_before_acquire_if_idle_for(IDLE);
+        let known = condition.clone();
+        options.map_sqlx_postgres_before_acquire(move |_, connection| {
+            let is_fresh = known.is_fresh(connection.age);
+            Box::pin(async move { Ok(is_fresh) })
+        });
         let pool = Database::connect(options).await?;
         let row_key = tx::SharedRowKey::default();
         let store = Self {
@@ -148,6 +209,8 @@ impl Store {
             reader: pool.clone(),
             searches: search_connection::Searches::new(Engine::Postgres, pool.clone()),
             writer: write::Writer::postgres(pool, row_key.clone()),
+            file,
+            condition,
             metric_names: Arc::default(),
             blobs: None,
             feed: ledger_feed::LedgerFeed::new(),
@@ -156,6 +219,21 @@ impl Store {
         };
         store.check_postgres().await?;
         Ok(store)
+    }
+
+    /// Writes what waits, and closes all connections. On SQLite the file then holds everything: with `checkpoint` also where
+    /// other processes have it open, as far as they do not read an older state. Whoever writes later gets an error.
+    pub async fn close(&self, checkpoint: bool) {
+        if self.engine == Engine::Sqlite {
+            // Nobody waits for more than this: a reader that does not end would hold up the stop.
+            let readers = async { (self.searches.close().await, self.reader.clone().close().await) };
+            if !matches!(tokio::time::timeout(READERS_END, readers).await, Ok((Ok(()), Ok(())))) {
+                tracing::warn!("queries that had not ended hold the database open");
+            }
+            self.writer.close(checkpoint).await;
+        } else if let Err(error) = self.reader.clone().close().await {
+            tracing::warn!(%error, "connections to the database were not closed well");
+        }
     }
 
     /// The same store, with a place for the bytes of artifacts.
@@ -229,7 +307,9 @@ impl Store {
         T: Send + 'static,
         E: WriteError,
     {
-        self.writer.write(input, Door::Recording(body)).await.map(Kept::new)
+        let outcome = self.writer.write(input, Door::Recording(body)).await;
+        self.condition.note(&outcome);
+        outcome.map(Kept::new)
     }
 
     /// Runs `body` in a write transaction of a kind that never is a row. One that changed anything else is undone,
@@ -240,7 +320,9 @@ impl Store {
         T: Send + 'static,
         E: WriteError,
     {
-        self.writer.write(input, Door::Unrecorded(kind, body)).await
+        let outcome = self.writer.write(input, Door::Unrecorded(kind, body)).await;
+        self.condition.note(&outcome);
+        outcome
     }
 
     /// Puts something in place for a test, without rows in the ledger.
@@ -284,6 +366,14 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn understood(url: &str) -> Result<DatabaseUrl, StoreError> {
+    DatabaseUrl::parse(url).map_err(|fault| StoreError::Unavailable(format!("its URL {fault}")))
+}
+
+fn newer() -> StoreError {
+    StoreError::Unavailable("its schema is newer than this program, which must not touch it: use the version of its servers".to_owned())
 }
 
 /// The URL of a SQLite file, which is created when it is not there.

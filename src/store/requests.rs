@@ -253,12 +253,17 @@ pub async fn decisions<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Vec<Deci
     sql::all(on, query, bind![uid]).await?.iter().map(&mut read).collect()
 }
 
+/// As it is stored.
+pub fn decision_kind(approved: bool) -> &'static str {
+    if approved { "APPROVED" } else { "REJECTED" }
+}
+
 /// Inserts a decision with who stands behind it; `user` is the user's id. Errors with `Refused` for a requester, with `Duplicate`
 /// for a person who has decided.
 pub async fn insert_decision(tx: &Tx, uid: &str, decision: &DecisionRow) -> Result<()> {
     let insert = "INSERT INTO request_decisions (uid, request_uid, person_uid, issuer_person_uid, user_uid, kind, comment, evidence_digest, \
                   gate_version, command_line, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    let kind = if decision.approved { "APPROVED" } else { "REJECTED" };
+    let kind = decision_kind(decision.approved);
     let decision_uid = crate::clock::new_uid();
     let values = bind![
         decision_uid.as_str(),

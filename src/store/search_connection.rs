@@ -81,6 +81,11 @@ impl Searches {
         Self { engine, pool, turns }
     }
 
+    /// Closes the connections.
+    pub(super) async fn close(&self) -> Result<()> {
+        Ok(self.pool.clone().close().await?)
+    }
+
     /// Begins a search for a principal, after others of theirs.
     pub(super) async fn begin(&self, principal: &str) -> Result<Search> {
         let turns = self.turns.get_with_by_ref(principal, || Arc::new(Semaphore::new(AT_ONCE)));

@@ -19,13 +19,22 @@ pub(super) struct Change {
     pub verb: Verb,
     /// In lower case; the whole statement's first word for [`Verb::Other`].
     pub table: String,
+    /// The columns that an UPDATE sets, in lower case; empty where they are not told.
+    pub columns: Vec<String>,
+}
+
+impl Change {
+    fn of(verb: Verb, table: String) -> Self {
+        Self { verb, table, columns: Vec::new() }
+    }
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
         match self.verb {
             Verb::Insert => write!(to, "INSERT INTO {}", self.table),
-            Verb::Update => write!(to, "UPDATE {}", self.table),
+            Verb::Update if self.columns.is_empty() => write!(to, "UPDATE {}", self.table),
+            Verb::Update => write!(to, "UPDATE {} SET {}", self.table, self.columns.join(", ")),
             Verb::Delete => write!(to, "DELETE FROM {}", self.table),
             Verb::Other => write!(to, "{}", self.table),
         }
@@ -38,11 +47,11 @@ pub(super) fn changes(text: &str) -> Vec<Change> {
     let Some(first) = words.next() else { return Vec::new() };
     match first.to_ascii_uppercase().as_str() {
         "SELECT" | "VALUES" | "PRAGMA" | "EXPLAIN" => Vec::new(),
-        "INSERT" | "REPLACE" => vec![Change { verb: Verb::Insert, table: table(&mut words) }],
-        "UPDATE" => vec![Change { verb: Verb::Update, table: table(&mut words) }],
-        "DELETE" => vec![Change { verb: Verb::Delete, table: table(&mut words) }],
+        "INSERT" | "REPLACE" => vec![Change::of(Verb::Insert, table(&mut words))],
+        "UPDATE" => vec![Change { columns: assigned(text), ..Change::of(Verb::Update, table(&mut words)) }],
+        "DELETE" => vec![Change::of(Verb::Delete, table(&mut words))],
         "WITH" => within(words),
-        _ => vec![Change { verb: Verb::Other, table: first.to_owned() }],
+        _ => vec![Change::of(Verb::Other, first.to_owned())],
     }
 }
 
@@ -59,11 +68,41 @@ fn within<'a>(mut words: impl Iterator<Item = &'a str>) -> Vec<Change> {
             _ => None,
         };
         if let Some(verb) = verb {
-            found.push(Change { verb, table: table(&mut words) });
+            found.push(Change::of(verb, table(&mut words)));
         }
         before = word;
     }
     found
+}
+
+/// The columns that an UPDATE sets: in the list after SET each stands before its first equals sign, and commas within
+/// brackets or quotes part nothing.
+fn assigned(text: &str) -> Vec<String> {
+    let lower = text.to_ascii_lowercase();
+    let Some((_, list)) = lower.split_once(" set ") else { return Vec::new() };
+    let (mut columns, mut depth, mut quoted, mut item) = (Vec::new(), 0_usize, false, String::new());
+    for c in list.chars().chain([',']) {
+        match c {
+            '\'' => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth = depth.saturating_sub(1),
+            ',' if !quoted && depth == 0 => {
+                if let Some((column, _)) = item.split_once('=') {
+                    columns.push(column.trim().trim_matches('"').to_owned());
+                }
+                // What follows the last assignment has no comma of its own before it.
+                let ended = item.contains(" where ") || item.contains(" from ") || item.contains(" returning ");
+                item.clear();
+                if ended {
+                    break;
+                }
+                continue;
+            }
+            _ => {}
+        }
+        item.push(if depth > 0 || quoted { '_' } else { c });
+    }
+    columns
 }
 
 /// The table that stands after the verb.
@@ -94,7 +133,12 @@ mod tests {
             ("INSERT INTO Tokens(token_id) VALUES ($1)", "INSERT INTO tokens"),
             ("INSERT OR IGNORE INTO \"params\" (run) VALUES ($1) ON CONFLICT DO UPDATE SET x = 1", "INSERT INTO params"),
             ("REPLACE INTO gates VALUES (1)", "INSERT INTO gates"),
-            ("\n UPDATE tokens SET revoked = $1", "UPDATE tokens"),
+            ("\n UPDATE tokens SET revoked = $1", "UPDATE tokens SET revoked"),
+            (
+                "UPDATE runs SET name = COALESCE($1, 'a, where b = (') || (SELECT x FROM y WHERE z = 1, 2), \"Status\" = $2 WHERE id = $3, 4",
+                "UPDATE runs SET name, status",
+            ),
+            ("UPDATE runs SET active = $2", "UPDATE runs SET active"),
             ("DELETE FROM grants", "DELETE FROM grants"),
             ("DROP TRIGGER x", "DROP"),
             ("WITH a AS (SELECT 1 FROM x FOR UPDATE) SELECT * FROM a", ""),

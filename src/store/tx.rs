@@ -213,6 +213,8 @@ pub enum Unrecorded {
     Usage,
     /// What the first start makes: keys, and the experiment `Default`.
     FirstStart,
+    /// A write that is tried to see whether the database takes writes.
+    Trial,
     /// The ledger's own upkeep: positions, tree, checkpoints, cosignatures, and its rows about entries that it refused.
     Ledger,
     /// What tests put in place.
@@ -226,7 +228,7 @@ impl Unrecorded {
         let (verb, table) = (change.verb, change.table.as_str());
         match self {
             // The tag `mlflow.runName` is the name of its run.
-            Self::Tracking if verb == Verb::Update && table == "runs" => true,
+            Self::Tracking if verb == Verb::Update && table == "runs" => change.columns == ["name"],
             Self::Tracking => matches!(
                 table,
                 "params"
@@ -246,6 +248,7 @@ impl Unrecorded {
             Self::Uploads => matches!(table, "uploads" | "upload_parts" | "blobs"),
             Self::TokenUse => verb == Verb::Update && table == "tokens",
             Self::Usage => table == "usage_by_day",
+            Self::Trial => table == "settings",
             Self::FirstStart => verb == Verb::Insert && matches!(table, "settings" | "secret_keys" | "experiments"),
             #[cfg(test)]
             Self::Anything => true,
@@ -264,5 +267,26 @@ impl Unrecorded {
     fn allows_without_row(change: &Change) -> bool {
         matches!(change.table.as_str(), "idempotent_answers" | "import_objects" | "access_epoch")
             || change.table != "runs" && Self::Tracking.allows(change)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracking_sets_the_name_of_a_run_and_nothing_else_of_it() {
+        for (statement, allowed) in [
+            ("UPDATE runs SET name = $2 WHERE id = $1", true),
+            ("UPDATE runs SET name = $2, status = $3, end_time = $4 WHERE id = $1", false),
+            ("UPDATE runs SET active = $2 WHERE id = $1", false),
+            ("UPDATE runs SET created_by = $2", false),
+            ("WITH a AS (SELECT 1) UPDATE runs SET name = $1", false),
+            ("INSERT INTO runs (name) VALUES ($1)", false),
+            ("DELETE FROM runs", false),
+            ("UPDATE run_tags SET value = $1", true),
+        ] {
+            assert!(changes(statement).iter().all(|change| Unrecorded::Tracking.allows(change) == allowed), "{statement}");
+        }
     }
 }

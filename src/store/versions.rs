@@ -8,6 +8,7 @@ use super::models::pairs;
 use super::search::{Cursor, Order, Query, statement};
 use super::{StoreError, Tx, sql};
 use crate::bind;
+use crate::domain::ledger::VersionNow;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -46,6 +47,18 @@ pub struct VersionRow {
     pub updated: i64,
     /// The id of the user who created it.
     pub created_by: String,
+}
+
+/// What the row of the ledger says that makes a version.
+impl From<&VersionRow> for VersionNow {
+    fn from(version: &VersionRow) -> Self {
+        Self {
+            number: Some(version.version),
+            source_digest: Some(version.source_digest.clone()),
+            stage: Some(version.current_stage.clone()),
+            ..Self::default()
+        }
+    }
 }
 
 const COLUMNS: &str = "v.uid, v.model_uid, m.name, v.version, v.description, v.source, v.source_digest, v.run_id, v.run, \

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::bulk::{self, Waiting as WaitingPoints};
 use super::metrics::Logged;
 use super::tx::SharedRowKey;
-use super::{Recorded, StoreError, Tx, Unrecorded, WriteError};
+use super::{Recorded, StoreError, Tx, Unrecorded, WriteError, sql};
 use crate::clock;
 
 /// Requests that wait for the SQLite writer; more of them wait at their callers.
@@ -64,6 +65,16 @@ pub(super) enum Writer {
 pub(super) enum Work {
     Job(Box<dyn Job>),
     Points(WaitingPoints),
+    /// The end: nothing is written after it.
+    Close(Closing),
+}
+
+/// How the SQLite writer ends.
+pub(super) struct Closing {
+    /// Whether the write-ahead log is to be brought into the file, waiting for those who read, or only as far as it goes
+    /// beside a running server, which must not be held up.
+    checkpoint: bool,
+    reply: oneshot::Sender<()>,
 }
 
 impl Writer {
@@ -82,6 +93,17 @@ impl Writer {
     /// The writer of a PostgreSQL database.
     pub(super) fn postgres(pool: DatabaseConnection, row_key: SharedRowKey) -> Self {
         Self::Postgres { bulk: bulk::postgres(&pool), pool, row_key }
+    }
+
+    /// Writes what waits, and closes the writer's connection.
+    pub(super) async fn close(&self, checkpoint: bool) {
+        if let Self::Sqlite(queue) = self {
+            let (reply, closed) = oneshot::channel();
+            // A writer that is gone has closed its connection.
+            if queue.send(Work::Close(Closing { checkpoint, reply })).await.is_ok() {
+                let _ = closed.await;
+            }
+        }
     }
 
     pub(super) async fn write<I, T, E>(&self, input: I, door: Door<I, T, E>) -> Result<T, E>
@@ -170,11 +192,13 @@ struct Group {
     points: Vec<WaitingPoints>,
     rows: usize,
     logged: Vec<Logged>,
+    closing: Option<Closing>,
 }
 
 impl Group {
     fn add(&mut self, work: Work) {
         match work {
+            Work::Close(closing) => self.closing = Some(closing),
             Work::Job(job) => self.jobs.push(job),
             Work::Points(waiting) => {
                 self.rows += waiting.points();
@@ -212,6 +236,21 @@ impl Renewed {
         Ok(self.open.insert(open))
     }
 
+    /// Closes the connection. The last one of a file takes what is in the write-ahead log into the file, and removes it.
+    async fn finish(mut self, checkpoint: bool) {
+        if checkpoint {
+            match self.get().await {
+                Ok(connection) => match self::checkpoint(connection).await {
+                    Ok(true) => {}
+                    Ok(false) => tracing::warn!("another process reads the database; what it holds up stays in the -wal file beside it"),
+                    Err(error) => tracing::warn!(%error, "the -wal file could not be brought into the database file; keep it beside it"),
+                },
+                Err(error) => tracing::warn!(%error, "the database could not be opened once more to bring its -wal file into it"),
+            }
+        }
+        self.give_up().await;
+    }
+
     async fn give_up(&mut self) {
         if let Some(open) = self.open.take()
             && let Err(error) = open.close().await
@@ -221,18 +260,27 @@ impl Renewed {
     }
 }
 
+/// Brings the write-ahead log into the file and empties it; false when somebody reads an older state.
+async fn checkpoint(connection: &DatabaseConnection) -> Result<bool, StoreError> {
+    connection.execute_unprepared("PRAGMA busy_timeout = 2000").await?;
+    let busy: i64 = sql::one(connection, "PRAGMA wal_checkpoint(TRUNCATE)", []).await?.get(0)?;
+    Ok(busy == 0)
+}
+
 async fn drain(mut connection: Renewed, mut queue: mpsc::Receiver<Work>, row_key: SharedRowKey) {
     let mut since_pause = Instant::now();
     while let Some(first) = queue.recv().await {
         let mut group = Group::default();
         group.add(first);
-        while group.len() < GROUP && group.rows < bulk::POINTS {
+        while group.closing.is_none() && group.len() < GROUP && group.rows < bulk::POINTS {
             match queue.try_recv() {
                 Ok(work) => group.add(work),
                 Err(_) => break,
             }
         }
+        let closing = group.closing.take();
         let committed = match connection.get().await {
+            _ if group.len() == 0 => Ok(()),
             Ok(connection) => commit_group(connection, &mut group, &row_key).await,
             Err(error) => Err(error),
         };
@@ -243,6 +291,12 @@ async fn drain(mut connection: Renewed, mut queue: mpsc::Receiver<Work>, row_key
         group.answer(committed.as_ref().copied());
         if failed {
             connection.give_up().await;
+        }
+        if let Some(closing) = closing {
+            connection.finish(closing.checkpoint).await;
+            // Who asked may have gone away; the connection is closed all the same.
+            let _ = closing.reply.send(());
+            return;
         }
         if queue.is_empty() {
             since_pause = Instant::now();

@@ -12,6 +12,8 @@ use crate::service::{Error, GATE_DEMANDS_REQUEST, OWN_GATE, OWN_REQUEST_OPEN};
 
 /// The domain of every `google.rpc.ErrorInfo` of ours.
 const DOMAIN: &str = "stagegate";
+/// The seconds after which a call may be tried again that found the database away or read-only.
+pub const RETRY_AFTER: &str = "5";
 /// The metadata key of the request id.
 pub const REQUEST_ID: &str = "x-request-id";
 

@@ -9,11 +9,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tonic::{Code, Status};
 
-use super::error;
+use super::error::{self, RETRY_AFTER};
 use super::rest::response;
 use crate::access::{Access, ClientAddress};
 use crate::clock;
 use crate::service::Error;
+use crate::store::condition::Trouble;
 
 /// Whether a message's headers are of gRPC.
 pub fn is_grpc(headers: &HeaderMap) -> bool {
@@ -55,11 +56,15 @@ async fn nowhere(access: &Access, request: &Parts, status: StatusCode, error_cod
     }
 }
 
-/// `OK` while calls can be decided; 503 when the database has not answered for so long that they cannot.
-pub async fn health(State(access): State<Arc<Access>>) -> (StatusCode, &'static str) {
-    match access.snapshot().await {
-        Ok(_) => (StatusCode::OK, "OK"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+/// `OK` while calls can be decided and the database takes writes; otherwise 503 with the reason.
+pub async fn health(State(access): State<Arc<Access>>) -> Response {
+    let trouble = match access.snapshot().await {
+        Ok(_) => access.store.condition().trouble(),
+        Err(_) => Some(Trouble::Away),
+    };
+    match trouble {
+        None => (StatusCode::OK, "OK").into_response(),
+        Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER)], trouble.to_string()).into_response(),
     }
 }
 

@@ -99,6 +99,7 @@ impl Server {
         let shared = Shared { routes: self.routes, scheme, idle: IDLE_TIME, stopping: CancellationToken::new() };
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
+        let health = tokio::spawn(self.health.tend(stop.clone()));
         loop {
             let accepted = tokio::select! {
                 _ = stop.changed() => break,
@@ -128,7 +129,8 @@ impl Server {
             connections.spawn(cut.clone().run_until_cancelled_owned(served));
         }
         drop(self.listener);
-        self.health.end().await;
+        // It ends by itself, once it has told those who watch.
+        let _ = health.await;
         shared.stopping.cancel();
         connections.close();
         if tokio::time::timeout(STOP_TIME, connections.wait()).await.is_err() {
@@ -161,7 +163,7 @@ async fn accept(
 
 async fn routes(access: &Arc<Access>) -> Result<(Router, Health), tonic_reflection::server::Error> {
     let reflection = tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTOR_SET).build_v1()?;
-    let (health, health_service) = Health::serving().await;
+    let (health, health_service) = Health::serving(access.clone()).await;
     let surface = Surface::new(access.clone());
     let grpc = add_services(Routes::default(), surface.clone()).add_service(reflection).add_service(health_service);
     let plain = Router::new()

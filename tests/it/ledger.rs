@@ -43,7 +43,7 @@ async fn a_new_origin_beside_the_server_is_taken_up(server: Server) {
     let on = grown(&admin, begun.tree_size).await;
     assert_eq!(on.note.lines().next(), first.lines().next(), "the server signs under the new origin");
     for note in [kept.note, first] {
-        let request = v1::VerifyLedgerRequest { against_note: note };
+        let request = v1::VerifyLedgerRequest { against_note: note, state: true };
         let verdict: v1::VerifyLedgerResponse = admin.last("VerifyLedger", request).await.expect("the ledger can be verified");
         assert!(verdict.sound && verdict.report.contains("the disk of db-1 was lost"), "{}", verdict.report);
     }

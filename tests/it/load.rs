@@ -137,7 +137,7 @@ async fn answers(server: &Server, from: [u8; 4]) -> Option<tokio::net::TcpStream
 
 async fn a_source_has_so_many_connections_and_others_have_theirs(server: Server) {
     let few = [("STAGEGATE_MAX_CONNECTIONS_PER_SOURCE", "5")];
-    let limited = server.replica_with(&few);
+    let limited = Server::with(server.db, &few).await.expect("the engine is there");
     let mut held = Vec::new();
     for _ in 0..5 {
         held.push(answers(&limited, [127, 0, 0, 2]).await.expect("there is room"));
@@ -154,7 +154,8 @@ async fn a_source_has_so_many_connections_and_others_have_theirs(server: Server)
         again = answers(&limited, [127, 0, 0, 2]).await;
     }
     assert!(again.is_some(), "places are given back");
-    let behind_a_proxy = server.replica_with(&[few[0], ("STAGEGATE_TRUSTED_PROXIES", "127.0.0.2")]);
+    let settings = [few[0], ("STAGEGATE_TRUSTED_PROXIES", "127.0.0.2")];
+    let behind_a_proxy = Server::with(server.db, &settings).await.expect("the engine is there");
     let mut brought = Vec::new();
     for _ in 0..12 {
         brought.push(answers(&behind_a_proxy, [127, 0, 0, 2]).await.expect("a trusted proxy brings everybody"));

@@ -85,4 +85,7 @@ def server(request, tmp_path_factory):
     running = Server(folder, request.param)
     yield running
     running.stop()
+    # Whatever a module did: the rows say so.
+    stated = running.command("ledger", "verify", "--state")
+    assert stated.returncode == 0 and "no difference" in stated.stdout, stated.stdout + stated.stderr
     shutil.rmtree(folder, ignore_errors=True)

@@ -167,3 +167,39 @@ def forge_and_hash(copy, size):
     forge(copy, size)
     leaf = copy.rehash()
     assert leaf.size == size + 1
+
+
+# What the state is without a row that says so. Triggers on these tables are no obstacle for who owns the database.
+
+
+def of_owner(copy, *statements):
+    if copy.sqlite:
+        triggers = [row[0] for row in copy.all("SELECT name FROM sqlite_master WHERE type = 'trigger'")]
+        copy.change(*[f"DROP TRIGGER {name}" for name in triggers], *statements)
+    else:
+        copy.change("SET session_replication_role = replica", *statements)
+
+
+def grant_made_admin(copy, size):
+    of_owner(copy, "UPDATE grants SET persona = 'admin' WHERE principal_uid = (SELECT uid FROM users WHERE name = 'user-1')")
+
+
+def grant_deleted(copy, size):
+    of_owner(copy, "DELETE FROM grants WHERE principal_uid = (SELECT uid FROM users WHERE name = 'user-1')")
+
+
+def user_reactivated(copy, size):
+    of_owner(copy, "UPDATE users SET active = TRUE WHERE name = 'user-2'")
+
+
+def user_added(copy, size):
+    of_owner(copy, "INSERT INTO users (uid, name, canonical_name, display_name, kind, person_uid, active, created) "
+             "SELECT 'mallory', 'mallory', 'mallory', '', 'PERSON', person_uid, TRUE, 1 FROM users WHERE name = 'admin'")
+
+
+def persona_added(copy, size):
+    of_owner(copy, "INSERT INTO personas (name, permissions, created) VALUES ('lord', '[\"users.manage\"]', 1)")
+
+
+def gate_made_easier(copy, size):
+    of_owner(copy, "UPDATE gates SET direct_moves_allowed = NOT direct_moves_allowed WHERE gate_id = 'default-production'")

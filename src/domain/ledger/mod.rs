@@ -6,7 +6,9 @@ mod checkpoint;
 mod cosignature;
 mod entry;
 mod export;
+mod now;
 mod proof;
+pub mod replay;
 mod report;
 mod row_key;
 #[cfg(test)]
@@ -18,6 +20,10 @@ pub use checkpoint::{CheckpointError, CheckpointSigner, LedgerKey, VerifiedCheck
 pub use cosignature::Cosigner;
 pub use entry::{Entry, FORMAT_VERSION, NEW_ORIGIN, NewOrigin, Outcome, REFUSED_ENTRY, payload_digest};
 pub use export::{ExportError, Line, read_export};
+pub use now::{
+    DecisionNow, Filed, GrantNow, Grants, GrantsNow, GroupNow, Holders, ModelNow, NOW, PersonaNow, RequestNow, RequesterNow, UserNow,
+    VersionNow, given, read_now, with_now,
+};
 pub use proof::{Hashes, appended, consistency, inclusion, tile_hashes, tree_root};
 pub use report::{Finding, Report, Restart, Witnessed};
 pub use row_key::{ROW_KEY_PURPOSE, RowKey};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::replay::StateReport;
+
 /// The first thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -45,6 +47,8 @@ pub struct Report {
     pub first_refused: Option<u64>,
     /// The first bad row or checkpoint.
     pub first_bad: Option<Finding>,
+    /// The tables compared with what the rows say; none when that was not asked for, or the rows are not sound.
+    pub state: Option<StateReport>,
 }
 
 /// A row that starts a new origin: the ledger was restored from a backup there.
@@ -87,7 +91,7 @@ impl Report {
 
     /// Whether nothing is wrong.
     pub fn sound(&self) -> bool {
-        self.first_bad.is_none()
+        self.first_bad.is_none() && self.state.as_ref().is_none_or(|state| state.differences == 0)
     }
 
     /// Whether checkpoints vouch for every row. A ledger without a checkpoint is vouched for by nothing.
@@ -98,7 +102,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let different = self.state.as_ref().and_then(|state| state.first.as_ref());
         match &self.first_bad {
+            None if different.is_some() => write!(f, "the ledger is NOT sound: its rows are, but the tables are not what they say; ")?,
             None if self.vouched() => write!(f, "the ledger is sound: ")?,
             None => write!(f, "the ledger is sound as far as it goes, but NOT vouched for to its end: ")?,
             Some(finding) => write!(f, "the ledger is NOT sound: {finding}; ")?,
@@ -116,6 +122,7 @@ impl fmt::Display for Report {
             let refused = self.refused;
             write!(f, "; {refused} entries that the server had not written were kept out of the log, the first as row {first} tells")?;
         }
-        self.restarts.iter().try_for_each(|restart| write!(f, "; {restart}"))
+        self.restarts.iter().try_for_each(|restart| write!(f, "; {restart}"))?;
+        self.state.as_ref().map_or(Ok(()), |state| write!(f, "; {state}"))
     }
 }

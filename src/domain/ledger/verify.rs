@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use tlog_tiles::{EMPTY_HASH, Hash, node_hash};
 
 use super::entry::payload_digest;
+use super::replay::StateReport;
 use super::texts::{referred_to, text_sha256};
 use super::{
     CheckpointError, Cosigner, Entry, LedgerKey, NEW_ORIGIN, NewOrigin, REFUSED_ENTRY, Report, Restart, VerifiedCheckpoint, Witnessed,
@@ -54,6 +55,7 @@ impl Verifier {
                 refused: 0,
                 first_refused: None,
                 first_bad: None,
+                state: None,
             },
         })
     }
@@ -71,6 +73,11 @@ impl Verifier {
     pub fn count_cosignatures(&mut self, of: Vec<Cosigner>) {
         self.report.witnesses = of.iter().map(|witness| Witnessed { name: witness.name().to_owned(), rows: 0 }).collect();
         self.cosigners = of;
+    }
+
+    /// What came of the comparison of the tables with the rows.
+    pub fn compared(&mut self, state: StateReport) {
+        self.report.state = Some(state);
     }
 
     /// How many rows were fed.

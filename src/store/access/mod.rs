@@ -18,6 +18,7 @@ use super::{StoreError, Tx, is_sqlite, sql};
 use crate::bind;
 use crate::contract::Permission;
 use crate::domain::access::{Effect, Grant, Group, Persona, Principal, Right, Scope, Snapshot, User, UserKind};
+use crate::domain::ledger::GrantNow;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -129,31 +130,20 @@ fn read_grant(row: &sql::Row) -> Result<Grant> {
 
 /// Inserts a grant.
 pub async fn insert_grant(tx: &Tx, grant: &Grant) -> Result<()> {
-    let (principal_kind, principal) = match &grant.principal {
-        Principal::User(uid) => ("USER", uid),
-        Principal::Group(uid) => ("GROUP", uid),
-    };
-    let (scope_kind, value) = match &grant.scope {
-        Scope::Server => ("SERVER", ""),
-        Scope::Experiment(id) => ("EXPERIMENT", id.as_str()),
-        Scope::Model(uid) => ("MODEL", uid.as_str()),
-        Scope::Experiments(pattern) => ("EXPERIMENTS", pattern.as_str()),
-        Scope::Models(pattern) => ("MODELS", pattern.as_str()),
-    };
-    let effect = if grant.effect == Effect::Allow { "ALLOW" } else { "DENY" };
+    let columns = GrantNow::from(grant);
     sql::execute(
         &**tx,
         "INSERT INTO grants (uid, principal_kind, principal_uid, persona, scope_kind, scope_value, targets, effect, created, created_by) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         bind![
             grant.uid.as_str(),
-            principal_kind,
-            principal.as_str(),
-            grant.persona.as_str(),
-            scope_kind,
-            value,
-            json(&grant.targets),
-            effect,
+            columns.principal_kind,
+            columns.principal_id,
+            columns.persona,
+            columns.scope_kind,
+            columns.scope,
+            json(&columns.targets),
+            columns.effect,
             grant.created,
             grant.created_by.as_str()
         ],

@@ -5,6 +5,7 @@ use sea_orm::ConnectionTrait;
 use super::{Result, json};
 use crate::bind;
 use crate::domain::access::UserKind;
+use crate::domain::ledger::UserNow;
 use crate::domain::text::canonical_principal;
 use crate::store::{Tx, sql};
 
@@ -31,6 +32,19 @@ pub struct UserRow {
     pub password_temporary: bool,
     /// Counts what ended the credentials before it.
     pub generation: i64,
+}
+
+/// What the row of the ledger says that makes a user.
+impl From<&UserRow> for UserNow {
+    fn from(user: &UserRow) -> Self {
+        Self {
+            name: Some(user.name.clone()),
+            kind: Some(user.kind.as_str().to_owned()),
+            person_id: Some(user.person_uid.clone()),
+            active: Some(user.active),
+            ..Self::default()
+        }
+    }
 }
 
 const USER_COLUMNS: &str = "uid, name, display_name, kind, person_uid, password_hash, active, created, password_temporary, generation";

@@ -14,6 +14,43 @@ use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::prelude::{MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait};
 
 use crate::domain::stage::{self, STAGES};
+use crate::store::{StoreError, is_sqlite, sql};
+
+/// How far a database has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schema {
+    /// No step was done.
+    Empty,
+    /// Steps of this program are missing.
+    Older,
+    /// All steps were done.
+    Current,
+    /// There were steps that this program does not know.
+    Newer,
+}
+
+/// Looks how far a database has come, and changes nothing.
+pub async fn schema<C: ConnectionTrait>(on: &C) -> Result<Schema, StoreError> {
+    let table = if is_sqlite(on) {
+        "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'seaql_migrations'"
+    } else {
+        "SELECT COUNT(to_regclass('seaql_migrations'))"
+    };
+    if sql::one(on, table, []).await?.get::<i64>(0)? == 0 {
+        return Ok(Schema::Empty);
+    }
+    let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
+    let mut done = Vec::new();
+    for row in sql::all(on, "SELECT version FROM seaql_migrations", []).await? {
+        done.push(row.get::<String>(0)?);
+    }
+    Ok(match done.len() {
+        _ if done.iter().any(|step| !known.contains(step)) => Schema::Newer,
+        0 => Schema::Empty,
+        steps if steps < known.len() => Schema::Older,
+        _ => Schema::Current,
+    })
+}
 
 /// All steps in their order.
 pub struct Migrator;

@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use super::super::error::{self, REQUEST_ID};
+use super::super::error::{self, REQUEST_ID, RETRY_AFTER};
 use crate::service::Error;
 
 /// An answer of JSON.
@@ -24,6 +24,9 @@ pub(super) fn json(body: Vec<u8>, request_id: &str) -> Response {
 pub(in crate::wire) fn failed(error: &Error, request_id: &str) -> Response {
     let (status, code, message) = error::mlflow(error, request_id);
     let mut response = coded(status, code, &message, request_id);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    }
     if status == StatusCode::UNAUTHORIZED {
         // Browsers and clients ask for a name and a password on this.
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"stagegate\""));

@@ -86,14 +86,37 @@ pub fn run_to_its_end(mut command: Command, within: Duration) -> (ExitStatus, St
 impl Server {
     /// Starts a server on an empty database; none when the engine is not there.
     pub async fn on(db: Db) -> Option<Self> {
+        Self::with(db, &[]).await
+    }
+
+    /// The same, with settings as environment variables.
+    pub async fn with(db: Db, settings: &[(&str, &str)]) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let url = fresh_url(db, &folder).await?;
         let log = Arc::new(Mutex::new(String::new()));
-        let (child, address) = start(&folder, &url, &folder.path().join("master.key"), &[], &log);
+        let (child, address) = start(&folder, &url, &folder.path().join("master.key"), settings, &log);
         Some(Self { db, url, folder, child, address, log, secrets: Mutex::new(vec![PASSWORD.to_owned()]) })
     }
 
-    /// Another server on the same database, under the same master key.
+    /// A server on SQLite to which a file that may not grow is an error and no signal.
+    pub fn without_signal_for_large_files() -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let url = format!("sqlite://{}", folder.path().join("stagegate.db").display());
+        let log = Arc::new(Mutex::new(String::new()));
+        let serve = serve_command(&folder, &url, &folder.path().join("master.key"), &[]);
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(serve.get_program()).args(serve.get_args()).stdin(Stdio::null());
+        for (name, value) in serve.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let (child, address) = launch(command, &log);
+        Self { db: Db::Sqlite, url, folder, child, address, log, secrets: Mutex::new(vec![PASSWORD.to_owned()]) }
+    }
+
+    /// Another server on the same database and artifact store, under the same master key.
     pub fn replica(&self) -> Self {
         self.replica_with(&[])
     }
@@ -103,7 +126,9 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let log = Arc::new(Mutex::new(String::new()));
         let master_key = self.folder().join("master.key");
-        let (child, address) = start(&folder, &self.url, &master_key, settings, &log);
+        let artifacts = format!("file://{}", self.folder().join("artifacts").display());
+        let settings = [&[("STAGEGATE_ARTIFACTS_URL", artifacts.as_str())], settings].concat();
+        let (child, address) = start(&folder, &self.url, &master_key, &settings, &log);
         Self { db: self.db, url: self.url.clone(), folder, child, address, log, secrets: Mutex::new(self.secrets()) }
     }
 
@@ -230,6 +255,21 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// Its number among the processes.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Starts it again on the same data, which must fail; gives what it says about that.
+    pub fn refuses_to_start(&self, settings: &[(&str, &str)]) -> String {
+        let command = serve_command(&self.folder, &self.url, &self.folder().join("master.key"), settings);
+        let (status, said, _) = run_to_its_end(command, START);
+        assert!(!status.success(), "{said}");
+        let plain: Vec<&str> = said.lines().filter(|line| !line.starts_with('{')).collect();
+        assert_eq!(plain.len(), 1, "one line says why: {said}");
+        plain[0].to_owned()
+    }
+
     /// The processor time that it has used, in hundredths of a second.
     pub fn processor_time(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the server runs");
@@ -245,8 +285,13 @@ impl Server {
 
     /// Asks the server to stop and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
+        self.stop_by("-TERM")
+    }
+
+    /// The same by another signal.
+    pub fn stop_by(&mut self, signal: &str) -> ExitStatus {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
         let since = Instant::now();
         while since.elapsed() < START {
             if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
@@ -277,12 +322,24 @@ impl Drop for Server {
     }
 }
 
-fn start(folder: &TempDir, url: &str, master_key: &Path, settings: &[(&str, &str)], log: &Arc<Mutex<String>>) -> (Child, String) {
+/// What starts a server.
+pub fn serve_command(folder: &TempDir, url: &str, master_key: &Path, settings: &[(&str, &str)]) -> Command {
     let mut command = bare_command();
-    command.envs(settings.iter().copied());
+    if settings.iter().any(|(name, _)| *name == "STAGEGATE_ADMIN_PASSWORD_FILE") {
+        command.env_remove("STAGEGATE_ADMIN_PASSWORD");
+    }
     command.env("STAGEGATE_LOG", "debug,h2=info,hyper=info,sqlx=info,tower=info");
+    command.envs(settings.iter().copied());
     command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", url, "--data-dir"]).arg(folder.path());
     command.arg("--master-key-file").arg(master_key);
+    command
+}
+
+fn start(folder: &TempDir, url: &str, master_key: &Path, settings: &[(&str, &str)], log: &Arc<Mutex<String>>) -> (Child, String) {
+    launch(serve_command(folder, url, master_key, settings), log)
+}
+
+fn launch(mut command: Command, log: &Arc<Mutex<String>>) -> (Child, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let (said, address) = mpsc::channel();
     keep(child.stdout.take().expect("standard output is a pipe"), log.clone(), move |line| {
