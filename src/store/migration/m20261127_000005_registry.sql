@@ -12,7 +12,7 @@ CREATE TABLE registered_models (
     -- Who gave it a name under which another model held a gated target; NULL for every other name.
     name_taken_by TEXT,
     -- What is shown is what is compared; SQL cannot say the same of names beyond ASCII, which have an NFKC form.
-    CHECK (canonical_name = name OR {beyond_ascii})
+    CONSTRAINT registered_models_shown CHECK (canonical_name = name OR {beyond_ascii})
 );
 -- A deleted name is free again; the deleted model keeps its uid.
 CREATE UNIQUE INDEX registered_models_name ON registered_models (workspace_id, canonical_name) WHERE deleted IS NULL;
