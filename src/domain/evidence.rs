@@ -1,6 +1,7 @@
 //! Evidence: what a promotion request rests on, copied when it is filed. People approve its digest.
 //!
-//! Only a part of it decides: which version moves with which files, to which target, who holds that now, and the gate.
+//! Only a part of it decides: which version moves under which name with which files, to which target, who holds that
+//! now, and the gate.
 //! When that changes, earlier approvals no longer count. The rest, such as a run's metrics, params and tags, is what
 //! was seen at filing: people log to runs all the time, and an approval must not be blocked by it.
 
@@ -203,7 +204,8 @@ impl Evidence {
         self.left_out.as_ref().is_some_and(|left| left.entries.contains_key(kind))
     }
 
-    /// How `now` differs; empty when nothing does. Of the models' names nothing is said: the same id is the same model.
+    /// How `now` differs; empty when nothing does. The name of the model decides as well: whoever approves
+    /// a version approves it under the name by which it is served.
     /// Of a kind of which one of the two lacks entries, those are compared that both would hold.
     pub fn differences(&self, now: &Self) -> Vec<Difference> {
         let mut found = Vec::new();
@@ -214,6 +216,7 @@ impl Evidence {
             }
         };
         compare_texts("the target", &self.target, &now.target, &mut found);
+        compare_texts("the model's name", &self.candidate.name, &now.candidate.name, &mut found);
         compare_version("", &self.candidate, &now.candidate, whole("candidate"), &mut found);
         match (&self.holder, &now.holder) {
             (Some(was), Some(is)) if was.is_version(is) => compare_version("the holder's ", was, is, whole("holder"), &mut found),
@@ -373,6 +376,7 @@ mod tests {
             |e| e.target = "Staging".into(),
             |e| e.gate_id.push('x'),
             |e| e.gate_version += 1,
+            |e| e.candidate.name.push('x'),
             |e| e.left_out = Some(LeftOut { entries: BTreeMap::new(), bytes: 1, sha256: "aa".into() }),
             |e| e.salt.push('x'),
         ]
@@ -391,7 +395,7 @@ mod tests {
             change(&mut now);
             assert_ne!(Evidence::digest(&now.to_json().unwrap()), Evidence::digest(&json), "change {index}");
             let told = evidence().differences(&now);
-            if index >= 16 {
+            if index >= 17 {
                 assert!(told.is_empty(), "how a record is kept is no difference of its sources: {told:?}");
                 continue;
             }
@@ -440,10 +444,12 @@ mod tests {
     }
 
     #[test]
-    fn a_renamed_model_is_the_same_and_long_values_are_cut() {
+    fn a_new_name_voids_and_long_values_are_cut() {
         let mut now = evidence();
         now.candidate.name = "renamed".into();
-        assert!(evidence().differences(&now).is_empty());
+        let found = evidence().differences(&now);
+        assert_eq!((texts(&found), found[0].decides), (vec!["the model's name: enet -> renamed"], true));
+        let mut now = evidence();
         now.candidate.tags.insert("long".into(), "ü".repeat(8_000));
         assert_eq!(texts(&evidence().differences(&now)), [format!("tag long: none -> {}…", "ü".repeat(100))]);
     }

@@ -39,12 +39,6 @@ pub fn overlap(one: &str, other: &str) -> bool {
     (start.starts_with(other_start) || other_start.starts_with(start)) && (end.ends_with(other_end) || other_end.ends_with(end))
 }
 
-/// How many characters a pattern fixes, and whether it fixes all: the more specific sorts higher.
-pub fn specificity(pattern: &str) -> (bool, usize) {
-    let pattern = compared(pattern);
-    (!pattern.contains('*'), pattern.chars().filter(|c| *c != '*').count())
-}
-
 /// The pattern in the language of SQL's LIKE with `\` as escape, to be compared with names in NFKC form.
 pub fn to_like(pattern: &str) -> String {
     let mut like = String::with_capacity(pattern.len() + 8);

@@ -11,8 +11,9 @@
 //!   the one of the same name. Experiment 0 is always ours.
 //! - A model is never mixed with one that was made here: it comes under a name with a suffix. So does what has a name
 //!   that our rules refuse. Aliases are not renamed, for a renamed alias leads nobody anywhere: they are left out.
-//! - Stages and aliases come once, with their version, and never to a target that was moved here since: a server that
-//!   anybody may edit must not become a way round the gates.
+//! - Stages and aliases come only with the first import of a model, which lasts until all of the model was brought, and
+//!   only before a version of it is moved here: a server that anybody may edit must not become a way round the gates.
+//!   Nor is a name taken under which another model was promoted here.
 //! - User ids stay labels; nobody becomes a user by an import.
 
 mod actions;

@@ -17,7 +17,8 @@ use crate::domain::source::{self as version_source, Source as VersionSource};
 use crate::domain::{limits, manifest, stage, text};
 use crate::service::UNVERIFIED;
 use crate::store::artifacts::{self, ManifestFile};
-use crate::store::imports::{self, Imported, Kind};
+use crate::store::gates;
+use crate::store::imports::{self, Closed, Imported, Kind};
 use crate::store::logged_models::{self, LoggedModelRow};
 use crate::store::models::{self, ModelRow};
 use crate::store::moves::{self, Authority, Move};
@@ -77,6 +78,25 @@ impl<'a> Registry<'a> {
         }
         for (model, alias, version) in aliases {
             self.alias(&model, &alias, version, report).await?;
+        }
+        self.complete().await
+    }
+
+    /// Ends the first import of the models that were brought: from now on their stages and aliases are moved here.
+    async fn complete(&self) -> Result<()> {
+        let names: Vec<String> = self.models.keys().cloned().collect();
+        for some in names.chunks(500) {
+            let input = (self.import.clone(), some.to_vec());
+            let written = self.import.store().write(input, |tx, (import, names)| {
+                Box::pin(async move {
+                    for name in names {
+                        imports::complete(tx, &import.source, Kind::Model, name, "complete", 0).await?;
+                    }
+                    // Making the models was recorded.
+                    Ok::<_, Error>(Recorded::nothing(()))
+                })
+            });
+            written.await?;
         }
         Ok(())
     }
@@ -163,7 +183,8 @@ async fn make_model(tx: &Tx, import: &Import, found: &Model) -> Result<Recorded<
         return Ok(recorded.map(|()| Some(here)));
     }
     let mut name = fit::model_name(&found.name).into_owned();
-    if models::by_name(&**tx, &name).await?.is_some() {
+    // A name under which another model was promoted is not taken by an import either.
+    if models::by_name(&**tx, &name).await?.is_some() || models::was_promoted(&**tx, "", &name).await? {
         name = fit::with_suffix(&name, &import.source, limits::MODEL_NAME);
     }
     let or_now = |time: i64| if time > 0 { time } else { tx.now() };
@@ -175,13 +196,13 @@ async fn make_model(tx: &Tx, import: &Import, found: &Model) -> Result<Recorded<
         updated: or_now(found.updated),
         created_by: String::new(),
     };
-    models::insert(tx, &row).await?;
+    models::insert(tx, &row, None).await?;
     imports::keep_model(tx, &row, found.last_version).await?;
     let tags = mended(&found.tags);
     for (key, value) in &tags {
         models::set_tag(tx, &row.uid, key, value).await?;
     }
-    let imported = Imported { here: row.uid.clone(), here_id: 0, fingerprint: "complete".to_owned(), points: 0 };
+    let imported = Imported { here: row.uid.clone(), here_id: 0, fingerprint: String::new(), points: 0 };
     imports::remember(tx, &import.source, Kind::Model, &found.name, &imported).await?;
     let subject = Subject { kind: "registered_model", id: &row.uid, name: &row.name, scope: &row.uid };
     let payload = json!({"there": {"name": found.name}, "description": row.description, "tags": object(&tags)});
@@ -305,24 +326,48 @@ fn version_key(model: &str, version: i64) -> String {
     format!("{model}/{version}")
 }
 
-/// Puts a new version into the stage that it has there, unless the stage was moved here since.
+/// Puts a new version into the stage that it has there; or says why it does not stand there.
 async fn set_stage(tx: &Tx, import: &Import, version: &VersionRow, found: &str) -> Result<Option<String>> {
     let Ok(stage) = stage::stage("stage", found) else { return Ok(Some("this server has no such stage".to_owned())) };
     if stage == stage::NONE {
         return Ok(None);
     }
-    if !imports::may_set(&**tx, &version.model_uid, stage).await? {
-        return Ok(Some("versions were moved there here; ask for its promotion".to_owned()));
+    if let Some(closed) = imports::closed(&**tx, &version.model_uid).await? {
+        return Ok(Some(why_closed(closed).to_owned()));
     }
-    let transition = transition(tx, version, stage, stage::NONE).await?;
-    moves::set_stage(tx, &version.uid, stage, transition).await?;
-    let mut now = VersionNow { stage: Some(stage.to_owned()), ..VersionNow::default() };
-    if stage::in_use(stage) {
-        now.holders = hold(tx, version, stage, transition).await?;
+    let gated = gates::in_force(&**tx, &version.model_uid, stage).await?.is_some();
+    let other = if gated { versions::in_stage(&**tx, &version.model_uid, stage).await?.into_iter().next() } else { None };
+    // What MLflow serves for a stage is the version with the highest number.
+    let (into, note) = match &other {
+        Some(other) if other.version > version.version => {
+            (stage::ARCHIVED, format!("it is archived, for version {} is there", other.version))
+        }
+        Some(other) => (stage, format!("version {} is archived for it", other.version)),
+        None => (stage, String::new()),
+    };
+    let transition = transition(tx, version, into, stage::NONE, Authority::Import).await?;
+    if let Some(other) = other.filter(|_| into == stage) {
+        let gives_way = self::transition(tx, &other, stage::ARCHIVED, stage, Authority::Consequence(transition)).await?;
+        moves::set_stage(tx, &other.uid, stage::ARCHIVED, gives_way).await?;
+        let payload = json!({"before": stage, "after": stage::ARCHIVED, "because_of": version.version, "authority": "import"});
+        let now = VersionNow { stage: Some(stage::ARCHIVED.to_owned()), ..VersionNow::default() };
+        let _ = record(tx, import, actions::TRANSITION_STAGE, &other, with_now(payload, &now)).await?;
     }
-    let payload = json!({"before": stage::NONE, "after": stage, "authority": "import"});
+    moves::set_stage(tx, &version.uid, into, transition).await?;
+    let mut now = VersionNow { stage: Some(into.to_owned()), ..VersionNow::default() };
+    if stage::in_use(into) {
+        now.holders = hold(tx, version, into, transition).await?;
+    }
+    let payload = json!({"before": stage::NONE, "after": into, "authority": "import"});
     let _ = record(tx, import, actions::TRANSITION_STAGE, version, with_now(payload, &now)).await?;
-    Ok(None)
+    Ok((!note.is_empty()).then(|| format!("a stage that a gate protects holds one version; {note}")))
+}
+
+fn why_closed(closed: Closed) -> &'static str {
+    match closed {
+        Closed::Imported => "stages and aliases come only with the first import of a model; ask for its promotion here",
+        Closed::MovedHere => "versions of the model were moved here; ask for its promotion here",
+    }
 }
 
 /// Points an alias at its version, once; or says why it does not.
@@ -346,13 +391,13 @@ async fn set_alias(
         ));
     }
     let target = format!("@{alias}");
-    if !imports::may_set(&**tx, &model.uid, &target).await? {
-        return Ok(Recorded::nothing(Some("it was set here already".to_owned())));
+    if let Some(closed) = imports::closed(&**tx, &model.uid).await? {
+        return Ok(Recorded::nothing(Some(why_closed(closed).to_owned())));
     }
     let Some(version) = versions::by_uid(&**tx, &known.here).await? else {
         return Ok(Recorded::nothing(Some(format!("version {number} is deleted here"))));
     };
-    let transition = transition(tx, &version, &target, "").await?;
+    let transition = transition(tx, &version, &target, "", Authority::Import).await?;
     moves::set_alias(tx, &model.uid, alias, &version.uid, transition).await?;
     let now = VersionNow { holders: hold(tx, &version, &target, transition).await?, ..VersionNow::default() };
     let imported = Imported { here: version.uid.clone(), here_id: transition, fingerprint: "complete".to_owned(), points: 0 };
@@ -361,13 +406,13 @@ async fn set_alias(
     Ok(record(tx, import, actions::SET_ALIAS, &version, with_now(payload, &now)).await?.map(|()| None))
 }
 
-async fn transition(tx: &Tx, version: &VersionRow, target: &str, from: &str) -> Result<i64> {
+async fn transition(tx: &Tx, version: &VersionRow, target: &str, from: &str, authority: Authority<'_>) -> Result<i64> {
     let a_move = Move {
         model_uid: &version.model_uid,
         version_uid: Some(&version.uid),
         target,
         from,
-        authority: Authority::Import,
+        authority,
         gate: None,
         actor_uid: "",
         actor_name: "",

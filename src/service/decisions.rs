@@ -127,7 +127,7 @@ async fn may_read_evidence(tx: &Tx, call: &Call, snapshot: &Snapshot, filed: &Ev
 /// The gate of a request. Errors when the target has another one by now: what was asked for under an
 /// earlier gate, or under the gate of a name that the model had, is not decided under it.
 async fn gate_in_force(tx: &Tx, open: &RequestRow) -> Result<Gate> {
-    let gate = gate_of(tx, &open.model_name, &open.target).await?;
+    let gate = gate_of(tx, &open.model_uid, &open.target).await?;
     if (gate.gate_id.as_str(), i64::from(gate.version)) == (open.gate_id.as_str(), open.gate_version) {
         return Ok(gate);
     }

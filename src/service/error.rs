@@ -218,6 +218,9 @@ pub const OWN_REQUEST_OPEN: &str = "OWN_REQUEST_OPEN";
 /// The reason of refusals of a password that can only be changed.
 pub const PASSWORD_CHANGE_DUE: &str = "PASSWORD_CHANGE_DUE";
 
+/// The reason of refusals of direct moves by those who wrote the gate in force.
+pub const OWN_GATE: &str = "OWN_GATE";
+
 /// The reason of refusals that no permission lifts.
 pub const FOUR_EYES: &str = "FOUR_EYES";
 

@@ -71,7 +71,7 @@ pub use artifacts::*;
 pub use checkpoint_sinks::Sink;
 pub use comments::*;
 pub use decisions::*;
-pub use error::{Error, FOUR_EYES, GATE_DEMANDS_REQUEST, OWN_REQUEST_OPEN, PASSWORD_CHANGE_DUE, PERMISSION_MISSING};
+pub use error::{Error, FOUR_EYES, GATE_DEMANDS_REQUEST, OWN_GATE, OWN_REQUEST_OPEN, PASSWORD_CHANGE_DUE, PERMISSION_MISSING};
 pub use experiments::*;
 pub use expiry::expire_requests;
 pub use explain::*;

@@ -7,11 +7,11 @@ use super::{Error, Result, idempotency, moves, paging, protection, versions, wri
 use crate::access::{Call, Subject};
 use crate::clock;
 use crate::contract::{Permission, v1};
-use crate::domain::access::{ObjectClass, Snapshot};
+use crate::domain::access::{Object, ObjectClass, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::ledger::{ModelNow, with_now};
 use crate::domain::search::{Entity, PROMPT_TAG, PromptScope, parse_filter, parse_order_by, prompt_rule};
-use crate::domain::{gate, limits, text};
+use crate::domain::{limits, text};
 use crate::store::models::{self as rows, ModelRow};
 use crate::store::search::{Cursor, Order, Query};
 use crate::store::{self, Kept, Recorded, Tx};
@@ -41,11 +41,14 @@ pub async fn create_registered_model(
                 updated: tx.now(),
                 created_by: call.caller().user_uid.clone(),
             };
-            rows::insert(tx, &model).await.map_err(Error::on_duplicate("registered model", &model.name))?;
+            let taken_by = name_taken_by(tx, call, &model.uid, &model.name).await?;
+            rows::insert(tx, &model, taken_by.as_deref()).await.map_err(Error::on_duplicate("registered model", &model.name))?;
             for tag in &request.tags {
                 rows::set_tag(tx, &model.uid, &tag.key, &tag.value).await?;
             }
-            let payload = json!({"description": model.description, "tags": tag_pairs(&request.tags)});
+            let payload = json!({
+                "description": model.description, "tags": tag_pairs(&request.tags), "takes_promoted_name": taken_by.is_some(),
+            });
             let recorded = record(tx, call, &model, &with_now(payload, &named(&model.name))).await?;
             let answer = v1::CreateRegisteredModelResponse { registered_model: Some(shown_in(tx, call, model).await?) };
             idempotency::keep(tx, call, key, request, recorded.map(|()| answer)).await
@@ -130,11 +133,16 @@ pub async fn rename_registered_model(
     let registered_model = write(call.store(), (call.clone(), request), |tx, (call, request)| {
         Box::pin(async move {
             let model = lock(tx, &request.name).await?;
-            same_gates(tx, &model, &request.new_name).await?;
-            rows::rename(tx, &model.uid, &request.new_name).await.map_err(Error::on_duplicate("registered model", &request.new_name))?;
+            may_be_renamed(tx, &model).await?;
+            let taken_by = name_taken_by(tx, call, &model.uid, &request.new_name).await?;
+            rows::rename(tx, &model.uid, &request.new_name, taken_by.as_deref())
+                .await
+                .map_err(Error::on_duplicate("registered model", &request.new_name))?;
             // Patterns of grants bind names, and checks remember names.
             store::access::raise_epoch(tx).await?;
-            let payload = json!({"before": {"name": model.name}, "after": {"name": request.new_name}});
+            let payload = json!({
+                "before": {"name": model.name}, "after": {"name": request.new_name}, "takes_promoted_name": taken_by.is_some(),
+            });
             let recorded = record(tx, call, &model, &with_now(payload, &named(&request.new_name))).await?;
             let shown = reread(tx, call, &model.uid).await?;
             Ok(recorded.map(|()| shown))
@@ -145,18 +153,29 @@ pub async fn rename_registered_model(
     Ok(registered_model.map(|registered_model| v1::RenameRegisteredModelResponse { registered_model: Some(registered_model) }))
 }
 
-/// A new name must not take a version out of the gate that protects what it holds.
-async fn same_gates(tx: &Tx, model: &ModelRow, new_name: &str) -> Result<()> {
-    let gates = store::moves::gates(&**tx).await?;
-    for target in store::moves::held_in(&**tx, &model.uid).await? {
-        if gate::applicable(&gates, &model.name, &target) != gate::applicable(&gates, new_name, &target) {
-            return Err(Error::precondition(
-                "HOLDS_GATED_TARGET",
-                format!("under the new name another gate would protect {target}, which a version holds; move it out first"),
-            ));
-        }
+/// People approve, and serve, a version by the name that they read: a model keeps its name while it holds a
+/// gated target or somebody asks for one, and takes none under which a gate would protect what it holds.
+async fn may_be_renamed(tx: &Tx, model: &ModelRow) -> Result<()> {
+    protection::model(tx, &model.uid).await?;
+    if let Some(open) = store::requests::open_in(&**tx, &model.uid, "").await?.first() {
+        return Err(Error::precondition(
+            "HAS_OPEN_REQUEST",
+            format!("a request for version {} to take {} is open under this name; let it end first", open.version, open.target),
+        ));
     }
     Ok(())
+}
+
+/// Whether another model held a gated target under a name. Then it takes the right to manage gates to give the
+/// name to this one, and the answer says who did.
+pub(super) async fn name_taken_by(tx: &Tx, call: &Call, uid: &str, name: &str) -> Result<Option<String>> {
+    if !rows::was_promoted(&**tx, uid, name).await? {
+        return Ok(None);
+    }
+    let object = Object::named(ObjectClass::Model, uid, name);
+    let on = format!("the name {name:?}, under which another model held a target that a gate protects");
+    moves::require(tx, call, Permission::GatesManage, &object, &on).await?;
+    Ok(Some(call.caller().user_uid.clone()))
 }
 
 /// See the proto.

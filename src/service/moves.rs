@@ -3,20 +3,20 @@
 use serde_json::json;
 
 use super::access_change::fresh;
-use super::{Error, GATE_DEMANDS_REQUEST, OWN_REQUEST_OPEN, Result, models, paging, versions, write};
+use super::{Error, GATE_DEMANDS_REQUEST, OWN_GATE, OWN_REQUEST_OPEN, Result, models, paging, versions, write};
 use crate::access::{Call, HOW_TO_ASK, Subject};
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass};
-use crate::domain::gate::{self, Gate};
+use crate::domain::gate::Gate;
 use crate::domain::ledger::{Holders, ModelNow, RequestNow, VersionNow, with_now};
-use crate::domain::person::tie;
+use crate::domain::person::{Actor, tie};
 use crate::domain::request::State;
 use crate::domain::stage::{self, ARCHIVED, Target};
 use crate::domain::{ids, limits, text};
 use crate::store::models::ModelRow;
 use crate::store::moves::{self as rows, Authority, HoldingFilter, Move};
 use crate::store::versions::VersionRow;
-use crate::store::{self, Kept, Recorded, Tx, requests};
+use crate::store::{self, Kept, Recorded, Tx, gates, requests};
 
 /// See the proto.
 pub async fn transition_model_version_stage(
@@ -150,8 +150,7 @@ pub async fn list_holdings(call: &Call, request: v1::ListHoldingsRequest) -> Res
 /// See the proto.
 pub async fn list_gates(call: &Call, request: v1::ListGatesRequest) -> Result<v1::ListGatesResponse> {
     let model = models::by_name(call, &request.name).await?;
-    let gates = rows::gates(call.store().reader()).await?;
-    let in_force = gates.iter().filter(|gate| gate::applicable(&gates, &model.name, &gate.target) == Some(gate) && !gate.target.is_empty());
+    let in_force = gates::all_in_force(call.store().reader(), &model.uid).await?;
     let show = |gate: &Gate| v1::Gate {
         gate_id: gate.gate_id.clone(),
         version: gate.version,
@@ -162,7 +161,7 @@ pub async fn list_gates(call: &Call, request: v1::ListGatesRequest) -> Result<v1
         expires_after: gate.expires_after_ms,
         common_maker_allowed: gate.common_maker_allowed,
     };
-    Ok(v1::ListGatesResponse { gates: in_force.map(show).collect() })
+    Ok(v1::ListGatesResponse { gates: in_force.iter().map(show).collect() })
 }
 
 /// Whether others are archived: only where versions are in use, and there unless it is said otherwise.
@@ -190,7 +189,6 @@ impl Direct<'_> {
     /// Refuses the move unless grants and gate allow it; gives the gate that is in force.
     async fn allowed(&self, tx: &Tx, version: &VersionRow, target: &Target, from: &str) -> Result<Option<Gate>> {
         let written = target.to_string();
-        let gates = rows::gates(&**tx).await?;
         // What people may do stays as it is until this transaction has ended.
         store::access::hold_epoch(tx).await?;
         let snapshot = fresh(tx, self.call).await?;
@@ -200,20 +198,15 @@ impl Direct<'_> {
             if self.call.decide(&snapshot, permission, &object).allowed { Ok(()) } else { Err(Error::denied(permission, &on, hint)) }
         };
         ask(self.permission, &written, &format!("; {HOW_TO_ASK}"))?;
-        let entered = gate::applicable(&gates, &self.model.name, &written);
-        for gate in [entered, gate::applicable(&gates, &self.model.name, from)].into_iter().flatten().filter(|gate| !gate.target.is_empty())
-        {
+        let mover = self.call.caller().actor();
+        let entered = gates::in_force(&**tx, &self.model.uid, &written).await?;
+        let left = gates::in_force(&**tx, &self.model.uid, from).await?;
+        for gate in [&entered, &left].into_iter().flatten() {
             let hint = format!("; a gate protects {}: {HOW_TO_ASK}", gate.target);
             ask(Permission::StagesPromote, &gate.target, &hint)?;
-            if !gate.direct_moves_allowed {
-                return Err(Error::precondition(
-                    GATE_DEMANDS_REQUEST,
-                    format!("the gate on {} allows no direct moves; {HOW_TO_ASK}", gate.target),
-                ));
-            }
+            direct_under(gate, &mover)?;
         }
         if let Some(open) = requests::open_of(&**tx, &version.uid, &written).await? {
-            let mover = self.call.caller().actor();
             let requesters = requests::requesters(&**tx, &open.uid).await?;
             let ties = |asked: &requests::RequesterRow| tie(&mover, &asked.actor, "requested it", true);
             if let Some(tied) = requesters.iter().filter(|asked| asked.withdrawn.is_none()).find_map(ties) {
@@ -221,8 +214,24 @@ impl Direct<'_> {
                 return Err(Error::precondition(OWN_REQUEST_OPEN, message));
             }
         }
-        Ok(entered.filter(|gate| !gate.target.is_empty()).cloned())
+        Ok(entered)
     }
+}
+
+/// Whether a gate lets a mover past without a request.
+fn direct_under(gate: &Gate, mover: &Actor) -> Result<()> {
+    if !gate.direct_moves_allowed {
+        let words = format!("the gate on {} allows no direct moves; {HOW_TO_ASK}", gate.target);
+        return Err(Error::precondition(GATE_DEMANDS_REQUEST, words));
+    }
+    // A direct move is one person's deed, so that who made whose login says nothing here.
+    let author = gate.author_person.clone().map(|person| Actor { person, ..Actor::default() });
+    let mover = Actor { makers: Vec::new(), ..mover.clone() };
+    if let Some(tied) = author.and_then(|author| tie(&mover, &author, "wrote the gate in force", true)) {
+        let words = format!("a gate protects {}, and {tied}; someone else moves a version past it, or: {HOW_TO_ASK}", gate.target);
+        return Err(Error::precondition(OWN_GATE, words));
+    }
+    Ok(())
 }
 
 /// One move, allowed and on its way.
@@ -249,12 +258,12 @@ impl Step<'_> {
         match self.target {
             Target::Stage(stage) => {
                 now.stage = Some((*stage).to_owned());
+                if self.archives() {
+                    archived = self.archive_others(tx, stage, transition).await?;
+                }
                 store::moves::set_stage(tx, &self.version.uid, stage, transition).await?;
                 store::models::touch(tx, &self.version.model_uid).await?;
                 now.holders = leave(tx, self.version, from, transition).await?;
-                if self.archive {
-                    archived = self.archive_others(tx, stage, transition).await?;
-                }
                 if stage::in_use(stage) {
                     now.holders.extend(self.hold(tx, &written, transition).await?);
                 }
@@ -270,6 +279,11 @@ impl Step<'_> {
             "superseded_requests": superseded, "comment": self.comment,
         });
         versions::record(tx, self.call, self.version, &with_now(payload, &now)).await
+    }
+
+    /// A gated stage holds one version, whatever was asked for.
+    fn archives(&self) -> bool {
+        self.archive || self.gate.is_some_and(|gate| gate.target == self.target.to_string())
     }
 
     async fn transition(&self, tx: &Tx, version_uid: &str, target: &str, from: &str, authority: Authority<'_>) -> Result<i64> {
@@ -374,11 +388,11 @@ pub(super) async fn release_all(tx: &Tx, call: &Call, model_uid: &str, version_u
             holders.extend(release_alias(tx, call, model_uid, alias).await?);
             continue;
         }
+        let transition = release(tx, call, model_uid, &target).await?;
         rows::end_holding(tx, model_uid, &target).await?;
         let others = store::versions::in_stage(&**tx, model_uid, &target).await?;
         let next = others.into_iter().find(|other| other.uid != holder).filter(|_| version_uid.is_some());
         if let Some(next) = &next {
-            let transition = release(tx, call, model_uid, &target).await?;
             rows::begin_holding(tx, model_uid, &target, &next.uid, transition).await?;
         }
         holders.insert(target, next.map(|next| next.uid));
@@ -396,13 +410,14 @@ async fn release_alias(tx: &Tx, call: &Call, model_uid: &str, alias: &str) -> Re
 
 async fn release(tx: &Tx, call: &Call, model_uid: &str, target: &str) -> Result<i64> {
     let caller = call.caller();
+    let gate = gates::in_force(&**tx, model_uid, target).await?;
     let a_move = Move {
         model_uid,
         version_uid: None,
         target,
         from: "",
         authority: Authority::Direct,
-        gate: None,
+        gate: gate.as_ref(),
         actor_uid: &caller.user_uid,
         actor_name: &caller.user_name,
     };

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass, Snapshot};
 use crate::domain::field::Check;
-use crate::domain::gate::{self, Gate};
+use crate::domain::gate::Gate;
 use crate::domain::ledger::{Filed, RequestNow, RequesterNow, with_now};
 use crate::domain::request::{self, Approval, State};
 use crate::domain::stage::Target;
@@ -85,7 +85,7 @@ async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comme
     if there {
         return Err(Error::precondition("ALREADY_THERE", format!("the version holds {written} already")));
     }
-    let gate = gate_of(tx, &version.model_name, &written).await?;
+    let gate = gate_of(tx, &version.model_uid, &written).await?;
     let rests_on = evidence::of(tx, call, version, &written, &gate).await?;
     let filed = RequestRow {
         uid: clock::new_uid(),
@@ -131,12 +131,11 @@ fn asks(call: &Call, withdrawn: bool) -> Option<RequesterNow> {
 }
 
 /// The gate in force under which requests of a model for a target are decided.
-pub(super) async fn gate_of(tx: &Tx, model: &str, target: &str) -> Result<Gate> {
-    let gates = store::moves::gates(&**tx).await?;
-    if let Some(gate) = gate::applicable(&gates, model, target) {
-        return Ok(gate.clone());
+pub(super) async fn gate_of(tx: &Tx, model_uid: &str, target: &str) -> Result<Gate> {
+    if let Some(gate) = store::gates::in_force(&**tx, model_uid, target).await? {
+        return Ok(gate);
     }
-    let none = store::moves::gate(&**tx, NO_GATE.0, NO_GATE.1).await?;
+    let none = store::gates::in_version(&**tx, NO_GATE.0, NO_GATE.1).await?;
     none.ok_or_else(|| Error::Internal("the gate for what no gate protects is missing".to_owned()))
 }
 
@@ -226,8 +225,7 @@ pub(super) async fn gate_left<C: ConnectionTrait>(on: &C, row: &RequestRow) -> R
     if row.state != State::Open || row.target.starts_with('@') || row.target == row.current_stage {
         return Ok(None);
     }
-    let gates = store::moves::gates(on).await?;
-    Ok(gate::applicable(&gates, &row.model_name, &row.current_stage).cloned())
+    Ok(store::gates::in_force(on, &row.model_uid, &row.current_stage).await?)
 }
 
 async fn approvals_required<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<i64> {
@@ -238,7 +236,7 @@ async fn approvals_required<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Res
 /// Whether the gate of a request, and that of a stage that the version would leave, allow logins of one maker.
 async fn common_maker_allowed<C: ConnectionTrait>(on: &C, row: &RequestRow) -> Result<bool> {
     let version = i32::try_from(row.gate_version).unwrap_or_default();
-    let filed = store::moves::gate(on, &row.gate_id, version).await?;
+    let filed = store::gates::in_version(on, &row.gate_id, version).await?;
     let left = gate_left(on, row).await?;
     Ok(filed.into_iter().chain(left).all(|gate| gate.common_maker_allowed))
 }

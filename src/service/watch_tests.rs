@@ -73,7 +73,7 @@ async fn model(house: &House, uid: &str, name: &str) {
     let insert = |model| {
         house.store().set_up(model, |tx, model| {
             Box::pin(async move {
-                crate::store::models::insert(tx, model).await?;
+                crate::store::models::insert(tx, model, None).await?;
                 Ok::<_, StoreError>(())
             })
         })

@@ -84,7 +84,11 @@ fn from_driver(error: &sqlx::Error) -> StoreError {
         // A standby, or one that was set to read only.
         "25006" => StoreError::Unavailable("the database is read-only".to_owned()),
         // PostgreSQL: check, integrity. SQLite: trigger, check.
-        "23514" | "23000" | "1811" | "275" => StoreError::Refused(message),
+        "23514" | "23000" | "1811" | "275" => match message.split_once("_not_replaced: ") {
+            // On SQLite a trigger looks for the row in the way before a unique index does.
+            Some((table, _)) => StoreError::Duplicate(table.to_owned()),
+            None => StoreError::Refused(message),
+        },
         // PostgreSQL: connection, resources, operator intervention. SQLite: full, I/O, read-only.
         _ if ["08", "53", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class)) => StoreError::Unavailable(message),
         _ if matches!(primary(&code), Some(8 | 10 | 13 | 14)) => StoreError::Unavailable(message),

@@ -134,11 +134,22 @@ pub async fn keep_version_time(tx: &Tx, uid: &str, updated: i64) -> Result<()> {
     Ok(())
 }
 
-/// Whether an import may set a target: none that was moved here, and an alias once.
-pub async fn may_set<C: ConnectionTrait>(on: &C, model_uid: &str, target: &str) -> Result<bool> {
-    let query = "SELECT COUNT(*) FROM transitions WHERE model_uid = $1 AND target = $2 AND (authority <> 'import' OR target LIKE '@%')";
-    let moved: i64 = sql::one(on, query, bind![model_uid, target]).await?.get(0)?;
-    Ok(moved == 0 || target == crate::domain::stage::ARCHIVED)
+/// Why an import no longer sets stages and aliases of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// Its first import has ended.
+    Imported,
+    /// A version of it was moved here.
+    MovedHere,
+}
+
+/// Whether the stages and aliases of a model can no longer be set by an import; none while its first one goes on.
+pub async fn closed<C: ConnectionTrait>(on: &C, model_uid: &str) -> Result<Option<Closed>> {
+    let query = "SELECT (SELECT COUNT(*) FROM import_objects WHERE kind = 'registered_model' AND here = $1 AND fingerprint = ''), \
+                 (SELECT COUNT(*) FROM transitions WHERE model_uid = $1 AND authority IN ('request', 'direct'))";
+    let row = sql::one(on, query, bind![model_uid]).await?;
+    let (open, moved): (i64, i64) = (row.get(0)?, row.get(1)?);
+    Ok(if moved > 0 { Some(Closed::MovedHere) } else { (open == 0).then_some(Closed::Imported) })
 }
 
 /// Sets params and tags that a run does not have; what it has stays.

@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use sea_orm::DatabaseTransaction;
 
 use super::ledger::{self as rows, Positioned};
-use super::{Reading, Store, StoreError, moves, sql};
+use super::{Reading, Store, StoreError, gates, sql};
 use crate::bind;
 use crate::domain::ledger::replay::{self, Comparison, Decided, Fields, Held, Replay, StateReport, Thing};
 use crate::domain::ledger::{DecisionNow, Filed, GrantNow, RowKey};
@@ -47,7 +47,7 @@ async fn newest(view: &Reading<DatabaseTransaction>, key: Option<&RowKey>, repla
 }
 
 async fn tables(on: &Reading<DatabaseTransaction>, to: &mut Comparison) -> Result<()> {
-    for (gate, active) in moves::all_gates(on).await? {
+    for (gate, active) in gates::all(on).await? {
         to.seen(&Thing::Gate { id: gate.gate_id.clone(), version: gate.version.into() }, &replay::gate_fields(&gate, active));
     }
     each(on, to, "SELECT uid, name, canonical_name, deleted FROM registered_models", model).await?;

@@ -13,6 +13,7 @@ pub mod condition;
 pub mod error;
 pub mod evidence;
 pub mod experiments;
+pub mod gates;
 pub mod imports;
 pub mod inputs;
 mod key_values;

@@ -71,10 +71,11 @@ pub async fn lock_by_uid(tx: &Tx, uid: &str) -> Result<()> {
     Ok(())
 }
 
-/// Inserts a model. Errors with `Duplicate` when the name is taken.
-pub async fn insert(tx: &Tx, model: &ModelRow) -> Result<()> {
-    let insert = "INSERT INTO registered_models (uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $6, $7, 0)";
+/// Inserts a model; `taken_by` is who may give it a name that was promoted. Errors with `Duplicate` when the name is
+/// taken, with `Refused` when it was promoted and nobody may give it.
+pub async fn insert(tx: &Tx, model: &ModelRow, taken_by: Option<&str>) -> Result<()> {
+    let insert = "INSERT INTO registered_models (uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version, \
+                  name_taken_by) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, 0, $8)";
     let canonical = canonical_name(&model.name);
     let values = bind![
         model.uid.as_str(),
@@ -83,7 +84,8 @@ pub async fn insert(tx: &Tx, model: &ModelRow) -> Result<()> {
         canonical,
         model.description.as_str(),
         model.created,
-        model.created_by.as_str()
+        model.created_by.as_str(),
+        taken_by.map(str::to_owned)
     ];
     sql::execute(&**tx, insert, values).await?;
     Ok(())
@@ -96,10 +98,19 @@ pub async fn set_description(tx: &Tx, uid: &str, description: &str) -> Result<()
     Ok(())
 }
 
-/// Renames a model; its versions count as updated. Errors with `Duplicate` when the name is taken.
-pub async fn rename(tx: &Tx, uid: &str, name: &str) -> Result<()> {
-    let update = "UPDATE registered_models SET name = $2, canonical_name = $3, updated = $4 WHERE uid = $1";
-    sql::execute(&**tx, update, bind![uid, name, canonical_name(name), tx.now()]).await?;
+/// Whether another model held a gated target under a name.
+pub async fn was_promoted<C: ConnectionTrait>(on: &C, uid: &str, name: &str) -> Result<bool> {
+    let query = "SELECT COUNT(*) FROM promoted_names WHERE workspace_id = $1 AND canonical_name = $2 AND model_uid <> $3";
+    Ok(sql::one(on, query, bind![WORKSPACE, canonical_name(name), uid]).await?.get::<i64>(0)? > 0)
+}
+
+/// Renames a model; its versions count as updated. See `insert` for `taken_by` and the errors.
+pub async fn rename(tx: &Tx, uid: &str, name: &str, taken_by: Option<&str>) -> Result<()> {
+    let canonical = canonical_name(name);
+    // The same name in another form is taken by nobody.
+    let update = "UPDATE registered_models SET name = $2, canonical_name = $3, updated = $4, \
+                  name_taken_by = CASE WHEN canonical_name = $3 THEN name_taken_by ELSE $5 END WHERE uid = $1";
+    sql::execute(&**tx, update, bind![uid, name, canonical, tx.now(), taken_by.map(str::to_owned)]).await?;
     sql::execute(&**tx, "UPDATE model_versions SET updated = $2 WHERE model_uid = $1 AND deleted IS NULL", bind![uid, tx.now()]).await?;
     Ok(())
 }

@@ -179,35 +179,3 @@ pub async fn holdings<C: ConnectionTrait>(on: &C, filter: &HoldingFilter<'_>, li
     };
     sql::all(on, query, values).await?.iter().map(read).collect()
 }
-
-/// The gates in force.
-pub async fn gates<C: ConnectionTrait>(on: &C) -> Result<Vec<Gate>> {
-    let query = "SELECT gate_id, version, target, model_pattern, approvals_required, direct_moves_allowed, expires_after, common_maker_allowed FROM gates WHERE active";
-    sql::all(on, query, []).await?.iter().map(read_gate).collect()
-}
-
-/// All versions of all gates, and whether each is in force.
-pub async fn all_gates<C: ConnectionTrait>(on: &C) -> Result<Vec<(Gate, bool)>> {
-    let query = "SELECT gate_id, version, target, model_pattern, approvals_required, direct_moves_allowed, expires_after, common_maker_allowed, active FROM gates";
-    sql::all(on, query, []).await?.iter().map(|row| Ok((read_gate(row)?, row.get(8)?))).collect()
-}
-
-/// A gate in one of its versions.
-pub async fn gate<C: ConnectionTrait>(on: &C, gate_id: &str, version: i32) -> Result<Option<Gate>> {
-    let query = "SELECT gate_id, version, target, model_pattern, approvals_required, direct_moves_allowed, expires_after, common_maker_allowed FROM gates WHERE gate_id = $1 AND version = $2";
-    sql::first(on, query, bind![gate_id, i64::from(version)]).await?.as_ref().map(read_gate).transpose()
-}
-
-fn read_gate(row: &sql::Row) -> Result<Gate> {
-    let narrow = |number: i64| i32::try_from(number).map_err(|_| StoreError::Internal("a gate's number is out of range".to_owned()));
-    Ok(Gate {
-        gate_id: row.get(0)?,
-        version: narrow(row.get(1)?)?,
-        target: row.get(2)?,
-        model_pattern: row.get(3)?,
-        approvals_required: narrow(row.get(4)?)?,
-        direct_moves_allowed: row.get(5)?,
-        expires_after_ms: row.get(6)?,
-        common_maker_allowed: row.get(7)?,
-    })
-}

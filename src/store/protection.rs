@@ -2,9 +2,8 @@
 
 use sea_orm::Value;
 
-use super::{StoreError, Tx, is_sqlite, moves, sql};
+use super::{StoreError, Tx, gates, is_sqlite, sql};
 use crate::bind;
-use crate::domain::gate;
 
 /// A version that holds a gated target.
 #[derive(Debug, Clone)]
@@ -30,16 +29,15 @@ async fn holder(tx: &Tx, condition: &str, value: impl Into<Value>) -> Found {
         );
         sql::all(&**tx, &lock, bind![value.clone()]).await?;
     }
-    let live = format!("JOIN registered_models m ON m.uid = v.model_uid WHERE v.deleted IS NULL AND m.deleted IS NULL AND {condition}");
+    // First what is held, which is little, then the gates: most that is touched holds nothing.
     let query = format!(
-        "SELECT h.name, h.version, h.target FROM (SELECT m.name, v.version, v.current_stage AS target FROM model_versions v {live} \
-         UNION ALL SELECT m.name, v.version, a.target FROM model_aliases a JOIN model_versions v ON v.uid = a.version_uid {live}) h \
-         WHERE h.target IN (SELECT g.target FROM gates g WHERE g.active) ORDER BY h.name, h.version, h.target"
+        "SELECT m.name, v.version, h.target, m.uid FROM model_versions v JOIN targets_held h ON h.version_uid = v.uid \
+         JOIN registered_models m ON m.uid = v.model_uid WHERE v.deleted IS NULL AND m.deleted IS NULL AND {condition} \
+         ORDER BY m.name, v.version, h.target"
     );
-    let gates = moves::gates(&**tx).await?;
     for row in sql::all(&**tx, &query, bind![value]).await? {
         let found = Holder { model: row.get(0)?, version: row.get(1)?, target: row.get(2)? };
-        if gate::applicable(&gates, &found.model, &found.target).is_some() {
+        if gates::in_force(&**tx, &row.get::<String>(3)?, &found.target).await?.is_some() {
             return Ok(Some(found));
         }
     }

@@ -115,19 +115,25 @@ pub async fn newest<C: ConnectionTrait>(on: &C, model_uid: &str) -> Result<Optio
     Ok(select(on, condition, bind![model_uid]).await?.pop())
 }
 
-/// The live versions in a stage, the highest number first.
+/// The version that the holding of a version's stage names.
+const HOLDER: &str =
+    "SELECT h.version_uid FROM holdings h WHERE h.model_uid = v.model_uid AND h.target = v.current_stage AND h.until_time IS NULL";
+
+/// The live versions in a stage: first the one that holds it, then the highest number first.
 pub async fn in_stage<C: ConnectionTrait>(on: &C, model_uid: &str, stage: &str) -> Result<Vec<VersionRow>> {
-    let condition = "v.model_uid = $1 AND v.current_stage = $2 ORDER BY v.version DESC";
-    select(on, condition, bind![model_uid, stage]).await
+    let condition =
+        format!("v.model_uid = $1 AND v.current_stage = $2 ORDER BY CASE WHEN v.uid = ({HOLDER}) THEN 0 ELSE 1 END, v.version DESC");
+    select(on, &condition, bind![model_uid, stage]).await
 }
 
-/// For each of some models and each of its stages the version with the highest number.
+/// For each of some models and each of its stages the version that holds it; in a stage that nobody holds, as
+/// `None` and `Archived`, the one with the highest number.
 pub async fn latest<C: ConnectionTrait>(on: &C, model_uids: &[String]) -> Result<HashMap<String, Vec<VersionRow>>> {
     let mut found: HashMap<String, Vec<VersionRow>> = HashMap::new();
     for chunk in model_uids.chunks(500) {
         let condition = format!(
-            "v.model_uid IN {} AND v.version = (SELECT MAX(w.version) FROM model_versions w WHERE w.model_uid = v.model_uid \
-             AND w.current_stage = v.current_stage AND w.deleted IS NULL) ORDER BY v.version",
+            "v.model_uid IN {} AND v.uid = COALESCE(({HOLDER}), (SELECT w.uid FROM model_versions w WHERE w.model_uid = v.model_uid \
+             AND w.current_stage = v.current_stage AND w.deleted IS NULL ORDER BY w.version DESC LIMIT 1)) ORDER BY v.version",
             sql::rows_of(1, 1, chunk.len())
         );
         for version in select(on, &condition, chunk.iter().map(|uid| uid.as_str().into())).await? {

@@ -8,7 +8,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::service::{Error, GATE_DEMANDS_REQUEST, OWN_REQUEST_OPEN};
+use crate::service::{Error, GATE_DEMANDS_REQUEST, OWN_GATE, OWN_REQUEST_OPEN};
 
 /// The domain of every `google.rpc.ErrorInfo` of ours.
 const DOMAIN: &str = "stagegate";
@@ -74,7 +74,7 @@ fn classify(error: &Error) -> Faces {
         Error::NotFound { .. } => faces(Code::NotFound, "NOT_FOUND", StatusCode::NOT_FOUND, "RESOURCE_DOES_NOT_EXIST"),
         Error::AlreadyExists { .. } => faces(Code::AlreadyExists, "ALREADY_EXISTS", StatusCode::BAD_REQUEST, "RESOURCE_ALREADY_EXISTS"),
         // What a gate refuses is a matter of rights to clients that know nothing of gates.
-        Error::Precondition { reason: reason @ (GATE_DEMANDS_REQUEST | OWN_REQUEST_OPEN), .. } => {
+        Error::Precondition { reason: reason @ (GATE_DEMANDS_REQUEST | OWN_GATE | OWN_REQUEST_OPEN), .. } => {
             faces(Code::FailedPrecondition, reason, StatusCode::FORBIDDEN, "PERMISSION_DENIED")
         }
         Error::Precondition { reason, .. } => faces(Code::FailedPrecondition, reason, StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE"),

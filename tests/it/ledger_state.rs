@@ -242,10 +242,15 @@ async fn story(server: Server) -> (World, v1::TransitionRequest) {
     (world, asked)
 }
 
-/// SQL of one who owns the database: no trigger and no foreign key is in the way.
+/// SQL of one who owns the database: no trigger, no foreign key and no check is in the way.
 async fn as_owner(sql: &DatabaseConnection, db: Db, statement: &str) {
-    let free = if db == Db::Sqlite { "PRAGMA foreign_keys = OFF" } else { "SET session_replication_role = replica" };
-    let bound = if db == Db::Sqlite { "PRAGMA foreign_keys = ON" } else { "SET session_replication_role = DEFAULT" };
+    let (free, bound) = if db == Db::Sqlite {
+        let pragmas = |keys: &str, checks: &str| format!("PRAGMA foreign_keys = {keys}; PRAGMA ignore_check_constraints = {checks}");
+        (pragmas("OFF", "ON"), pragmas("ON", "OFF"))
+    } else {
+        let uncheck = "ALTER TABLE registered_models DROP CONSTRAINT IF EXISTS registered_models_shown";
+        (format!("SET session_replication_role = replica; {uncheck}"), "SET session_replication_role = DEFAULT".to_owned())
+    };
     let all = format!("{free}; {statement}; {bound}");
     sql.execute_unprepared(&all).await.unwrap_or_else(|error| panic!("{error}: {statement}"));
 }

@@ -359,10 +359,9 @@ async fn a_common_maker_is_shown_and_a_gate_can_refuse_it(server: Server) {
         create(&admin, name, persona).await.expect("a user");
     }
     let (ann, max) = (take_over(&server, "ann").await, take_over(&server, "max").await);
-    let strict = "UPDATE gates SET active = FALSE WHERE gate_id = 'default-production' AND active; \
-        INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
+    let strict = "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, approvals_required, \
         direct_moves_allowed, active, created, created_by, common_maker_allowed) \
-        VALUES ('default-production', 2, 'default', 'Production', '*', '%', FALSE, 0, 1, FALSE, TRUE, 1, '', FALSE)";
+        VALUES ('default-production', 2, 'default', 'Production', '*', 1, FALSE, TRUE, 1, (SELECT uid FROM users WHERE name = 'admin'), FALSE)";
     sea_orm::ConnectionTrait::execute_unprepared(&server.sql().await, strict).await.expect("a stricter gate");
     let asked = ask(&ann).await;
     assert_eq!(asked.requesters[0].makers[0].user_name, "admin");
@@ -374,10 +373,9 @@ async fn a_common_maker_is_shown_and_a_gate_can_refuse_it(server: Server) {
     let done = approve(&max, &asked).await.expect("ann and max have no maker in common");
     assert!(done.decisions[0].makers.is_empty());
     // By default it is allowed, and shown.
-    let loose = "UPDATE gates SET active = FALSE WHERE gate_id = 'default-production' AND active; \
-        INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
+    let loose = "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, approvals_required, \
         direct_moves_allowed, active, created, created_by) \
-        VALUES ('default-production', 3, 'default', 'Production', '*', '%', FALSE, 0, 1, FALSE, TRUE, 1, '')";
+        VALUES ('default-production', 3, 'default', 'Production', '*', 1, FALSE, TRUE, 1, (SELECT uid FROM users WHERE name = 'admin'))";
     sea_orm::ConnectionTrait::execute_unprepared(&server.sql().await, loose).await.expect("a gate as by default");
     version(&admin, NAME, "s3://bucket/model", "").await;
     create(&admin, "mia", "manager").await.expect("a user");

@@ -110,9 +110,9 @@ async fn a_gate_refuses_common_makers(server: Server) {
     let fortress = Fortress::of(server).await;
     let gate = |common: &str| {
         format!(
-            "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
+            "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, approvals_required, \
              direct_moves_allowed, active, created, created_by, common_maker_allowed) \
-             VALUES ('strict', 1, 'default', 'Staging', 'closed[1]', 'closed[1]', TRUE, 9, 2, FALSE, TRUE, 1, 'alice', {common})"
+             VALUES ('strict', 1, 'default', 'Staging', 'closed[1]', 2, FALSE, TRUE, 1, 'alice', {common})"
         )
     };
     let request = "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated) \

@@ -25,11 +25,11 @@ INSERT INTO users (uid, name, canonical_name, display_name, kind, person_uid, ac
     ('bot', 'bot', 'bot', '', 'SERVICE_ACCOUNT', 'p-alice', TRUE, 1);
 INSERT INTO registered_models (uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version) VALUES
     ('m', 'default', 'plain', 'plain', '', 1, 1, 'alice', 2), ('c', 'default', 'closed[1]', 'closed[1]', '', 1, 1, 'alice', 1);
-INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed,
-    approvals_required, direct_moves_allowed, active, created, created_by) VALUES
-    ('closed', 1, 'default', 'Production', 'closed[1]*', 'closed[1]%', FALSE, 9, 2, FALSE, TRUE, 1, 'alice'),
-    ('closed-alias', 1, 'default', '@champion', 'closed[1]*', 'closed[1]%', FALSE, 9, 2, FALSE, TRUE, 1, 'alice'),
-    ('easy', 1, 'default', 'Staging', '*', '%', FALSE, 0, 1, TRUE, TRUE, 1, 'alice');
+INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, approvals_required, direct_moves_allowed, expires_after,
+    active, created, created_by) VALUES
+    ('closed', 1, 'default', 'Production', 'closed[1]*', 2, FALSE, 8999999999999, TRUE, 1, 'alice'),
+    ('closed-alias', 1, 'default', '@champion', 'closed[1]*', 2, FALSE, NULL, TRUE, 1, 'alice'),
+    ('easy', 1, 'default', 'Staging', '*', 1, TRUE, NULL, TRUE, 1, 'alice');
 INSERT INTO model_versions (uid, model_uid, version, description, source, source_digest, run_id, run_link, current_stage, created, updated, created_by) VALUES
     ('v1', 'm', 1, '', '', '', '', '', 'None', 1, 1, 'alice'), ('v2', 'm', 2, '', '', '', '', '', 'None', 1, 1, 'alice'),
     ('w1', 'c', 1, '', '', '', '', '', 'None', 1, 1, 'alice');
@@ -44,7 +44,6 @@ INSERT INTO version_artifacts (version_uid, path, blob_uid) VALUES ('v1', 'model
 
 const DECIDE: &str = "INSERT INTO request_decisions (uid, request_uid, person_uid, issuer_person_uid, user_uid, kind, comment, evidence_digest, \
                       gate_version, command_line, created) VALUES ";
-const MOVE: &str = "INSERT INTO transitions (id, uid, model_uid, version_uid, target, from_target, authority, request_uid, cause, actor_uid, actor_name, created) VALUES ";
 const HOLD: &str = "INSERT INTO holdings (model_uid, target, version_uid, from_time, until_time, transition_id) VALUES ";
 
 pub(super) struct Fortress {
@@ -91,8 +90,32 @@ pub(super) fn decide(values: &str) -> String {
     format!("{DECIDE}{values}")
 }
 
+/// A transition, which names the gate in force as the server would.
 pub(super) fn moves(values: &str) -> String {
-    format!("{MOVE}{values}")
+    format!(
+        "WITH n (id, uid, model_uid, version_uid, target, from_target, authority, request_uid, cause, actor_uid, actor_name, created) AS (VALUES {values}) \
+         INSERT INTO transitions (id, uid, model_uid, version_uid, target, from_target, authority, request_uid, cause, actor_uid, actor_name, created, gate_id, gate_version) \
+         SELECT n.id, n.uid, n.model_uid, n.version_uid, n.target, n.from_target, n.authority, n.request_uid, CAST(n.cause AS BIGINT), n.actor_uid, n.actor_name, n.created, \
+         f.gate_id, f.version FROM n LEFT JOIN gates_in_force f ON f.model_uid = n.model_uid AND f.target = n.target"
+    )
+}
+
+/// A version of a gate.
+pub(super) fn gate(
+    (id, version): (&str, u32),
+    target: &str,
+    pattern: &str,
+    approvals: u32,
+    direct: bool,
+    active: bool,
+    by: &str,
+) -> String {
+    let direct = if direct { "TRUE" } else { "FALSE" };
+    let active = if active { "TRUE" } else { "FALSE" };
+    format!(
+        "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, approvals_required, direct_moves_allowed, expires_after, active, \
+         created, created_by) VALUES ('{id}', {version}, 'default', '{target}', '{pattern}', {approvals}, {direct}, NULL, {active}, 1, '{by}')"
+    )
 }
 
 pub(super) fn hold(values: &str) -> String {
@@ -164,8 +187,9 @@ async fn requests_keep_their_course(server: Server) {
     fortress.refuses(&["request_requesters_open"], &[ended], join).await;
     let file = |uid: &str, target: &str, state: &str, gate: &str| {
         format!(
-            "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated) \
-             VALUES ('{uid}', 'c', 'w1', '{target}', '{state}', '{gate}', 1, 'd1', 1, 1)"
+            "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated, expires) \
+             VALUES ('{uid}', 'c', 'w1', '{target}', '{state}', '{gate}', 1, 'd1', 1, 1, {})",
+            if gate == "closed" { "9000000000000" } else { "NULL" }
         )
     };
     fortress.allows(&[ended, &file("s", "Production", "OPEN", "closed")]).await;
@@ -177,7 +201,11 @@ async fn requests_keep_their_course(server: Server) {
     fortress.refuses(&gate, &[ended], &file("s", "Production", "OPEN", "easy")).await;
     fortress.refuses(&gate, &[ended], &file("s", "Production", "OPEN", "no-gate")).await;
     fortress
-        .refuses(&gate, &[ended, "UPDATE gates SET active = FALSE WHERE gate_id = 'closed'"], &file("s", "Production", "OPEN", "closed"))
+        .refuses(
+            &gate,
+            &[ended, &self::gate(("closed", 2), "Production", "closed[1]*", 2, false, true, "bob")],
+            &file("s", "Production", "OPEN", "closed"),
+        )
         .await;
     let foreign = file("s", "Staging", "OPEN", "easy").replace("'w1'", "'v1'");
     fortress.refuses(&["transition_requests_version"], &[], &foreign).await;
@@ -194,9 +222,8 @@ async fn requests_keep_their_course(server: Server) {
     ] {
         fortress.refuses(&identity, &[], &format!("UPDATE transition_requests SET {change} WHERE uid = 'r'")).await;
     }
-    let easier = "INSERT INTO gates SELECT 'closed', 2, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, \
-                  expires_after, FALSE, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'";
-    fortress.refuses(&identity, &[easier], "UPDATE transition_requests SET gate_version = 2 WHERE uid = 'r'").await;
+    let easier = self::gate(("closed", 2), "Production", "closed[1]*", 1, true, true, "bob");
+    fortress.refuses(&identity, &[&easier], "UPDATE transition_requests SET gate_version = 2 WHERE uid = 'r'").await;
 }
 
 async fn moves_need_authority(server: Server) {
@@ -241,7 +268,7 @@ async fn moves_need_authority(server: Server) {
     let by_request = moves("(1, 't1', 'c', 'w1', 'Production', 'None', 'request', 'r', NULL, 'bob', 'bob', 2)");
     let approved = [&decide(BOB), &decide(CAROL), APPROVE].map(str::to_owned);
     let approved: Vec<&str> = approved.iter().map(String::as_str).collect();
-    let right = ["transitions_by_request"];
+    let right = ["transitions_by_request", "transitions_version", "transitions_not_replaced"];
     fortress.allows(&[&approved[..], &[&by_request]].concat()).await;
     fortress.refuses(&right, &[], &by_request).await;
     fortress.refuses(&right, &approved, &by_request.replace("'w1'", "'v1'")).await;
@@ -257,19 +284,27 @@ async fn moves_need_authority(server: Server) {
     fortress.allows(&[own, &past]).await;
     fortress.refuses(&["transitions_own_request"], &[own, asked], &past).await;
     // As a consequence of something that did not make it give way.
-    let consequence = ["transitions_consequence"];
+    let consequence = ["transitions_consequence", "transitions_version"];
+    // The second version was there first.
+    let other = moves("(4, 't4', 'm', 'v2', 'Staging', 'None', 'direct', NULL, NULL, 'bob', 'bob', 2)");
+    let other_there = "UPDATE model_versions SET current_stage = 'Staging', transition_id = 4 WHERE uid = 'v2'";
+    let staging = staging.replace("(1, 't1'", "(5, 't5'");
+    let there = [&other, other_there, &staging];
     for claim in [
-        "(2, 't2', 'm', 'v2', '@champion', 'Staging', 'consequence', NULL, 1, 'bob', 'bob', 2)",
-        "(2, 't2', 'm', 'v2', 'Production', 'Staging', 'consequence', NULL, 1, 'bob', 'bob', 2)",
-        "(2, 't2', 'm', 'v2', 'Archived', 'Production', 'consequence', NULL, 1, 'bob', 'bob', 2)",
-        "(2, 't2', 'm', 'v1', 'Archived', 'Staging', 'consequence', NULL, 1, 'bob', 'bob', 2)",
-        "(2, 't2', 'c', 'w1', 'Archived', 'Staging', 'consequence', NULL, 1, 'bob', 'bob', 2)",
+        "(6, 't6', 'm', 'v2', '@champion', '', 'consequence', NULL, 5, 'bob', 'bob', 2)",
+        "(6, 't6', 'm', 'v2', 'Production', 'Staging', 'consequence', NULL, 5, 'bob', 'bob', 2)",
+        "(6, 't6', 'm', 'v2', 'Archived', 'Production', 'consequence', NULL, 5, 'bob', 'bob', 2)",
+        "(6, 't6', 'm', 'v2', 'Archived', 'Staging', 'consequence', NULL, 4, 'bob', 'bob', 2)",
+        "(6, 't6', 'm', 'v1', 'Archived', 'None', 'consequence', NULL, 5, 'bob', 'bob', 2)",
+        "(6, 't6', 'c', 'w1', 'Archived', 'None', 'consequence', NULL, 5, 'bob', 'bob', 2)",
     ] {
-        fortress.refuses(&consequence, &[&staging, into_staging], &moves(claim)).await;
+        fortress.refuses(&consequence, &there, &moves(claim)).await;
     }
-    fortress
-        .allows(&[&staging, into_staging, &moves("(2, 't2', 'm', 'v2', 'Archived', 'Staging', 'consequence', NULL, 1, 'bob', 'bob', 2)")])
-        .await;
+    let gives_way = moves("(6, 't6', 'm', 'v2', 'Archived', 'Staging', 'consequence', NULL, 5, 'bob', 'bob', 2)");
+    let archived = "UPDATE model_versions SET current_stage = 'Archived', transition_id = 6 WHERE uid = 'v2'";
+    let into_staging = into_staging.replace("transition_id = 1", "transition_id = 5");
+    fortress.refuses(&["model_versions_single"], &there, &into_staging).await;
+    fortress.allows(&[&there[..], &[&gives_way, archived, &into_staging]].concat()).await;
 }
 
 async fn aliases_and_holdings_follow_transitions(server: Server) {
@@ -296,19 +331,20 @@ async fn aliases_and_holdings_follow_transitions(server: Server) {
     let held = hold("('m', '@best', 'v1', 10, NULL, 1)");
     fortress.allows(&[&first, set, &held]).await;
     fortress.refuses(&["holdings_held"], &[&first], &held).await;
-    fortress.refuses(&["holdings_held"], &[&first, set], &hold("('m', 'Production', 'v1', 10, NULL, 1)")).await;
+    fortress.refuses(&["holdings_held", "holdings_by"], &[&first, set], &hold("('m', 'Production', 'v1', 10, NULL, 1)")).await;
     let follow = ["holdings_follow"];
     fortress.refuses(&follow, &[&first, set, &held], &hold("('m', '@best', 'v1', 20, NULL, 1)")).await;
     let end = "UPDATE holdings SET until_time = 20";
-    fortress.refuses(&follow, &[&first, set, &held, end], &hold("('m', '@best', 'v1', 15, NULL, 1)")).await;
+    let ended = [&first, set, &held, &second, point, end];
+    fortress.refuses(&follow, &ended, &hold("('m', '@best', 'v2', 15, NULL, 2)")).await;
     fortress.refuses(&follow, &[&first, set], &hold("('m', '@best', 'v1', 5, 8, 1)")).await;
-    fortress.allows(&[&first, set, &held, end, &hold("('m', '@best', 'v1', 20, NULL, 1)")]).await;
+    fortress.allows(&[&ended[..], &[&hold("('m', '@best', 'v2', 20, NULL, 2)")]].concat()).await;
     let once = ["holdings_end_once"];
     for change in ["until_time = 30", "until_time = NULL", "from_time = 1"] {
-        fortress.refuses(&once, &[&first, set, &held, end], &format!("UPDATE holdings SET {change}")).await;
+        fortress.refuses(&once, &ended, &format!("UPDATE holdings SET {change}")).await;
     }
-    fortress.refuses(&once, &[&first, set, &held], "UPDATE holdings SET version_uid = 'v2', until_time = 20").await;
-    fortress.refuses(&["CHECK constraint", "check constraint"], &[&first, set, &held], "UPDATE holdings SET until_time = 9").await;
+    fortress.refuses(&once, &[&first, set, &held, &second], "UPDATE holdings SET version_uid = 'v2', until_time = 20").await;
+    fortress.refuses(&["CHECK constraint", "check constraint"], &[&first, set, &held, &second], "UPDATE holdings SET until_time = 9").await;
     fortress.refuses(&["holdings_kept"], &[&first, set, &held], "DELETE FROM holdings").await;
 }
 
@@ -349,8 +385,6 @@ async fn records_are_kept(server: Server) {
     ] {
         fortress.refuses(&[by], &[&bob, &transition], attack).await;
     }
-    let off = "UPDATE gates SET active = FALSE WHERE gate_id = 'closed'";
-    fortress.refuses(&["gates_fixed"], &[off], "UPDATE gates SET active = TRUE WHERE gate_id = 'closed'").await;
     fortress
         .refuses(
             &["request_decisions_identity"],
@@ -391,7 +425,7 @@ async fn replacing_is_no_way_round(server: Server) {
     let transition = moves("(1, 't1', 'm', 'v1', 'Staging', 'None', 'direct', NULL, NULL, 'bob', 'bob', 2)");
     for attack in [
         "INSERT OR REPLACE INTO evidence (digest, record, created) VALUES ('d1', 'forged', 1)",
-        "INSERT OR REPLACE INTO gates SELECT gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, expires_after, active, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'",
+        "INSERT OR REPLACE INTO gates SELECT gate_id, version, workspace_id, target, model_pattern, 1, TRUE, expires_after, active, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'",
         "INSERT OR REPLACE INTO version_artifacts (version_uid, path, blob_uid) VALUES ('v1', 'model', 'b2')",
         "INSERT OR REPLACE INTO request_requesters (request_uid, person_uid, user_uid, comment, created) VALUES ('r', 'p-alice', 'alice', 'other', 1)",
         "INSERT OR REPLACE INTO request_decisions SELECT uid, request_uid, person_uid, NULL, user_uid, 'REJECTED', comment, evidence_digest, gate_version, command_line, created, NULL FROM request_decisions",

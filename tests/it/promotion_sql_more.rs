@@ -14,8 +14,9 @@ on_both_engines! {
 
 fn file(uid: &str, version: &str, model: &str, target: &str, gate: &str) -> String {
     format!(
-        "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated) \
-         VALUES ('{uid}', '{model}', '{version}', '{target}', 'OPEN', '{gate}', 1, 'd1', 1, 1)"
+        "INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated, expires) \
+         VALUES ('{uid}', '{model}', '{version}', '{target}', 'OPEN', '{gate}', 1, 'd1', 1, 1, {})",
+        if gate == "closed" { "9000000000000" } else { "NULL" }
     )
 }
 
@@ -39,24 +40,14 @@ async fn the_gate_in_force_decides(server: Server) {
     // The general gate on the same target, where a more specific one protects the model.
     fortress.refuses(&gate, &[ENDED], &file("s", "w1", "c", "Production", "default-production")).await;
     fortress.allows(&[ENDED, &file("s", "w1", "c", "Production", "closed")]).await;
-    // A twin of the name under NFKC is the same name.
-    let twin = "UPDATE registered_models SET name = 'ｃｌｏｓｅｄ[1]' WHERE uid = 'c'";
-    fortress.refuses(&gate, &[twin, ENDED], &file("s", "w1", "c", "Production", "default-production")).await;
-    let direct = moves("(1, 't1', 'c', 'w1', 'Production', 'None', 'direct', NULL, NULL, 'bob', 'bob', 2)");
-    fortress.refuses(&["transitions_direct"], &[twin], &direct).await;
     // Approved under a gate that has been replaced since.
     let (bob, carol) = (decide(BOB), decide(CAROL));
     let by_request = moves("(1, 't1', 'c', 'w1', 'Production', 'None', 'request', 'r', NULL, 'bob', 'bob', 2)");
-    let off = "UPDATE gates SET active = FALSE WHERE gate_id = 'closed'";
-    let newer = "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
-                 direct_moves_allowed, expires_after, active, created, created_by) SELECT 'closed', 2, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 3, FALSE, \
-                 expires_after, TRUE, created, created_by FROM gates WHERE gate_id = 'closed'";
+    let newer = crate::promotion_sql::gate(("closed", 2), "Production", "closed[1]*", 3, false, true, "bob");
     fortress.allows(&[&bob, &carol, APPROVE, &by_request]).await;
-    fortress.refuses(&["transitions_by_request"], &[&bob, &carol, off, newer, APPROVE], &by_request).await;
-    let specific = "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
-                    direct_moves_allowed, expires_after, active, created, created_by) SELECT 'very', 1, workspace_id, target, 'closed[1]', 'closed[1]', TRUE, 9, 3, FALSE, \
-                    expires_after, TRUE, created, created_by FROM gates WHERE gate_id = 'closed'";
-    fortress.refuses(&["transitions_by_request"], &[&bob, &carol, specific, APPROVE], &by_request).await;
+    fortress.refuses(&["transitions_gate", "transitions_by_request"], &[&bob, &carol, APPROVE, &newer], &by_request).await;
+    let specific = crate::promotion_sql::gate(("very", 1), "Production", "closed[1]", 3, false, true, "bob");
+    fortress.refuses(&["transitions_gate", "transitions_by_request"], &[&bob, &carol, APPROVE, &specific], &by_request).await;
     // The person behind the token of a requester has asked as well.
     let own = file("own", "v1", "m", "Production", "default-production");
     let asked = "INSERT INTO request_requesters (request_uid, person_uid, issuer_person_uid, user_uid, comment, created) VALUES ('own', 'p-dave', 'p-bob', 'dave', '', 1)";
@@ -102,7 +93,7 @@ async fn what_has_ended_stays_as_it_is(server: Server) {
 async fn versions_stay_what_they_are(server: Server) {
     let fortress = Fortress::of(server).await;
     let run = "INSERT INTO runs (id, run_id, experiment, name, user_id, status, start_time, active, created_by) VALUES (900, 'better', 0, 'better', '', 1, 1, TRUE, 'bob')";
-    fortress.refuses(&["model_versions_run"], &[run], "UPDATE model_versions SET run = 900 WHERE uid = 'w1'").await;
+    fortress.refuses(&["model_versions_identity"], &[run], "UPDATE model_versions SET run = 900 WHERE uid = 'w1'").await;
     let staging = moves("(1, 't1', 'm', 'v1', 'Staging', 'None', 'direct', NULL, NULL, 'bob', 'bob', 2)");
     let into_staging = "UPDATE model_versions SET current_stage = 'Staging', transition_id = 1 WHERE uid = 'v1'";
     let tombstone = ["model_versions_tombstone"];
@@ -144,9 +135,9 @@ async fn no_unique_index_is_a_way_to_replace(server: Server) {
     for attack in [
         file("s", "w1", "c", "Production", "closed"),
         decide(&BOB.replace("k1", "k9").replace("''", "'forged'")),
-        "INSERT INTO gates SELECT gate_id, 2, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, 1, TRUE, expires_after, active, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'".to_owned(),
+        "INSERT INTO gates SELECT gate_id, version, workspace_id, target, model_pattern, 1, TRUE, expires_after, active, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'".to_owned(),
         "INSERT INTO model_versions (uid, model_uid, version, description, source, source_digest, run_id, run_link, current_stage, created, updated, created_by) VALUES ('v9', 'm', 1, '', 'other', '', '', '', 'None', 1, 1, 'bob')".to_owned(),
-        "INSERT INTO registered_models SELECT uid, workspace_id, 'other', 'other', description, created, updated, created_by, 0, NULL FROM registered_models WHERE uid = 'c'".to_owned(),
+        "INSERT INTO registered_models SELECT uid, workspace_id, 'other', 'other', description, created, updated, created_by, 0, NULL, NULL FROM registered_models WHERE uid = 'c'".to_owned(),
     ] {
         let bob = decide(BOB);
         let lawful = [&open[..], &[bob.as_str()]].concat();

@@ -93,9 +93,8 @@ impl<'a> Walk<'a> {
         let expires = expires_at.map_or("NULL".to_owned(), |at| at.to_string());
         let join = join(&first, 0);
         let filed = format!(
-            "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed, approvals_required, \
-             direct_moves_allowed, active, created, created_by, common_maker_allowed) \
-             VALUES ('walk', 1, 'default', 'Staging', '*', '%', FALSE, 0, {quorum}, TRUE, TRUE, 1, 'a', {common}); \
+            "INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, approvals_required, direct_moves_allowed, expires_after, active, \
+             created, created_by, common_maker_allowed) VALUES ('walk', 1, 'default', 'Staging', '*', {quorum}, TRUE, {expires}, TRUE, 1, 'a', {common}); \
              INSERT INTO transition_requests (uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated, expires) \
              VALUES ('r', 'm', 'v', 'Staging', 'OPEN', 'walk', 1, 'e0', 0, 0, {expires}); \
              INSERT INTO evidence (digest, record, created) VALUES ('e0', '0', 0);
@@ -148,8 +147,8 @@ impl<'a> Walk<'a> {
                 match self.machine.approve(by, &digest, now) {
                     Ok(Outcome::StillOpen) => (Ok(()), vec![decision]),
                     Ok(Outcome::Promote) => {
-                        let moved = "INSERT INTO transitions (uid, model_uid, version_uid, target, from_target, authority, request_uid, actor_uid, actor_name, created) \
-                                     VALUES ('t', 'm', 'v', 'Staging', 'None', 'request', 'r', 'a', 'a', 0)";
+                        let moved = "INSERT INTO transitions (uid, model_uid, version_uid, target, from_target, authority, request_uid, gate_id, gate_version, actor_uid, actor_name, created) \
+                                     VALUES ('t', 'm', 'v', 'Staging', 'None', 'request', 'r', 'walk', 1, 'a', 'a', 0)";
                         (Ok(()), vec![decision, end(State::Approved, now), moved.to_owned()])
                     }
                     Err(refusal) => (Err(refusal), vec![decision]),

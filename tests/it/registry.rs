@@ -68,8 +68,9 @@ async fn a_run_is_not_deleted_while_its_version_is_promoted(server: Server) {
     let one = sea_orm::Database::connect(options).await.expect("the database answers");
     one.execute_unprepared(&begin).await.expect("a transaction");
     let moved = format!(
-        "INSERT INTO transitions (uid, model_uid, version_uid, target, from_target, authority, actor_uid, actor_name, created) \
-         SELECT 'moved', model_uid, uid, 'Production', 'None', 'direct', 'x', 'x', 1 FROM model_versions WHERE uid = '{}'; \
+        "INSERT INTO transitions (uid, model_uid, version_uid, target, from_target, authority, actor_uid, actor_name, created, gate_id, \
+         gate_version) SELECT 'moved', v.model_uid, v.uid, 'Production', 'None', 'direct', u.uid, 'x', 1, 'default-production', 1 \
+         FROM model_versions v, users u WHERE v.uid = '{}' AND u.name = 'admin'; \
          UPDATE model_versions SET current_stage = 'Production', transition_id = (SELECT id FROM transitions WHERE uid = 'moved') WHERE uid = '{}'",
         made.id, made.id
     );

@@ -1,5 +1,5 @@
 CREATE TABLE registered_models (
-    uid TEXT PRIMARY KEY,
+    uid TEXT NOT NULL PRIMARY KEY,
     workspace_id TEXT NOT NULL,
     name TEXT NOT NULL,
     canonical_name TEXT NOT NULL,
@@ -8,7 +8,11 @@ CREATE TABLE registered_models (
     updated BIGINT NOT NULL,
     created_by TEXT NOT NULL,
     last_version BIGINT NOT NULL,
-    deleted BIGINT
+    deleted BIGINT,
+    -- Who gave it a name under which another model held a gated target; NULL for every other name.
+    name_taken_by TEXT,
+    -- What is shown is what is compared; SQL cannot say the same of names beyond ASCII, which have an NFKC form.
+    CONSTRAINT registered_models_shown CHECK (canonical_name = name OR {beyond_ascii})
 );
 -- A deleted name is free again; the deleted model keeps its uid.
 CREATE UNIQUE INDEX registered_models_name ON registered_models (workspace_id, canonical_name) WHERE deleted IS NULL;
@@ -20,40 +24,50 @@ CREATE TABLE registered_model_tags (
     value TEXT NOT NULL,
     PRIMARY KEY (model_uid, tag_key)
 ) {whole_row_key};
--- Each change of a gate is a new row; decisions refer to the row that they were made under.
+-- Names under which a model held a target that a gate protected. Whoever reads such a name trusts it.
+CREATE TABLE promoted_names (
+    workspace_id TEXT NOT NULL,
+    canonical_name TEXT NOT NULL,
+    model_uid TEXT NOT NULL REFERENCES registered_models (uid),
+    PRIMARY KEY (workspace_id, canonical_name, model_uid)
+) {whole_row_key};
+-- Each change of a gate is a new row, and the newest is in force; requests and moves name the row that they were
+-- made under. Which gate protects what is told by the view `gates_in_force` alone.
 CREATE TABLE gates (
-    gate_id TEXT NOT NULL,
+    gate_id TEXT NOT NULL CHECK (gate_id <> ''),
     version BIGINT NOT NULL CHECK (version >= 1),
     workspace_id TEXT NOT NULL,
-    target TEXT NOT NULL,
-    model_pattern TEXT NOT NULL,
-    model_like TEXT NOT NULL,
-    pattern_exact BOOLEAN NOT NULL,
-    pattern_fixed BIGINT NOT NULL,
+    -- A stage in use, or an alias.
+    target TEXT NOT NULL CHECK (target NOT IN {stages_out_of_use}),
+    -- In NFKC form, as the names that it is compared with.
+    model_pattern TEXT NOT NULL CHECK (LENGTH(model_pattern) BETWEEN 1 AND 256),
     approvals_required BIGINT NOT NULL CHECK (approvals_required >= 1),
     direct_moves_allowed BOOLEAN NOT NULL,
     expires_after BIGINT CHECK (expires_after > 0),
+    -- A gate that is given up ends with a version that protects nothing.
     active BOOLEAN NOT NULL,
     created BIGINT NOT NULL,
+    -- Empty for those that the server comes with.
     created_by TEXT NOT NULL,
     -- Whether one who asks and one who approves may have logins that the same third person made.
     common_maker_allowed BOOLEAN NOT NULL DEFAULT TRUE,
-    PRIMARY KEY (gate_id, version)
+    PRIMARY KEY (gate_id, version),
+    CHECK ((gate_id = 'no-gate') = (target = '')),
+    CHECK (target = '' OR {is_target})
 );
-CREATE UNIQUE INDEX gates_in_force ON gates (gate_id) WHERE active;
-INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, model_like, pattern_exact, pattern_fixed,
-                   approvals_required, direct_moves_allowed, expires_after, active, created, created_by)
-VALUES ('default-production', 1, 'default', 'Production', '*', '%', FALSE, 0, 1, TRUE, NULL, TRUE, 0, ''),
+INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, approvals_required, direct_moves_allowed, expires_after,
+                   active, created, created_by)
+VALUES ('default-production', 1, 'default', 'Production', '*', 1, TRUE, NULL, TRUE, 0, ''),
 -- Requests for targets that no gate protects are decided under this one, which protects nothing.
-       ('no-gate', 1, 'default', '', '*', '%', FALSE, 0, 1, TRUE, NULL, TRUE, 0, '');
+       ('no-gate', 1, 'default', '', '*', 1, TRUE, NULL, TRUE, 0, '');
 -- Every move of a version to a target, or of a target to nothing, with what gave the right to it.
 CREATE TABLE transitions (
     id {identity},
     uid TEXT NOT NULL UNIQUE,
     model_uid TEXT NOT NULL REFERENCES registered_models (uid),
     version_uid TEXT,
-    target TEXT NOT NULL,
-    from_target TEXT NOT NULL,
+    target TEXT NOT NULL CHECK ({is_target}),
+    from_target TEXT NOT NULL CHECK (from_target = '' OR from_target IN {stages}),
     authority TEXT NOT NULL CHECK (authority IN ('request', 'direct', 'consequence', 'import')),
     request_uid TEXT,
     cause BIGINT REFERENCES transitions (id),
@@ -71,7 +85,7 @@ CREATE INDEX transitions_by_target ON transitions (model_uid, target, id);
 -- One request gives the right to one move.
 CREATE UNIQUE INDEX transitions_once ON transitions (request_uid) WHERE request_uid IS NOT NULL;
 CREATE TABLE model_versions (
-    uid TEXT PRIMARY KEY,
+    uid TEXT NOT NULL PRIMARY KEY,
     model_uid TEXT NOT NULL REFERENCES registered_models (uid),
     version BIGINT NOT NULL CHECK (version >= 1),
     description TEXT NOT NULL,
@@ -82,7 +96,7 @@ CREATE TABLE model_versions (
     -- The logged model that it was made of.
     logged_model BIGINT REFERENCES logged_models (id),
     run_link TEXT NOT NULL,
-    current_stage TEXT NOT NULL,
+    current_stage TEXT NOT NULL CHECK (current_stage IN {stages}),
     transition_id BIGINT,
     created BIGINT NOT NULL,
     updated BIGINT NOT NULL,
@@ -124,7 +138,7 @@ CREATE INDEX model_aliases_by_version ON model_aliases (version_uid);
 CREATE TABLE holdings (
     id {identity},
     model_uid TEXT NOT NULL REFERENCES registered_models (uid),
-    target TEXT NOT NULL,
+    target TEXT NOT NULL CHECK ({is_target}),
     version_uid TEXT NOT NULL REFERENCES model_versions (uid),
     from_time BIGINT NOT NULL,
     until_time BIGINT,

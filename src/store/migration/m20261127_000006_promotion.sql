@@ -1,8 +1,8 @@
 CREATE TABLE transition_requests (
-    uid TEXT PRIMARY KEY,
+    uid TEXT NOT NULL PRIMARY KEY,
     model_uid TEXT NOT NULL REFERENCES registered_models (uid),
     version_uid TEXT NOT NULL REFERENCES model_versions (uid),
-    target TEXT NOT NULL,
+    target TEXT NOT NULL CHECK ({is_target}),
     state TEXT NOT NULL CHECK (state IN ('OPEN', 'APPROVED', 'REJECTED', 'CANCELLED', 'EXPIRED', 'SUPERSEDED')),
     gate_id TEXT NOT NULL,
     gate_version BIGINT NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE request_requesters (
 );
 CREATE INDEX request_requesters_by_person ON request_requesters (person_uid);
 CREATE TABLE request_decisions (
-    uid TEXT PRIMARY KEY,
+    uid TEXT NOT NULL PRIMARY KEY,
     request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
     person_uid TEXT NOT NULL REFERENCES persons (uid),
     issuer_person_uid TEXT REFERENCES persons (uid),

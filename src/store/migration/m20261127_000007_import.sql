@@ -6,10 +6,12 @@ CREATE TABLE import_objects (
     -- The id or uid here, and for runs and experiments the internal id.
     here TEXT NOT NULL,
     here_id BIGINT NOT NULL,
-    -- Of what was there; empty until all of it is here.
+    -- Of what was there; empty until all of it is here. As long as a model's is empty, its first import goes on.
     fingerprint TEXT NOT NULL,
     points BIGINT NOT NULL,
     created BIGINT NOT NULL,
     PRIMARY KEY (source, kind, source_key)
 ) {whole_row_key};
 CREATE INDEX import_objects_by_here ON import_objects (kind, here);
+-- A model or version here is one object there, of one source.
+CREATE UNIQUE INDEX import_objects_once ON import_objects (kind, here) WHERE kind IN ('registered_model', 'model_version');

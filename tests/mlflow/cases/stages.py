@@ -1,5 +1,7 @@
 """Stages: transitions, archiving, refusals."""
 
+from mlflow.store.artifact.utils.models import get_model_name_and_version
+
 from house import case, each
 
 
@@ -31,6 +33,15 @@ def two_in_one_stage(c):
     for version in "12":
         c.client.transition_model_version_stage(name, version, "Production")
     return [(v, c.client.get_model_version(name, v).current_stage) for v in "12"]
+
+
+@each(["Staging", "Production"], since=1)
+def the_lower_moved_last(c, stage):
+    name = c.version(2)
+    for version in "21":
+        c.client.transition_model_version_stage(name, version, stage, archive_existing_versions=False)
+    found = c.client.get_latest_versions(name, [stage])
+    return [found[0].version, get_model_name_and_version(c.client, f"models:/{name}/{stage}")[1]]
 
 
 @each(["None", "Archived"])
