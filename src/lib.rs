@@ -8,6 +8,7 @@ pub mod config;
 pub mod contract;
 pub mod domain;
 pub mod import;
+pub mod memory;
 pub mod service;
 pub mod store;
 pub mod wire;

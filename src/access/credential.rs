@@ -109,6 +109,10 @@ impl Access {
             self.sign_ins.failed(None, source, false);
             return Err(Refused::Unauthenticated);
         }
+        if let Err(throttled) = self.passwords.braked(name, &source.network()) {
+            self.sign_ins.failed(None, source, false);
+            return Err(Refused::Throttled(throttled));
+        }
         let user = match text::principal_name("user_name", name) {
             Ok(()) => rows::user_by_name(self.store.reader(), name).await?.filter(|user| user.active),
             // No user has such a name; it takes as long as any other that is not known.

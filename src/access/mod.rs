@@ -33,6 +33,7 @@ pub use usage::{Quotas, Usage};
 
 use crate::domain::access::Snapshot;
 use crate::domain::ledger::{ROW_KEY_PURPOSE, RowKey};
+use crate::memory::Memory;
 use crate::store::{Store, StoreError};
 use refusal::Refusals;
 use resolve::Resolver;
@@ -54,6 +55,8 @@ pub struct Access {
     refusals: Refusals,
     /// What principals have stored today, and how much they may.
     pub usage: Usage,
+    /// The bytes that calls hold.
+    pub memory: Memory,
     sign_ins: SignIns,
     used_tokens: moka::sync::Cache<String, i64>,
 }
@@ -74,6 +77,7 @@ impl Access {
             resolver: Resolver::new(),
             refusals: Refusals::new(),
             usage: Usage::default(),
+            memory: Memory::default(),
             sign_ins: SignIns::new(),
             used_tokens: moka::sync::Cache::new(100_000),
         }))

@@ -67,10 +67,16 @@ pub struct Passwords {
     /// Users by name and source from which they have signed in.
     at_home: Cache<String, ()>,
     /// What each source's strangers may still ask for.
-    brakes: Cache<String, Arc<DefaultDirectRateLimiter>>,
+    brakes: Cache<String, Arc<Brake>>,
     secret: [u8; 32],
     /// What an unknown user's password is compared with, so that both take equally long.
     decoy: String,
+}
+
+/// What a source's strangers may still ask for, and until when that is nothing.
+struct Brake {
+    rate: DefaultDirectRateLimiter,
+    until: Mutex<Instant>,
 }
 
 struct Failures {
@@ -188,16 +194,27 @@ impl Passwords {
         self.verified.invalidate_all();
     }
 
+    /// Errors when a source's strangers have just been told to wait, and the user is one. Asked before the user is looked
+    /// up, so that made-up names do not keep the database busy.
+    pub fn braked(&self, user: &str, source: &str) -> Result<(), Throttled> {
+        let Some(brake) = self.brakes.get(source) else { return Ok(()) };
+        let until = *brake.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = until.saturating_duration_since(Instant::now());
+        if wait.is_zero() || self.at_home.contains_key(&pair(user, source)) { Ok(()) } else { Err(new_users(wait)) }
+    }
+
     /// Takes one of the checks that a source's strangers have.
     fn brake(&self, source: &str) -> Result<(), Throttled> {
         let full = || {
             let [rate, burst] = [STRANGERS_A_SECOND, STRANGERS_AT_ONCE].map(|count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN));
-            Arc::new(RateLimiter::direct(Quota::per_second(rate).allow_burst(burst)))
+            let rate = RateLimiter::direct(Quota::per_second(rate).allow_burst(burst));
+            Arc::new(Brake { rate, until: Mutex::new(Instant::now()) })
         };
         let brake = self.brakes.get_with(source.to_owned(), full);
-        let over = |until: governor::NotUntil<_>| until.wait_time_from(DefaultClock::default().now());
-        let what = "too many sign-ins of new users from this address";
-        brake.check().map_err(|until| Throttled { what, wait: over(until) })
+        let Err(until) = brake.rate.check() else { return Ok(()) };
+        let wait = until.wait_time_from(DefaultClock::default().now());
+        *brake.until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + wait;
+        Err(new_users(wait))
     }
 
     /// Waits for a turn to hash. Errors at once when too many wait already.
@@ -236,6 +253,10 @@ impl Passwords {
         }
         digest.finalize().into()
     }
+}
+
+fn new_users(wait: Duration) -> Throttled {
+    Throttled { what: "too many sign-ins of new users from this address", wait }
 }
 
 fn pair(user: &str, source: &str) -> String {
@@ -327,6 +348,9 @@ mod tests {
         assert!((50..150).contains(&looked_at), "{looked_at} of 300 guesses were looked at");
         assert!(outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(|throttled| throttled.wait <= Duration::from_secs(1)));
         assert!(passwords.memory.lock().unwrap().len() <= MOST_HASHES);
+        *passwords.brakes.get("a").unwrap().until.lock().unwrap() = Instant::now() + Duration::from_secs(60);
+        assert!(passwords.braked("nobody", "a").is_err(), "strangers were told to wait");
+        assert!(passwords.braked("ann", "a").is_ok() && passwords.braked("nobody", "c").is_ok());
         assert_eq!(passwords.queues.each_ref().map(Semaphore::available_permits), [WAITING; 2]);
     }
 }

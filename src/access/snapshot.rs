@@ -76,7 +76,7 @@ impl SnapshotCache {
 async fn whole(store: &Store) -> Result<Snapshot, StoreError> {
     let view = store.view().await?;
     let snapshot = rows::snapshot(&view, clock::now_ms()).await?;
-    view.rollback().await?;
+    view.done().await?;
     Ok(snapshot)
 }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, open_files, setup};
 use crate::access::Access;
 use crate::config::{ConfigError, DataOptions, ServeOptions};
+use crate::memory;
 use crate::service::{self, Recipient, Sink, Witness};
 use crate::store::{StartLock, Store};
 use crate::wire::hosts::Hosts;
@@ -78,6 +79,7 @@ impl Instance {
         let access = setup::access(data, &store).await?;
         service::check_artifact_store(&store).await?;
         access.usage.limit(options.quotas.quotas());
+        access.memory.limit(options.memory_budget.map_or_else(memory::default_budget, |size| size.as_u64()));
         service::check_tail(&store, &access.keys().ledger_verifier).await?;
         service::check_seals(&store, &access.keys().ledger_verifier).await?;
         service::ensure_default_experiment(&store).await?;

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::access::Quotas;
 use crate::domain::ledger::Cosigner;
 use crate::domain::url::{DatabaseUrl, UrlFault, unambiguous};
+use crate::memory;
 use crate::store::ledger_seal::Seals;
 pub use secret::Secret;
 
@@ -85,6 +86,10 @@ pub struct ServeOptions {
     /// request comes from. That of anybody else is not read. [default: none]
     #[arg(long, env = "STAGEGATE_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
+    /// Bytes that all calls together hold for bodies, rows and answers, such as `256MiB`; each user or service account has
+    /// a sixteenth. [default: a quarter of the memory of the container or machine, at most 256MiB]
+    #[arg(long, env = "STAGEGATE_MEMORY_BUDGET")]
+    pub memory_budget: Option<ByteSize>,
     /// A file with the password of the user `admin` of a first start, in place of the variable
     /// STAGEGATE_ADMIN_PASSWORD. [default: one is generated and shown once]
     #[arg(long, env = "STAGEGATE_ADMIN_PASSWORD_FILE", value_name = "FILE")]
@@ -208,6 +213,9 @@ pub enum ConfigError {
     /// A witness that cannot be understood.
     #[error("--witness: entry {0} is no witness; give NAME+KEYID+BASE64@https://URL, as the witness publishes its key")]
     NoWitness(usize),
+    /// Too little for any call of usual size.
+    #[error("--memory-budget: {0} is too little; give at least {least}", least = ByteSize::b(memory::FLOOR))]
+    SmallBudget(ByteSize),
     /// Half of TLS.
     #[error("--tls-cert and --tls-key go together")]
     HalfTls,
@@ -312,6 +320,9 @@ impl ServeOptions {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err(ConfigError::HalfTls);
         }
+        if let Some(budget) = self.memory_budget.filter(|budget| budget.as_u64() < memory::FLOOR) {
+            return Err(ConfigError::SmallBudget(budget));
+        }
         let address = self.address();
         if !address.ip().is_loopback() && self.tls_cert.is_none() && !self.insecure_http {
             return Err(ConfigError::Exposed(address));
@@ -354,6 +365,7 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
         if serve.trusted_proxies.is_empty() {
             serve.trusted_proxies = from.serve.trusted_proxies;
         }
+        serve.memory_budget = serve.memory_budget.or(from.serve.memory_budget);
         serve.quotas.fill_from(&from.serve.quotas);
     }
     Ok(())

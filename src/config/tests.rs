@@ -8,6 +8,8 @@ fn a_public_address_needs_tls_or_a_word() {
     let half = ServeOptions { tls_cert: Some("a".into()), ..open };
     assert!(matches!(half.check(), Err(ConfigError::HalfTls)));
     assert!(ServeOptions::default().check().is_ok());
+    let small = ServeOptions { memory_budget: Some(ByteSize::mib(15)), ..ServeOptions::default() };
+    assert!(small.check().unwrap_err().to_string().contains("give at least 16.0 MiB"));
 }
 
 #[test]

@@ -39,9 +39,11 @@ pub const BATCH_METRICS: usize = 1_000;
 pub const BATCH_PARAMS: usize = 100;
 /// Tags in one batch, and of an object at its creation: MLflow's.
 pub const BATCH_TAGS: usize = 100;
-/// The bytes of data sets in one page of runs, which ends early beyond them: one large data set may be an input of
-/// every run.
-pub const PAGE_DATASET_BYTES: i64 = 64 * 1024 * 1024;
+/// The bytes that the runs of one page logged; it ends early beyond them. A run has any number of params, tags and data
+/// sets, and one large data set may be an input of every run.
+pub const PAGE_RUN_BYTES: i64 = 16 * 1024 * 1024;
+/// What the gathering of evidence holds in memory at a time: entries as they are read, and its record.
+pub const EVIDENCE_MEMORY_BYTES: usize = 6 * 1024 * 1024;
 /// Data sets in one call.
 pub const DATASETS: usize = 1_000;
 /// A data set's name: MLflow's.

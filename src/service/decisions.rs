@@ -16,6 +16,7 @@ use crate::domain::ledger::{DecisionNow, RequestNow, with_now};
 use crate::domain::request::{Outcome, State};
 use crate::domain::stage::Target;
 use crate::domain::{ids, limits, text};
+use crate::memory;
 use crate::store::moves::Authority;
 use crate::store::requests::{self as rows, DecisionRow, RequestRow, decision_kind};
 use crate::store::versions::VersionRow;
@@ -38,6 +39,8 @@ pub async fn approve_transition_request(
     check.take(text::required("evidence_digest", &request.evidence_digest, 64));
     check.take(text::value("comment", &request.comment, limits::COMMENT));
     check.finish()?;
+    // Before the transaction: others must not wait while this call waits for room.
+    memory::take(limits::EVIDENCE_MEMORY_BYTES).await?;
     let outcome = write(call.store(), (call.clone(), request), |tx, (call, request)| Box::pin(approve(tx, call, request))).await?;
     let (kept, outcome) = outcome.split();
     match outcome {

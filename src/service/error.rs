@@ -7,6 +7,7 @@ use crate::contract::Permission;
 use crate::domain::field::{FieldError, Invalid};
 use crate::domain::request::Refusal;
 use crate::domain::search::SearchError;
+use crate::memory::Over;
 use crate::store::blobs::BlobError;
 use crate::store::{StoreError, WriteError};
 
@@ -173,6 +174,15 @@ impl From<StoreError> for Error {
             StoreError::Busy(message) => Self::Busy { message, retry: Duration::from_secs(1) },
             StoreError::Refused(what) => refused_by_database(&what),
             other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<Over> for Error {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::ForNow { message, retry } => Self::Busy { message, retry },
+            Over::Always(message) => Self::TooLarge(message),
         }
     }
 }

@@ -436,7 +436,7 @@ async fn one_byte_of_the_file_is_named_by_its_row() {
     house.store().migration_connection().execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await.unwrap();
     let House { access, folder, url } = house;
     let key = access.keys().ledger_verifier.clone();
-    access.store.reader().clone().close().await.unwrap();
+    access.store.migration_connection().clone().close().await.unwrap();
     drop(access);
     // The log is empty: what the file says is what counts.
     let file = folder.path().join("stagegate.db");

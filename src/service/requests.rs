@@ -15,6 +15,7 @@ use crate::domain::ledger::{Filed, RequestNow, RequesterNow, with_now};
 use crate::domain::request::{self, Approval, State};
 use crate::domain::stage::Target;
 use crate::domain::{ids, limits, text};
+use crate::memory;
 use crate::store::requests::{self as rows, DecisionRow, RequestRow};
 use crate::store::versions::VersionRow;
 use crate::store::{self, Kept, Recorded, Tx};
@@ -36,6 +37,8 @@ pub async fn create_transition_request(
     let (Some(number), Some(target)) = (number, target) else {
         return Err(Error::Internal("fields that were not refused are missing".to_owned()));
     };
+    // Before the transaction: others must not wait while this call waits for room.
+    memory::take(limits::EVIDENCE_MEMORY_BYTES).await?;
     write(call.store(), (call.clone(), request, number, target), |tx, (call, request, number, target)| {
         Box::pin(async move {
             let key = request.idempotency_key.as_deref();

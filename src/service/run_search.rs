@@ -9,11 +9,15 @@ use crate::domain::access::ObjectClass;
 use crate::domain::field::Check;
 use crate::domain::search::{Entity, parse_filter, parse_order_by};
 use crate::domain::{ids, limits, text};
+use crate::memory;
 use crate::store::search::{Cursor, Order, Query};
-use crate::store::{inputs, run_search as rows, run_values};
+use crate::store::{run_search as rows, run_values};
 
 /// The order behind the caller's own keys, and without any: the newest first, as in MLflow.
 const TIES: &[(&str, bool, bool)] = &[("r.start_time", false, true), ("r.run_id", true, false)];
+
+/// What a page takes for each byte that its runs logged, with room to spare for the runs themselves.
+const PAGE_TAKES: usize = 6;
 
 /// See the proto.
 pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<v1::SearchRunsResponse> {
@@ -46,7 +50,7 @@ pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<
     let about = rows::About { experiment, filter: &filter, cursor: cursor.as_deref() };
     let mut found = rows::search(reader, query, &order, about, size + 1).await?;
     let mut ids: Vec<i64> = found.iter().map(|(row, _)| row.id).collect();
-    let size = size.min(inputs::within(reader, &ids, limits::PAGE_DATASET_BYTES).await? as u64);
+    let size = size.min(run_values::within(reader, &ids, most_of_a_page()).await? as u64);
     let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
     ids.truncate(found.len());
     let mut values = run_values::of_runs(reader, &ids).await?;
@@ -56,6 +60,12 @@ pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<
         shown(row, values)
     });
     Ok(v1::SearchRunsResponse { runs: runs.collect(), next_page_token })
+}
+
+/// What the runs of one page may have logged, in bytes: a small budget of memory makes for small pages.
+fn most_of_a_page() -> i64 {
+    let room = memory::current().map_or(usize::MAX, |held| held.most() / PAGE_TAKES);
+    i64::try_from(room).unwrap_or(i64::MAX).min(limits::PAGE_RUN_BYTES)
 }
 
 /// The experiments to search, each once.

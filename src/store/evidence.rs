@@ -12,8 +12,11 @@ use crate::domain::metric_value;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-/// Entries that are read at a time: a run may have any number of params and tags, of thousands of characters each.
-const PAGE: i64 = 500;
+/// Entries that are read at a time: metrics; params and tags of a run, of thousands of characters each; tags of a version,
+/// of a hundred thousand. There may be any number of them.
+const METRICS: i64 = 500;
+const RUN_TEXTS: i64 = 100;
+const VERSION_TAGS: i64 = 8;
 
 /// What is known of a version besides what decides, in the order in which records are filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,15 +78,15 @@ pub async fn fill<C: ConnectionTrait>(
         (Kind::Metrics, Some(run)) => metrics(on, run, &name, &mut evidence.metrics, room, whole).await,
         (Kind::Params, Some(run)) => {
             let query = "SELECT param_key, value FROM params WHERE run = $1 AND param_key > $2 ORDER BY param_key LIMIT $3";
-            texts(on, query, run.into(), &name, &mut evidence.params, room, whole).await
+            texts(on, (query, RUN_TEXTS), run.into(), &name, &mut evidence.params, room, whole).await
         }
         (Kind::RunTags, Some(run)) => {
             let query = "SELECT tag_key, value FROM run_tags WHERE run = $1 AND tag_key > $2 ORDER BY tag_key LIMIT $3";
-            texts(on, query, run.into(), &name, &mut evidence.run_tags, room, whole).await
+            texts(on, (query, RUN_TEXTS), run.into(), &name, &mut evidence.run_tags, room, whole).await
         }
         (Kind::Tags, _) => {
             let query = "SELECT tag_key, value FROM model_version_tags WHERE version_uid = $1 AND tag_key > $2 ORDER BY tag_key LIMIT $3";
-            texts(on, query, version.uid.as_str().into(), &name, &mut evidence.tags, room, whole).await
+            texts(on, (query, VERSION_TAGS), version.uid.as_str().into(), &name, &mut evidence.tags, room, whole).await
         }
         (_, None) => Ok(()),
     }
@@ -101,7 +104,7 @@ async fn metrics<C: ConnectionTrait>(
                  WHERE l.run = $1 AND k.name > $2 ORDER BY k.name LIMIT $3";
     let mut after = String::new();
     loop {
-        let page = sql::all(on, query, bind![run, after.clone(), PAGE]).await?;
+        let page = sql::all(on, query, bind![run, after.clone(), METRICS]).await?;
         for row in &page {
             let (key, metric): (String, _) =
                 (row.get(0)?, EvidenceMetric { stored: row.get(1)?, timestamp: row.get(2)?, step: row.get(3)? });
@@ -113,7 +116,7 @@ async fn metrics<C: ConnectionTrait>(
                 return Ok(());
             }
         }
-        if page.len() < PAGE.unsigned_abs() as usize {
+        if page.len() < METRICS.unsigned_abs() as usize {
             return Ok(());
         }
     }
@@ -121,7 +124,7 @@ async fn metrics<C: ConnectionTrait>(
 
 async fn texts<C: ConnectionTrait>(
     on: &C,
-    query: &str,
+    (query, entries): (&str, i64),
     of: Value,
     name: &str,
     into: &mut BTreeMap<String, String>,
@@ -130,7 +133,7 @@ async fn texts<C: ConnectionTrait>(
 ) -> Result<()> {
     let mut after = String::new();
     loop {
-        let page = sql::all(on, query, bind![of.clone(), after.clone(), PAGE]).await?;
+        let page = sql::all(on, query, bind![of.clone(), after.clone(), entries]).await?;
         for row in &page {
             let (key, value): (String, String) = (row.get(0)?, row.get(1)?);
             after.clone_from(&key);
@@ -140,7 +143,7 @@ async fn texts<C: ConnectionTrait>(
                 return Ok(());
             }
         }
-        if page.len() < PAGE.unsigned_abs() as usize {
+        if page.len() < entries.unsigned_abs() as usize {
             return Ok(());
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, Value};
 
-use super::run_values::{grouped_in_runs, in_runs};
+use super::run_values::in_runs;
 use super::search::Query;
 use super::{StoreError, Tx, sql};
 use crate::bind;
@@ -136,23 +136,6 @@ pub async fn of_runs<C: ConnectionTrait>(on: &C, runs: &[i64]) -> Result<HashMap
         inputs.sort_unstable_by(|one, other| (&one.dataset.name, &one.dataset.digest).cmp(&(&other.dataset.name, &other.dataset.digest)));
     }
     Ok(found)
-}
-
-/// How many of some runs can be shown before the data sets that they used come to more than `most` bytes; at least
-/// one. They are counted once for each run, because each is shown with its own.
-pub async fn within<C: ConnectionTrait>(on: &C, runs: &[i64], most: i64) -> Result<usize> {
-    let query = "SELECT i.run, CAST(SUM(OCTET_LENGTH(d.source) + OCTET_LENGTH(COALESCE(d.dataset_schema, '')) \
-                 + OCTET_LENGTH(COALESCE(d.profile, ''))) AS BIGINT) FROM run_inputs i JOIN datasets d ON d.id = i.dataset WHERE i.run IN";
-    let mut bytes: HashMap<i64, i64> = HashMap::new();
-    for row in grouped_in_runs(on, query, runs).await? {
-        bytes.insert(row.get(0)?, row.get(1)?);
-    }
-    let mut total = 0;
-    let fits = |run: &&i64| {
-        total += bytes.get(run).copied().unwrap_or_default();
-        total <= most
-    };
-    Ok(runs.iter().take_while(fits).count().max(1))
 }
 
 /// A data set that runs of an experiment used, and what for.

@@ -34,6 +34,7 @@ pub mod models;
 pub mod moves;
 pub mod objects;
 pub mod protection;
+mod reading;
 pub mod request_makers;
 pub mod requests;
 pub mod run_search;
@@ -68,6 +69,7 @@ use crate::domain::ledger::RowKey;
 use crate::domain::url::DatabaseUrl;
 pub use error::{StoreError, WriteError};
 use migration::Schema;
+pub use reading::Reading;
 pub use search_connection::Search;
 pub use start_lock::StartLock;
 pub use tx::{Kept, Recorded, Tx, Unrecorded, Watched};
@@ -97,7 +99,7 @@ pub enum Engine {
 #[derive(Clone)]
 pub struct Store {
     engine: Engine,
-    reader: DatabaseConnection,
+    reader: Reading<DatabaseConnection>,
     searches: search_connection::Searches,
     writer: write::Writer,
     /// The file of SQLite.
@@ -181,7 +183,7 @@ impl Store {
             let searching = search_connection::sqlite_pool(sqlite_options(url, 8)).await?;
             let store = Self {
                 engine: Engine::Sqlite,
-                reader,
+                reader: Reading(reader),
                 searches: search_connection::Searches::new(Engine::Sqlite, searching),
                 writer,
                 file,
@@ -206,7 +208,7 @@ impl Store {
         let row_key = tx::SharedRowKey::default();
         let store = Self {
             engine: Engine::Postgres,
-            reader: pool.clone(),
+            reader: Reading(pool.clone()),
             searches: search_connection::Searches::new(Engine::Postgres, pool.clone()),
             writer: write::Writer::postgres(pool, row_key.clone()),
             file,
@@ -226,12 +228,12 @@ impl Store {
     pub async fn close(&self, checkpoint: bool) {
         if self.engine == Engine::Sqlite {
             // Nobody waits for more than this: a reader that does not end would hold up the stop.
-            let readers = async { (self.searches.close().await, self.reader.clone().close().await) };
+            let readers = async { (self.searches.close().await, self.reader.0.clone().close().await) };
             if !matches!(tokio::time::timeout(READERS_END, readers).await, Ok((Ok(()), Ok(())))) {
                 tracing::warn!("queries that had not ended hold the database open");
             }
             self.writer.close(checkpoint).await;
-        } else if let Err(error) = self.reader.clone().close().await {
+        } else if let Err(error) = self.reader.0.clone().close().await {
             tracing::warn!(%error, "connections to the database were not closed well");
         }
     }
@@ -263,7 +265,7 @@ impl Store {
     }
 
     /// The connection for reads.
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Reading<DatabaseConnection> {
         &self.reader
     }
 
@@ -275,7 +277,7 @@ impl Store {
 
     /// A transaction that reads one state of the database, and changes nothing. For a few short queries that
     /// must agree: what lasts longer would hold back the database's own upkeep.
-    pub async fn view(&self) -> Result<DatabaseTransaction, StoreError> {
+    pub async fn view(&self) -> Result<Reading<DatabaseTransaction>, StoreError> {
         let options = match self.engine {
             // A transaction of SQLite reads one state by itself.
             Engine::Sqlite => TransactionOptions::default(),
@@ -285,12 +287,12 @@ impl Store {
                 ..Default::default()
             },
         };
-        Ok(self.reader.begin_with_options(options).await?)
+        Ok(Reading(self.reader.0.begin_with_options(options).await?))
     }
 
     /// A connection that may change the schema.
     pub fn migration_connection(&self) -> &DatabaseConnection {
-        &self.reader
+        &self.reader.0
     }
 
     /// How far the ledger has come, for those who follow it.

@@ -76,20 +76,39 @@ pub async fn of_runs<C: ConnectionTrait>(on: &C, runs: &[i64]) -> Result<HashMap
     Ok(found)
 }
 
+/// What each of some runs logged, in bytes, roughly as [`of_runs`] holds it. Texts are not read for that. Data sets count
+/// for each run that used them, because each is shown with its own.
+const BYTES: &str = "SELECT r.id, CAST(\
+    (SELECT COALESCE(SUM(OCTET_LENGTH(p.param_key) + OCTET_LENGTH(p.value) + 96), 0) FROM params p WHERE p.run = r.id) \
+    + (SELECT COALESCE(SUM(OCTET_LENGTH(t.tag_key) + OCTET_LENGTH(t.value) + 96), 0) FROM run_tags t WHERE t.run = r.id) \
+    + (SELECT COUNT(*) * 256 FROM latest_metrics l WHERE l.run = r.id) \
+    + (SELECT COALESCE(SUM(OCTET_LENGTH(d.source) + OCTET_LENGTH(COALESCE(d.dataset_schema, '')) \
+        + OCTET_LENGTH(COALESCE(d.profile, '')) + 1024), 0) FROM run_inputs i JOIN datasets d ON d.id = i.dataset WHERE i.run = r.id) \
+    + (SELECT COALESCE(SUM(OCTET_LENGTH(g.tag_key) + OCTET_LENGTH(g.value) + 128), 0) FROM run_input_tags g WHERE g.run = r.id) \
+    AS BIGINT) FROM runs r WHERE r.id IN";
+
+/// How many of some runs, from the first on, logged no more than `most` bytes together; at least one.
+pub async fn within<C: ConnectionTrait>(on: &C, runs: &[i64], most: i64) -> Result<usize> {
+    let (mut total, mut shown) = (0, 0);
+    for some in runs.chunks(sql::WIDTHS[5]) {
+        let rows = in_runs(on, BYTES, some).await?;
+        let bytes: HashMap<i64, i64> = rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_>>()?;
+        for run in some {
+            total += bytes.get(run).copied().unwrap_or_default();
+            if total > most {
+                return Ok(shown.max(1));
+            }
+            shown += 1;
+        }
+    }
+    Ok(shown.max(1))
+}
+
 /// All rows of a query whose condition is a list of runs.
 pub(super) async fn in_runs<C: ConnectionTrait>(on: &C, query: &str, runs: &[i64]) -> Result<Vec<sql::Row>> {
-    followed_in_runs(on, query, runs, "").await
-}
-
-/// The same for a query that has one row for each run, the first column.
-pub(super) async fn grouped_in_runs<C: ConnectionTrait>(on: &C, query: &str, runs: &[i64]) -> Result<Vec<sql::Row>> {
-    followed_in_runs(on, query, runs, " GROUP BY 1").await
-}
-
-async fn followed_in_runs<C: ConnectionTrait>(on: &C, query: &str, runs: &[i64], end: &str) -> Result<Vec<sql::Row>> {
     let mut rows = Vec::new();
     for (width, chunk) in sql::in_widths(runs) {
-        let text = format!("{query} {}{end}", sql::rows_of(1, 1, width));
+        let text = format!("{query} {}", sql::rows_of(1, 1, width));
         let values: Vec<Value> = sql::padded(width, chunk).map(|run| (*run).into()).collect();
         rows.extend(sql::all(on, &text, values).await?);
     }

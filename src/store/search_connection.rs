@@ -14,7 +14,7 @@ use sea_orm::sqlx::{self, SqliteConnection};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, TransactionTrait};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Engine, StoreError, sql};
+use super::{Engine, Reading, StoreError, sql};
 use crate::bind;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -44,7 +44,7 @@ pub struct Searches {
 /// One search: a connection in a transaction that only reads. Ends in the database when it is dropped.
 pub struct Search {
     watch: Watch,
-    transaction: DatabaseTransaction,
+    transaction: Reading<DatabaseTransaction>,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -100,7 +100,7 @@ impl Searches {
             let row = sql::one(&transaction, about, bind![STATEMENT_TIMEOUT]).await?;
             watch.process = Some((row.get(0)?, row.get(1)?));
         }
-        Ok(Search { watch, transaction, _turn: turn })
+        Ok(Search { watch, transaction: Reading(transaction), _turn: turn })
     }
 }
 
@@ -108,14 +108,14 @@ impl Search {
     /// Gives the connection back.
     pub async fn done(mut self) -> Result<()> {
         self.watch.done = true;
-        Ok(self.transaction.commit().await?)
+        self.transaction.done().await
     }
 }
 
 impl Deref for Search {
-    type Target = DatabaseTransaction;
+    type Target = Reading<DatabaseTransaction>;
 
-    fn deref(&self) -> &DatabaseTransaction {
+    fn deref(&self) -> &Self::Target {
         &self.transaction
     }
 }

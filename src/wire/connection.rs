@@ -1,5 +1,6 @@
 //! One connection: HTTP/1.1 or HTTP/2, every limit set explicitly, and its end once nobody uses it.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use tower::ServiceExt;
 use super::open_calls::{Answer, OpenCalls};
 use super::proxies::Proxies;
 use super::request_body::RequestBody;
-use super::socket::{HEAD_TIME, Socket};
+use super::socket::{HEAD_TIME, STUCK_TIME, Socket};
+use crate::memory::Held;
 
 /// A connection on which no call is open for this long is closed.
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(60);
@@ -37,6 +39,11 @@ const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs
 const PENDING_RESETS: usize = 20;
 /// Streams that the server resets for the client's errors, in all of a connection's life. `Socket` counts by the minute.
 const ERROR_RESETS: usize = 400;
+
+/// What a client may send on an HTTP/2 stream, and on the whole connection, before the server has taken it. Nobody
+/// counts these bytes, so they are few; enough for 10 MB/s at 100 ms.
+const STREAM_WINDOW: u32 = 512 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// The far end of a connection, and whose word counts for who is behind it.
 #[derive(Clone)]
@@ -72,8 +79,8 @@ where
         .keep_alive_timeout(PING.1)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(ERROR_RESETS)
-        .initial_stream_window_size(1024 * 1024)
-        .initial_connection_window_size(4 * 1024 * 1024);
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
     let (calls, routes, scheme) = (OpenCalls::none(), shared.routes.clone(), shared.scheme);
     let begun = calls.clone();
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
@@ -84,7 +91,11 @@ where
         let (parts, body) = request.into_parts();
         let body = axum::body::Body::new(RequestBody::new(&parts, body));
         let answer = routes.clone().oneshot(http::Request::from_parts(parts, body));
-        async move { answer.await.map(|answer| answer.map(|body| Answer::new(body, open))) }
+        async move {
+            let mut answer = answer.await?;
+            let held = answer.extensions_mut().remove::<Arc<Held>>();
+            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, open, held)))
+        }
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Socket::new(stream)), service));
     let over = async {
@@ -95,6 +106,10 @@ where
     };
     let ended = tokio::select! {
         ended = &mut connection => ended,
+        () = calls.stuck_for(STUCK_TIME) => {
+            tracing::debug!("a connection was closed: its client does not take an answer");
+            Ok(())
+        }
         stopping = over => {
             connection.as_mut().graceful_shutdown();
             if stopping {

@@ -11,8 +11,8 @@ use futures::{Stream, StreamExt};
 use tokio::time::timeout;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
-use super::error;
 use super::surface::{Passage, Sender, Surface};
+use super::{error, message_room};
 use crate::access::{Call, ClientAddress};
 use crate::contract::{Operation, Subject, operation_by_path};
 use crate::service::{Error, RequestStream, Result};
@@ -35,6 +35,7 @@ impl Surface {
     ) -> std::result::Result<Response<O>, Status>
     where
         I: Subject + prost::Message + 'static,
+        O: prost::Message,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>>,
     {
         let (_, extensions, message) = request.into_parts();
@@ -120,7 +121,13 @@ impl Surface {
         let first = timeout(FIRST_MESSAGE, messages.message()).await.map_err(silent)?.map_err(|status| broken(&status))?;
         let first = first.ok_or_else(|| Error::invalid("stream", "ends without a first message"))?;
         let call = self.admit(passage, &sender, &first).await?;
-        let rest = messages.map(|message| message.map_err(|status| broken(&status))).boxed();
+        let held = sender.held;
+        held.shrink_to(0);
+        let rest = messages.map(move |message| {
+            held.shrink_to(0);
+            message.map_err(|status| broken(&status))
+        });
+        let rest = rest.boxed();
         Ok((call, first, rest))
     }
 }
@@ -130,7 +137,16 @@ pub async fn know_sender(State(surface): State<Surface>, mut request: axum::extr
     if let Some(operation) = operation_by_path(request.uri().path()) {
         let source = request.extensions().get::<ClientAddress>().copied().unwrap_or_default();
         match surface.known(operation, request.headers().clone(), source).await {
-            Ok(sender) => request.extensions_mut().insert(sender),
+            Ok(sender) => {
+                let held = sender.held.clone();
+                request.extensions_mut().insert(sender);
+                let (head, body) = request.into_parts();
+                let streams = operation.client_streaming;
+                let body = if streams { message_room::stream_of(body, held.clone()) } else { message_room::whole(body, &held).await };
+                let mut answer = next.run(axum::extract::Request::from_parts(head, body)).await;
+                answer.extensions_mut().insert(held);
+                return answer;
+            }
             Err(error) => {
                 let passage = Passage::begin(operation, source);
                 let status = error::status(&error, &passage.request_id);
@@ -138,7 +154,7 @@ pub async fn know_sender(State(surface): State<Surface>, mut request: axum::extr
                 let _ = passage.end(Err::<(), _>(error));
                 return status.into_http();
             }
-        };
+        }
     }
     next.run(request).await
 }

@@ -8,6 +8,7 @@ pub mod grpc;
 mod guard;
 mod health;
 pub mod hosts;
+mod message_room;
 mod open_calls;
 mod plain;
 pub mod proxies;

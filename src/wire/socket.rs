@@ -15,7 +15,7 @@ use super::frames::Frames;
 /// A TLS handshake, the first bytes, and each head of a request must be there within this time.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 /// A client that takes no byte of what is sent to it for this long is let go.
-const STUCK_TIME: Duration = Duration::from_secs(60);
+pub const STUCK_TIME: Duration = Duration::from_secs(60);
 /// Streams of one connection that may be reset within `RESET_WINDOW`.
 const RESETS: u32 = 400;
 const RESET_WINDOW: Duration = Duration::from_secs(60);

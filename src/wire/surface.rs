@@ -10,10 +10,13 @@ use http::HeaderMap;
 use crate::access::{Access, Arrival, Call, Caller, ClientAddress};
 use crate::clock;
 use crate::contract::{Operation, Subject};
+use crate::memory::{self, Held};
 use crate::service::{Error, Result};
 
 /// How long an operation without streams may take.
 const UNARY: Duration = Duration::from_secs(60);
+/// What an answer takes for each of its bytes while it is written: itself, and a text that grows by doubling.
+const WRITTEN: usize = 3;
 
 /// What all faces share.
 #[derive(Clone)]
@@ -22,12 +25,14 @@ pub struct Surface {
 }
 
 /// The head of a request whose caller is known.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Sender {
     pub(super) headers: HeaderMap,
     /// The network address.
     source: ClientAddress,
     caller: Caller,
+    /// The memory that the call holds.
+    pub(super) held: Arc<Held>,
 }
 
 /// One call on its way.
@@ -49,27 +54,36 @@ impl Surface {
     /// Finds out who sent the head of a request.
     pub(super) async fn known(&self, operation: &Operation, headers: HeaderMap, source: ClientAddress) -> Result<Sender> {
         let caller = self.access.caller(operation, &headers, source).await?;
-        Ok(Sender { headers, source, caller })
+        let nobody = || format!("from {}", source.network());
+        let principal = if caller.user_uid.is_empty() { nobody() } else { caller.user_uid.clone() };
+        Ok(Sender { headers, source, caller, held: self.access.memory.of(&principal) })
     }
 
     /// Has a call checked, and done.
     pub(super) async fn perform<I, O, F>(&self, passage: &Passage, sender: &Sender, message: I, call: F) -> Result<O>
     where
         I: Subject + prost::Message + 'static,
+        O: prost::Message,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>>,
     {
         let admitted = self.admit(passage, sender, &message).await?;
         let bytes = message.encoded_len();
-        let outcome = tokio::time::timeout(UNARY, call(admitted.clone(), message)).await.unwrap_or_else(|_| Err(too_long()));
-        if outcome.is_ok() {
-            admitted.charge(bytes);
+        let counted = memory::counted(sender.held.clone(), call(admitted.clone(), message));
+        let outcome = tokio::time::timeout(UNARY, counted).await.unwrap_or_else(|_| Err(too_long()));
+        match &outcome {
+            Ok(answer) => {
+                admitted.charge(bytes);
+                sender.held.shrink_to(WRITTEN * answer.encoded_len());
+            }
+            Err(_) => sender.held.shrink_to(0),
         }
+        let outcome = outcome.map_err(|error| sender.held.refused().map_or(error, Error::from));
         self.keep_late_denial(&admitted, &outcome).await.and(outcome)
     }
 
     /// Has a call checked.
     pub(super) async fn admit(&self, passage: &Passage, sender: &Sender, fields: &dyn Subject) -> Result<Call> {
-        let Sender { headers, source, caller } = sender;
+        let Sender { headers, source, caller, .. } = sender;
         passage.user.get_or_init(|| caller.user_name.clone());
         let arrival = Arrival { operation: passage.operation, headers, request_id: &passage.request_id, source: *source };
         Ok(self.access.admit(&arrival, caller.clone(), fields).await?)

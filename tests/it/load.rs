@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{Method, StatusCode, header};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::json;
+use stagegate::contract::v1;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::house::{Client, Db, Server};
@@ -16,6 +17,8 @@ on_both_engines! {
     a_pattern_over_a_limit_is_refused_with_the_limit,
     sign_ins_of_made_up_names_are_refused_for_a_while,
     a_source_has_so_many_connections_and_others_have_theirs,
+    bodies_of_one_user_take_that_users_memory,
+    pages_and_answers_stay_within_the_budget,
 }
 
 /// Runs with a tag of 8,000 times `a`: a pattern that almost fits takes long on each.
@@ -159,5 +162,99 @@ async fn a_source_has_so_many_connections_and_others_have_theirs(server: Server)
     let mut brought = Vec::new();
     for _ in 0..12 {
         brought.push(answers(&behind_a_proxy, [127, 0, 0, 2]).await.expect("a trusted proxy brings everybody"));
+    }
+}
+
+/// The smallest budget there is: 16 MiB, of which one call may hold eight, and a user one and such a call.
+const SMALL_BUDGET: [(&str, &str); 1] = [("STAGEGATE_MEMORY_BUDGET", "16MiB")];
+
+/// The body of a request about a run that is not there, of so many bytes.
+fn long_body(bytes: usize) -> String {
+    let dataset = json!({"name": "n", "digest": "d", "source_type": "s", "source": "x", "profile": "x".repeat(bytes)});
+    json!({"run_id": "0".repeat(32), "datasets": [{"dataset": dataset}]}).to_string()
+}
+
+async fn bodies_of_one_user_take_that_users_memory(server: Server) {
+    let (greedy, other) = (server.as_("data_scientist").await, server.as_("data_scientist").await);
+    let server = server.replica_with(&SMALL_BUDGET);
+    let (greedy, other) = (server.moved(&greedy), server.moved(&other));
+    let http = greedy.http();
+    let body = long_body(2 << 20);
+    let mut unfinished = TcpStream::connect(http.address()).expect("the server listens");
+    let head = format!(
+        "POST /api/2.0/mlflow/runs/log-inputs HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        http.authorization.as_deref().unwrap_or_default(),
+        body.len() + 1
+    );
+    unfinished.write_all(head.as_bytes()).expect("the bytes are taken");
+    let log = async |caller: &Client| caller.http().json(Method::POST, "/api/2.0/mlflow/runs/log-inputs", &body).await;
+    let mut refused = log(&greedy).await;
+    for _ in 0..20 {
+        if refused.status == StatusCode::TOO_MANY_REQUESTS {
+            break;
+        }
+        // The unfinished one has not been read yet.
+        refused = log(&greedy).await;
+    }
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{refused:?}");
+    assert_eq!(refused.headers.get(header::RETRY_AFTER).map(|value| value.as_bytes()), Some(&b"1"[..]));
+    assert!(refused.message().contains("--memory-budget"), "{}", refused.message());
+    let metrics = vec![v1::Metric { key: "k".repeat(250), value: Some(1.0), ..Default::default() }; 8_000];
+    let request = v1::LogBatchRequest { run_id: "0".repeat(32), metrics, ..Default::default() };
+    let status = greedy.call::<_, v1::LogBatchResponse>("LogBatch", request.clone()).await.expect_err("over the budget");
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+    assert!(tonic_types::StatusExt::get_error_details(&status).retry_info().is_some(), "{status}");
+    let small = greedy.http().post("experiments/search", &json!({"max_results": 1})).await;
+    assert_eq!(small.status, StatusCode::OK, "small calls need no room");
+    // Another user has room, and is told of the run.
+    let told = log(&other).await;
+    assert_ne!(told.status, StatusCode::TOO_MANY_REQUESTS, "{told:?}");
+    let status = other.call::<_, v1::LogBatchResponse>("LogBatch", request).await.expect_err("too many metrics, or no run");
+    assert_ne!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+    drop(unfinished);
+    let mut again = log(&greedy).await;
+    for _ in 0..20 {
+        if again.status == told.status {
+            break;
+        }
+        again = log(&greedy).await;
+    }
+    assert_eq!(again.status, told.status, "the room is given back");
+    let many = format!(r#"{{"run_id":"{}","datasets":[{}{{}}]}}"#, "0".repeat(32), "{},".repeat(60_000));
+    let answer = other.http().json(Method::POST, "/api/2.0/mlflow/runs/log-inputs", &many).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "few bytes that become many objects: {}", answer.message());
+    let many = v1::LogBatchRequest { run_id: "0".repeat(32), metrics: vec![v1::Metric::default(); 60_000], ..Default::default() };
+    let status = other.call::<_, v1::LogBatchResponse>("LogBatch", many).await.expect_err("as many over gRPC");
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+    assert!(status.message().contains("--memory-budget"), "{status}");
+}
+
+async fn pages_and_answers_stay_within_the_budget(server: Server) {
+    let http = server.as_("data_scientist").await;
+    let limited = server.replica_with(&SMALL_BUDGET);
+    let http = limited.moved(&http).http();
+    let experiment = http.post("experiments/create", &json!({"name": "large"})).await.json()["experiment_id"].clone();
+    let mut logged = Vec::new();
+    for (index, tags) in [(0, 60), (1, 60), (2, 60), (3, 400)] {
+        let run = http.post("runs/create", &json!({"experiment_id": experiment, "start_time": 10 - index})).await.json();
+        let run_id = run["run"]["info"]["run_id"].as_str().expect("an id").to_owned();
+        let tags: Vec<_> = (0..tags).map(|tag| json!({"key": format!("t{tag}"), "value": "x".repeat(8_000)})).collect();
+        for some in tags.chunks(50) {
+            let answer = http.post("runs/log-batch", &json!({"run_id": run_id, "tags": some})).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.message());
+        }
+        logged.push(run_id);
+    }
+    let page = http.post("runs/search", &json!({"experiment_ids": [experiment], "max_results": 3})).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.message());
+    assert_eq!(page.json()["runs"].as_array().map(Vec::len), Some(2), "the page ends early");
+    assert!(page.json()["next_page_token"].is_string());
+    let answer = http.get(&format!("runs/get?run_id={}", logged[3])).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answer.message().contains("8.0 MiB") && answer.message().contains("--memory-budget"), "{}", answer.message());
+    // Nothing of it is kept: as often as one likes.
+    for _ in 0..10 {
+        assert_eq!(http.get(&format!("runs/get?run_id={}", logged[0])).await.status, StatusCode::OK);
     }
 }

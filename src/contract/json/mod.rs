@@ -60,6 +60,39 @@ pub fn write<M: Serialize>(message: &M) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(message)
 }
 
+/// The text of a message that is known to have so many bytes.
+///
+/// # Errors
+/// None that a message of ours can cause.
+pub fn write_within<M: Serialize>(message: &M, bytes: usize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut text, message)?;
+    Ok(text)
+}
+
+/// How many bytes the text of a message has.
+///
+/// # Errors
+/// None that a message of ours can cause.
+pub fn length<M: Serialize>(message: &M) -> Result<usize, serde_json::Error> {
+    let mut counting = Counting(0);
+    serde_json::to_writer(&mut counting, message)?;
+    Ok(counting.0)
+}
+
+struct Counting(usize);
+
+impl std::io::Write for Counting {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn explained(path: &str, error: &impl fmt::Display) -> Invalid {
     let text = error.to_string();
     // The place in the text helps nobody who knows the field.

@@ -7,6 +7,8 @@ pub mod files;
 mod request;
 pub(super) mod response;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
@@ -23,7 +25,11 @@ use crate::access::Call;
 use crate::contract::{Operation, Subject, json, rest_routes};
 use crate::domain::field::{FieldError, Invalid};
 use crate::domain::limits;
+use crate::memory::Held;
 use crate::service::{Error, Result};
+
+/// Answers of so many bytes are written at once.
+const SMALL: usize = 64 * 1024;
 
 /// An operation with REST routes.
 pub struct Route {
@@ -95,7 +101,7 @@ impl Surface {
     pub async fn rest<I, O, B, F>(self, operation: &'static Operation, incoming: Incoming, bind: B, call: F) -> Response
     where
         I: DeserializeOwned + Subject + prost::Message + 'static,
-        O: Serialize + Send,
+        O: Serialize + prost::Message,
         B: Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError> + Send,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>> + Send,
     {
@@ -103,15 +109,19 @@ impl Surface {
         let request_id = passage.request_id.clone();
         let outcome = self.serve(&passage, incoming, bind, call).await;
         match passage.end(outcome) {
-            Ok(body) => response::json(body, &request_id),
+            Ok((body, held)) => {
+                let mut response = response::json(body, &request_id);
+                response.extensions_mut().insert(held);
+                response
+            }
             Err(error) => response::failed(&error, &request_id),
         }
     }
 
-    async fn serve<I, O, B, F>(self, passage: &Passage, incoming: Incoming, bind: B, call: F) -> Result<Vec<u8>>
+    async fn serve<I, O, B, F>(self, passage: &Passage, incoming: Incoming, bind: B, call: F) -> Result<(Vec<u8>, Arc<Held>)>
     where
         I: DeserializeOwned + Subject + prost::Message + 'static,
-        O: Serialize + Send,
+        O: Serialize + prost::Message,
         B: Fn(&mut I, &str, &str) -> std::result::Result<(), FieldError> + Send,
         F: FnOnce(Call, I) -> BoxFuture<'static, Result<O>> + Send,
     {
@@ -124,14 +134,29 @@ impl Surface {
             }
         };
         let rule = &passage.operation.rule;
-        let given = incoming.receive(if rule.public { limits::PUBLIC_BODY_BYTES } else { rule.rest_body_bytes }).await?;
-        let mut message: I = given.message()?;
+        let given = incoming.receive(if rule.public { limits::PUBLIC_BODY_BYTES } else { rule.rest_body_bytes }, &sender.held).await?;
+        let mut message: I = given.message(&sender.held).await?;
         for (variable, value) in &given.variables {
             bind(&mut message, variable, value).map_err(Invalid::from)?;
         }
         let answer = self.perform(passage, &sender, message, call).await?;
-        json::write(&answer).map_err(|error| Error::Internal(error.to_string()))
+        let text = written(&answer, &sender.held).await?;
+        Ok((text, sender.held))
     }
+}
+
+/// The text of an answer. Of a large one it is known how long it will be before there is room for it: a text of control
+/// characters takes six times its bytes.
+async fn written<O: Serialize + prost::Message>(answer: &O, held: &Held) -> Result<Vec<u8>> {
+    let broken = |error: serde_json::Error| Error::Internal(error.to_string());
+    let bytes = answer.encoded_len();
+    if bytes <= SMALL {
+        return json::write(answer).map_err(broken);
+    }
+    let length = json::length(answer).map_err(broken)?;
+    held.shrink_to(bytes);
+    held.grow(length).await?;
+    json::write_within(answer, length).map_err(broken)
 }
 
 #[cfg(test)]

@@ -11,11 +11,16 @@ use serde::de::DeserializeOwned;
 use crate::access::ClientAddress;
 use crate::contract::json::{self, Unknown};
 use crate::domain::field::{FieldError, Invalid};
+use crate::memory::Held;
 use crate::service::{Error, Result};
 
 /// So much of what is too large is read and dropped, for the sake of an answer that arrives.
 const DROPPED_BYTES: usize = 64 * MIB;
 const MIB: usize = 1024 * 1024;
+/// What a body takes for each byte that came: the bytes, which lie in a buffer that grows by doubling.
+const COPIES: usize = 2;
+/// What an object in a body takes besides its bytes: the message's fields, in a list that grows by doubling.
+const OBJECT: usize = 300;
 
 /// A request as it came.
 pub struct Incoming {
@@ -66,17 +71,17 @@ impl Incoming {
         // A client that waits for a word before it sends need not send at all.
         if !self.head.headers.contains_key(header::EXPECT) {
             // How the body ends does not matter: the answer is given in any case.
-            let _ = whole(self.body, 0).await;
+            let _ = whole(self.body, 0, None).await;
         }
     }
 
-    /// Waits for the body.
-    pub(super) async fn receive(self, most: usize) -> Result<Given> {
+    /// Waits for the body, which takes room as it comes.
+    pub(super) async fn receive(self, most: usize, held: &Held) -> Result<Given> {
         let Self { variables, head, body } = self;
         let query = head.uri.query().unwrap_or_default().to_owned();
         let unknown = unknown(&head);
         let from_body = head.method != Method::GET && head.method != Method::HEAD;
-        let body = if from_body || unknown == Unknown::Refused { whole(body, most).await? } else { Bytes::new() };
+        let body = if from_body || unknown == Unknown::Refused { whole(body, most, Some(held)).await? } else { Bytes::new() };
         if !from_body && !body.is_empty() {
             return Err(Invalid::field("body", "is not read here; the fields of a GET are parameters of its query").into());
         }
@@ -120,12 +125,14 @@ impl Divided {
 
 impl Given {
     /// The message of body or query. No body at all stands for an empty object.
-    pub(super) fn message<I: DeserializeOwned>(&self) -> std::result::Result<I, Invalid> {
-        json::with(self.unknown, || match (self.from_body, self.body.is_empty()) {
+    pub(super) async fn message<I: DeserializeOwned>(&self, held: &Held) -> Result<I> {
+        held.grow(OBJECT * objects(&self.body)).await?;
+        let message = json::with(self.unknown, || match (self.from_body, self.body.is_empty()) {
             (true, false) => json::read(&self.body),
             (true, true) => json::read_query(""),
             (false, _) => json::read_query(&self.query),
-        })
+        });
+        Ok(message?)
     }
 }
 
@@ -136,26 +143,53 @@ fn unknown(head: &Parts) -> Unknown {
     if own { Unknown::Refused } else { Unknown::Ignored }
 }
 
-/// The body, when it has no more bytes than `most`. Of a larger one the rest is read and dropped, up to a
-/// limit, because a client that still sends does not see the answer.
-async fn whole(mut body: Body, most: usize) -> Result<Bytes> {
+/// The body, when it has no more bytes than `most`, and there is room for it. Of another one the rest is read and
+/// dropped, up to a limit, because a client that still sends does not see the answer.
+async fn whole(mut body: Body, most: usize, held: Option<&Held>) -> Result<Bytes> {
     let mut kept = BytesMut::new();
     let mut size = 0;
+    let mut over = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Error::Cancelled(format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         size += data.len();
-        if size <= most {
-            kept.extend_from_slice(&data);
-        } else if size > most + DROPPED_BYTES {
+        if size > most + DROPPED_BYTES {
             break;
         }
+        if size > most || over.is_some() {
+            continue;
+        }
+        if let Some(held) = held
+            && let Err(full) = held.grow(COPIES * data.len()).await
+        {
+            kept = BytesMut::new();
+            held.shrink_to(0);
+            over = Some(full);
+            continue;
+        }
+        kept.extend_from_slice(&data);
     }
     if size > most {
         let (most, unit) = if most < MIB { (most / 1024, "KiB") } else { (most / MIB, "MiB") };
         return Err(Error::TooLarge(format!("the body has more than {most} {unit}, which is the most that is read")));
     }
-    Ok(kept.freeze())
+    over.map_or(Ok(kept.freeze()), |over| Err(over.into()))
+}
+
+/// The objects in a JSON text, at least: each takes more room than its few bytes say. What is inside of strings does not
+/// count.
+fn objects(text: &[u8]) -> usize {
+    let (mut count, mut quoted, mut escaped) = (0, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b'{' if !quoted => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 /// JSON that is declared as such: a page of another site cannot send it without asking.
@@ -178,4 +212,14 @@ pub fn bind(field: &mut String, name: &str, value: &str) -> std::result::Result<
     }
     value.clone_into(field);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::objects;
+
+    #[test]
+    fn objects_are_counted_outside_of_strings() {
+        assert_eq!(objects(br#"{"a":[{},{"b":"{{\"{"}],"c":"\\"}{"#), 4);
+    }
 }
