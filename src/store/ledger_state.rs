@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use sea_orm::DatabaseTransaction;
 
 use super::ledger::{self as rows, Positioned};
-use super::{Store, StoreError, gates, sql};
+use super::{Reading, Store, StoreError, gates, sql};
 use crate::bind;
 use crate::domain::ledger::replay::{self, Comparison, Decided, Fields, Held, Replay, StateReport, Thing};
 use crate::domain::ledger::{DecisionNow, Filed, GrantNow, RowKey};
@@ -23,13 +23,13 @@ pub async fn compare(store: &Store, mut replay: Replay, from: u64) -> Result<Sta
     newest(&view, store.row_key(), &mut replay, from).await?;
     let mut comparison = replay.compare();
     tables(&view, &mut comparison).await?;
-    view.rollback().await?;
+    view.done().await?;
     Ok(comparison.finish())
 }
 
 /// The rows that were written since the others were read. Those that the server did not write count for nothing: they
 /// get no place in the log.
-async fn newest(view: &DatabaseTransaction, key: Option<&RowKey>, replay: &mut Replay, from: u64) -> Result<()> {
+async fn newest(view: &Reading<DatabaseTransaction>, key: Option<&RowKey>, replay: &mut Replay, from: u64) -> Result<()> {
     let mut next = from.cast_signed();
     let wrote = |row: &Positioned| key.is_none_or(|key| row.is_authentic(key));
     loop {
@@ -46,7 +46,7 @@ async fn newest(view: &DatabaseTransaction, key: Option<&RowKey>, replay: &mut R
     Ok(())
 }
 
-async fn tables(on: &DatabaseTransaction, to: &mut Comparison) -> Result<()> {
+async fn tables(on: &Reading<DatabaseTransaction>, to: &mut Comparison) -> Result<()> {
     for (gate, active) in gates::all(on).await? {
         to.seen(&Thing::Gate { id: gate.gate_id.clone(), version: gate.version.into() }, &replay::gate_fields(&gate, active));
     }
@@ -68,7 +68,12 @@ async fn tables(on: &DatabaseTransaction, to: &mut Comparison) -> Result<()> {
 }
 
 /// Shows each row of a query to the comparison.
-async fn each(on: &DatabaseTransaction, to: &mut Comparison, query: &str, read: fn(&sql::Row) -> Result<(Thing, Fields)>) -> Result<()> {
+async fn each(
+    on: &Reading<DatabaseTransaction>,
+    to: &mut Comparison,
+    query: &str,
+    read: fn(&sql::Row) -> Result<(Thing, Fields)>,
+) -> Result<()> {
     let mut found = std::pin::pin!(sql::stream(on, query, []).await?);
     while let Some(row) = found.try_next().await? {
         let (thing, fields) = read(&row)?;
@@ -92,7 +97,7 @@ fn alias(row: &sql::Row) -> Result<(Thing, Fields)> {
 }
 
 /// The holdings of all targets, each in the order in which they began.
-async fn holdings(on: &DatabaseTransaction, to: &mut Comparison) -> Result<()> {
+async fn holdings(on: &Reading<DatabaseTransaction>, to: &mut Comparison) -> Result<()> {
     let query = "SELECT model_uid, target, version_uid, from_time, until_time FROM holdings ORDER BY id";
     let mut targets: BTreeMap<(String, String), Held> = BTreeMap::new();
     let mut found = std::pin::pin!(sql::stream(on, query, []).await?);
@@ -118,7 +123,7 @@ fn requester(row: &sql::Row) -> Result<(Thing, Fields)> {
 }
 
 /// The decisions of each person on each request.
-async fn decisions(on: &DatabaseTransaction, to: &mut Comparison) -> Result<()> {
+async fn decisions(on: &Reading<DatabaseTransaction>, to: &mut Comparison) -> Result<()> {
     let query = "SELECT request_uid, person_uid, user_uid, kind, evidence_digest, voided FROM request_decisions";
     let mut all: BTreeMap<(String, String), Vec<Decided>> = BTreeMap::new();
     let mut found = std::pin::pin!(sql::stream(on, query, []).await?);
