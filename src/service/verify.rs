@@ -155,7 +155,7 @@ pub async fn check_not_emptied(store: &Store) -> Result<()> {
             "LEDGER_CUT",
             format!(
                 "the database is empty, but {} seals the ledger of one that was served before: restore the whole database (for SQLite \
-                 with its -wal file), or remove that file to begin a new one",
+                 with its -wal file), or remove that file and the artifacts to begin a new one",
                 file.display()
             ),
         )),
