@@ -175,9 +175,8 @@ fn long_body(bytes: usize) -> String {
 }
 
 async fn bodies_of_one_user_take_that_users_memory(server: Server) {
+    let server = Server::with(server.db, &SMALL_BUDGET).await.expect("the engine is there");
     let (greedy, other) = (server.as_("data_scientist").await, server.as_("data_scientist").await);
-    let server = server.replica_with(&SMALL_BUDGET);
-    let (greedy, other) = (server.moved(&greedy), server.moved(&other));
     let http = greedy.http();
     let body = long_body(2 << 20);
     let mut unfinished = TcpStream::connect(http.address()).expect("the server listens");
@@ -231,9 +230,8 @@ async fn bodies_of_one_user_take_that_users_memory(server: Server) {
 }
 
 async fn pages_and_answers_stay_within_the_budget(server: Server) {
-    let http = server.as_("data_scientist").await;
-    let limited = server.replica_with(&SMALL_BUDGET);
-    let http = limited.moved(&http).http();
+    let server = Server::with(server.db, &SMALL_BUDGET).await.expect("the engine is there");
+    let http = server.as_("data_scientist").await.http();
     let experiment = http.post("experiments/create", &json!({"name": "large"})).await.json()["experiment_id"].clone();
     let mut logged = Vec::new();
     for (index, tags) in [(0, 60), (1, 60), (2, 60), (3, 400)] {
