@@ -21,14 +21,14 @@ const PERSONAS: [&str; 8] = ["viewer", "data_scientist", "ml_engineer", "manager
 #[derive(Clone, Default)]
 pub struct World {
     pub experiment_id: String,
-    experiment: String,
-    run_id: String,
-    model_id: String,
+    pub experiment: String,
+    pub run_id: String,
+    pub model_id: String,
     pub model: String,
     pub request_id: String,
-    comment_id: String,
-    user: String,
-    token_id: String,
+    pub comment_id: String,
+    pub user: String,
+    pub token_id: String,
 }
 
 impl World {
@@ -208,7 +208,7 @@ pub async fn answers(client: &Client, operation: &Operation, world: &World, also
 }
 
 /// The smallest message of an operation: nothing but the fields that its rule reads.
-fn smallest(operation: &Operation, world: &World, also: &[(&str, Value)]) -> Vec<u8> {
+pub fn smallest(operation: &Operation, world: &World, also: &[(&str, Value)]) -> Vec<u8> {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("the descriptor set is one");
     let mut message = DynamicMessage::new(pool.get_message_by_name(operation.input).expect("declared"));
     for (field, value) in also {

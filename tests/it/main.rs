@@ -36,6 +36,7 @@ mod promotion_sql_races;
 mod promotion_walks;
 mod quotas;
 mod readiness;
+mod recorded;
 mod registry;
 mod replicas;
 mod rest;

@@ -7,7 +7,7 @@ mod server;
 
 pub use client::{Client, declared, grpc_message};
 pub use http::{Answer, Http};
-pub use server::{Db, Server, bare_command, fresh_url, run_to_its_end, serve_command};
+pub use server::{Db, PASSWORD, Server, bare_command, fresh_url, run_to_its_end, serve_command};
 
 /// Makes of each function `async fn(Server)` one test per engine, so that none is for one of them only.
 /// Without `STAGEGATE_TEST_POSTGRES_URL` the tests on PostgreSQL say that they were skipped.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::Client;
 
 /// The admin's password in all tests; it must never be seen in a log.
-const PASSWORD: &str = "correct horse battery staple";
+pub const PASSWORD: &str = "correct horse battery staple";
 /// How long a start may take on a machine under load.
 const START: Duration = Duration::from_secs(60);
 
