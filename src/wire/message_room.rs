@@ -40,7 +40,7 @@ pub fn stream_of(body: Body, held: Arc<Held>) -> Body {
 /// The body of a call with one message, once it is there. What is wrong with it is told to whoever reads it.
 pub async fn whole(mut body: Body, held: &Held) -> Body {
     let mut bytes = BytesMut::new();
-    while bytes.len() <= limits::GRPC_MESSAGE_BYTES + PREFIX {
+    while bytes.len() <= limits::GRPC_MESSAGE_BYTES + PREFIX && !refused_by_prefix(&bytes) {
         let Some(frame) = body.frame().await else {
             let room = held.grow(OBJECT * objects(bytes.get(PREFIX..).unwrap_or_default(), DEPTH)).await;
             return room.map_or_else(|over| followed(Bytes::new(), Err(refusal(over)), Body::empty()), |()| Body::from(bytes.freeze()));
@@ -54,6 +54,13 @@ pub async fn whole(mut body: Body, held: &Held) -> Body {
     }
     // Longer than a message may be, which is refused by its prefix.
     followed(bytes.freeze(), Ok(Frame::data(Bytes::new())), body)
+}
+
+/// Whether a message is compressed or longer than one may be, which its first bytes say.
+fn refused_by_prefix(bytes: &[u8]) -> bool {
+    let Some((flag, length)) = bytes.get(..PREFIX).and_then(<[u8]>::split_first) else { return false };
+    let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    *flag != 0 || length > limits::GRPC_MESSAGE_BYTES
 }
 
 /// Bytes that were read already, what came then, and the rest.

@@ -83,7 +83,7 @@ def test_bad_credentials(one_server, given):
 
 
 def test_500_connections_under_a_low_limit_of_files(tmp_path):
-    """More than the process can have open: accepting goes on when some have gone."""
+    """More than the process can have open: the others wait to be accepted, and accepting goes on when some have gone."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4_096), hard))
     server = Server(tmp_path, "sqlite", prefix=["sh", "-c", 'ulimit -n 96; exec "$@"', "sh"])
@@ -99,7 +99,6 @@ def test_500_connections_under_a_low_limit_of_files(tmp_path):
         begun = time.monotonic()
         assert http1(server, "GET", "/health")[0] == 200
         assert time.monotonic() - begun < 2
-        assert "could not be accepted" in (tmp_path / "server.log").read_text(), "the limit was reached"
     finally:
         server.stop()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
