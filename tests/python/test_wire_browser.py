@@ -70,7 +70,7 @@ def test_the_allowed_hosts_can_be_listed(tmp_path):
 def test_a_host_that_is_none_stops_the_start(tmp_path):
     command = [BINARY, "serve", "--listen", "127.0.0.1:0", "--data-dir", tmp_path / "data", "--allowed-hosts", "https://track.example.com"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode != 0 and "https://track.example.com" in done.stderr and "--allowed-hosts" in done.stderr
+    assert done.returncode != 0 and "--allowed-hosts: an entry is no host" in done.stderr
 
 
 @pytest.mark.parametrize("origin", [
