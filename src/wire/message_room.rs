@@ -59,7 +59,7 @@ pub async fn whole(mut body: Body, held: &Held) -> Body {
 /// Whether a message is compressed or longer than one may be, which its first bytes say.
 fn refused_by_prefix(bytes: &[u8]) -> bool {
     let Some((flag, length)) = bytes.get(..PREFIX).and_then(<[u8]>::split_first) else { return false };
-    let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    let length = length.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte));
     *flag != 0 || length > limits::GRPC_MESSAGE_BYTES
 }
 
