@@ -23,7 +23,7 @@ pub enum UrlFault {
     #[error("names several hosts; give one, such as an address that follows the primary")]
     SeveralHosts,
     /// A parameter that the driver would pass over.
-    #[error("has an unknown parameter behind `?`; known are {0}")]
+    #[error("has an unknown parameter after `?`; known are {0}")]
     Parameter(&'static str),
     /// A parameter with a value that it cannot have.
     #[error("has a parameter `{0}` with a value that it cannot have")]

@@ -97,7 +97,7 @@ async fn gather<C: ConnectionTrait>(on: &C, version: &VersionRow, target: &str, 
     })
 }
 
-/// Which of the two versions of a record have a run that is closed to those for whom `may` decides: `candidate`, `holder`.
+/// Which of the two versions of a record have a run that somebody may not read, as `may` decides: `candidate`, `holder`.
 pub(super) async fn withheld<C: ConnectionTrait>(
     on: &C,
     runs: &EvidenceRuns,

@@ -3,7 +3,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 const SHORT: Duration = Duration::from_millis(100);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-/// The head of a GOAWAY frame behind its length: type, flags, stream.
+/// The head of a GOAWAY frame after its length: type, flags, stream.
 const GOAWAY: &[u8] = b"\x07\0\0\0\0\0";
 
 /// A connection whose calls take so long, and that may be idle for a short time.

@@ -111,6 +111,14 @@ mod tests {
     use prost::Message;
 
     #[test]
+    fn the_first_bytes_refuse_what_is_compressed_or_too_long() {
+        let most = u32::try_from(limits::GRPC_MESSAGE_BYTES).unwrap();
+        let prefix = |flag: u8, length: u32| [&[flag][..], &length.to_be_bytes()].concat();
+        assert!(!refused_by_prefix(&prefix(0, most)) && !refused_by_prefix(&prefix(0, u32::MAX)[..4]) && !refused_by_prefix(&[]));
+        assert!(refused_by_prefix(&prefix(0, most + 1)) && refused_by_prefix(&prefix(1, 1)));
+    }
+
+    #[test]
     fn short_messages_are_counted_however_deep() {
         let metrics = vec![v1::Metric::default(); 1_000];
         let many = v1::LogBatchRequest { metrics, run_id: "r".repeat(32), ..Default::default() };

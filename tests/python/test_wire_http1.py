@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import os
 import resource
 import socket
 import threading
@@ -96,9 +97,11 @@ def test_500_connections_under_a_low_limit_of_files(tmp_path):
                 waiting.setblocking(False)
                 waiting.connect_ex((host, int(port)))
             time.sleep(1)
+            assert len(os.listdir(f"/proc/{server.process.pid}/fd")) < 96, "some are left for the database and the files"
         begun = time.monotonic()
         assert http1(server, "GET", "/health")[0] == 200
         assert time.monotonic() - begun < 2
+        assert "could not be accepted" not in (tmp_path / "server.log").read_text(), "none was taken that there was no room for"
     finally:
         server.stop()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

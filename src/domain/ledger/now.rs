@@ -226,6 +226,7 @@ pub fn given(grant: &Grant) -> Grants {
 /// Adds to a payload what is now.
 #[must_use]
 pub fn with_now<T: Serialize>(mut payload: Value, now: &T) -> Value {
+    // Plain fields and maps with texts as keys always become JSON.
     if let (Some(fields), Ok(now)) = (payload.as_object_mut(), serde_json::to_value(now)) {
         fields.insert(NOW.to_owned(), now);
     }
