@@ -29,7 +29,7 @@ pub fn generate(pool: &DescriptorPool) -> Result<String> {
         writeln!(
             registrations,
             "routes = routes.add_service({module}::{server}::new(surface.clone())\
-             .max_decoding_message_size(crate::domain::limits::GRPC_MESSAGE_BYTES));"
+             .max_decoding_message_size(crate::domain::limits::MESSAGE_BYTES));"
         )?;
     }
     writeln!(
@@ -82,7 +82,6 @@ struct Rule {
     signed_in: bool,
     password_due: bool,
     record: String,
-    rest_body_mib: i32,
     clauses: Vec<Clause>,
 }
 
@@ -111,7 +110,6 @@ fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule> {
         signed_in: boolean(message, "signed_in"),
         password_due: boolean(message, "password_due"),
         record: variant(pool, message, "record", "Record"),
-        rest_body_mib: message.get_field_by_name("rest_body_mib").and_then(|value| value.as_i32()).unwrap_or_default(),
         clauses: messages(message, "clauses").iter().map(|message| clause(pool, message)).collect(),
     };
     let ways = [rule.public, rule.signed_in, !rule.clauses.is_empty()];
@@ -161,7 +159,7 @@ fn operation(method: &MethodDescriptor, constant: &str, rule: &Rule) -> Result<S
         "/// `{full}`.\npub static {constant}: Operation = Operation {{ service: {service:?}, name: {name:?}, \
          path: {path:?}, full_name: {full:?}, input: {input:?}, client_streaming: {cs}, server_streaming: {ss}, \
          http: &{http:?}, rule: Rule {{ public: {public}, signed_in: {signed_in}, password_due: {password_due}, \
-         record: Record::{record}, rest_body_bytes: {body} * 1024 * 1024, clauses: &[{clauses}] }} }};",
+         record: Record::{record}, clauses: &[{clauses}] }} }};",
         full = format!("{}/{}", service.full_name(), method.name()),
         service = service.full_name(),
         name = method.name(),
@@ -173,7 +171,6 @@ fn operation(method: &MethodDescriptor, constant: &str, rule: &Rule) -> Result<S
         signed_in = rule.signed_in,
         password_due = rule.password_due,
         record = rule.record,
-        body = if rule.rest_body_mib > 0 { rule.rest_body_mib.to_string() } else { "crate::domain::limits::REST_BODY_MIB".to_owned() },
     ))
 }
 

@@ -18,7 +18,7 @@ use crate::domain::access::{Object, Snapshot, Verdict};
 use crate::domain::artifact_owner::{self, PathOwner};
 use crate::domain::field::Invalid;
 use crate::domain::ledger::Outcome;
-use crate::domain::stage;
+use crate::domain::{stage, text};
 use crate::store::{Kept, StoreError};
 
 /// Refusals are answered after a whole number of these. What differs between a hidden object and a missing one, such as a
@@ -198,19 +198,31 @@ fn first_object(operation: &Operation, fields: &dyn Fields) -> String {
     named.unwrap_or_else(|| "the server".to_owned())
 }
 
-/// The texts that name the clause's object; none when the clause holds by itself.
+/// The texts that name the clause's object; none when the clause holds by itself. A call that does not say what it is
+/// about is refused for that, whoever sent it.
 fn names<'a>(clause: &Clause, fields: &'a dyn Fields) -> Result<Option<Vec<&'a str>>, Refused> {
     if clause.kind == ObjectKind::ModelVersion {
         let given: Vec<&str> = clause.fields.iter().map(|field| fields.subject(field).unwrap_or_default()).collect();
-        let unset = clause.optional && given.first().is_none_or(|name| name.is_empty());
-        return Ok((!unset).then_some(given));
+        if clause.optional && given.first().is_none_or(|name| name.is_empty()) {
+            return Ok(None);
+        }
+        return match clause.fields.iter().zip(&given).find(|(_, text)| text.is_empty()) {
+            Some((field, _)) => Err(Invalid::from(text::missing(field)).into()),
+            None => Ok(Some(given)),
+        };
     }
     if matches!(clause.kind, ObjectKind::RunOfPath | ObjectKind::LoggedModelOfPath | ObjectKind::VersionOfPath) {
         return Ok(path_owner(clause, fields)?.map(|owner| vec![owner.id()]));
     }
     let mut given = clause.fields.iter().filter_map(|field| fields.subject(field).map(|text| (*field, text)));
     let Some((first, text)) = given.next() else {
-        return Ok((!clause.optional).then(|| vec![""]));
+        return match clause.fields.first() {
+            _ if clause.optional => Ok(None),
+            // No name stands for the caller.
+            _ if clause.kind == ObjectKind::User => Ok(Some(vec![""])),
+            Some(field) => Err(Invalid::from(text::missing(field)).into()),
+            None => Ok(Some(vec![""])),
+        };
     };
     if let Some((other, _)) = given.find(|(_, other)| *other != text) {
         return Err(Invalid::field(other, format!("differs from `{first}`; give one of them, or both alike")).into());

@@ -11,6 +11,8 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/contract.rs"));
 }
 
+use crate::domain::limits;
+
 pub use operations::{OPERATIONS, add_services, rest_routes};
 pub use permission::UnknownPermission;
 pub use proto::stagegate::mlflow::v1 as mlflow;
@@ -75,10 +77,15 @@ pub struct Rule {
     pub password_due: bool,
     /// What the ledger keeps.
     pub record: Record,
-    /// The bytes that the body of a REST request may have.
-    pub rest_body_bytes: usize,
     /// What must hold, all of it.
     pub clauses: &'static [Clause],
+}
+
+impl Rule {
+    /// The bytes that a message may have, or the body of a REST request.
+    pub fn message_bytes(&self) -> usize {
+        if self.public { limits::PUBLIC_MESSAGE_BYTES } else { limits::MESSAGE_BYTES }
+    }
 }
 
 /// See `stagegate.options.v1.Clause`.

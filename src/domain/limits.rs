@@ -1,22 +1,23 @@
 //! Every limit of the contract. Lengths of texts are counted in characters (Unicode scalar values), as
 //! MLflow's Python counts, unless a constant's name says bytes.
 
-/// A gRPC message, decoded: gRPC's own default.
-pub const GRPC_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
-/// The MiB that the body of a REST request may have, where the operation does not say another number.
-pub const REST_BODY_MIB: usize = 4;
-/// The body of a REST request that needs no credentials: a name and a password.
-pub const PUBLIC_BODY_BYTES: usize = 64 * 1024;
+/// A gRPC message, or the body of a REST request, of a caller who is signed in. Every batch fits whose values are within
+/// MLflow's own limits, in whatever script: `mlflow` writes six bytes of JSON for each character that is not ASCII, twelve
+/// for one outside the basic plane, which makes up to 18.4 MB.
+pub const MESSAGE_BYTES: usize = 32 * 1024 * 1024;
+/// The same of an operation that needs no credentials: a name and a password.
+pub const PUBLIC_MESSAGE_BYTES: usize = 64 * 1024;
 /// An experiment's name: MLflow's.
 pub const EXPERIMENT_NAME: usize = 500;
 /// A registered model's name: MLflow's column.
 pub const MODEL_NAME: usize = 256;
 /// A key of a metric, param or tag: MLflow's.
 pub const KEY: usize = 250;
-/// A param's value: MLflow's, which cuts longer ones silently; here they are refused.
-pub const PARAM_VALUE: usize = 6_000;
-/// A run tag's value: MLflow's, which cuts longer ones silently; here they are refused.
-pub const RUN_TAG_VALUE: usize = 8_000;
+/// A param's value, of a run or logged model: what MLflow's column holds on MySQL. MLflow cuts those of runs silently after
+/// 6,000; here nothing is ever cut, and longer ones are refused.
+pub const PARAM_VALUE: usize = 65_535;
+/// A run tag's value: MLflow cuts it silently after 8,000; here nothing is ever cut, and longer ones are refused.
+pub const RUN_TAG_VALUE: usize = 65_535;
 /// An experiment tag's value: MLflow's.
 pub const EXPERIMENT_TAG_VALUE: usize = 20_000;
 /// A tag's value in the registry: MLflow's.
@@ -37,8 +38,12 @@ pub const URI: usize = 2_048;
 pub const BATCH_METRICS: usize = 1_000;
 /// Params in one batch: MLflow's.
 pub const BATCH_PARAMS: usize = 100;
-/// Tags in one batch, and of an object at its creation: MLflow's.
+/// Tags in one batch: MLflow's.
 pub const BATCH_TAGS: usize = 100;
+/// Metrics, params and tags in one batch together: MLflow's.
+pub const BATCH_ENTRIES: usize = 1_000;
+/// Tags of an object at its creation; MLflow has no limit.
+pub const CREATION_TAGS: usize = 1_000;
 /// The bytes that the runs of one page logged; it ends early beyond them. A run has any number of params, tags and data
 /// sets, and one large data set may be an input of every run.
 pub const PAGE_RUN_BYTES: i64 = 16 * 1024 * 1024;
@@ -62,8 +67,6 @@ pub const INPUT_TAG_KEY: usize = 255;
 pub const INPUT_TAG_VALUE: usize = 500;
 /// A logged model's name, and its type: MLflow's columns.
 pub const LOGGED_MODEL_NAME: usize = 500;
-/// A logged model's param: what MLflow's column holds on MySQL; reprs of estimators are long.
-pub const LOGGED_MODEL_PARAM_VALUE: usize = 65_535;
 /// Logged models that one call links to a run.
 pub const MODEL_LINKS: usize = 1_000;
 /// Data sets that a search for logged models is limited to.

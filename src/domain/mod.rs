@@ -9,6 +9,7 @@ pub mod field;
 pub mod gate;
 pub mod glob;
 pub mod ids;
+pub mod key_value;
 pub mod ledger;
 pub mod limits;
 pub mod manifest;

@@ -255,6 +255,14 @@ pub fn page_size(field: &str, asked: i64, default: i64, most: i64) -> Result<u64
     Ok(if asked == 0 { default } else { asked }.unsigned_abs())
 }
 
+/// The same for a field that tells absent from 0, as MLflow's does: what is asked for is at least 1.
+pub fn page_size_if_set(field: &str, asked: Option<impl Into<i64>>, default: i64, most: i64) -> Result<u64> {
+    match asked.map_or(default, Into::into) {
+        0 => Err(FieldError::new(field, format!("is 0; must be between 1 and {most}"))),
+        asked => page_size(field, asked, default, most),
+    }
+}
+
 /// The error of a list with too many items.
 pub fn count(field: &str, found: usize, limit: usize) -> Result<()> {
     if found > limit {

@@ -21,8 +21,8 @@ fn each_length_is_bounded_and_the_error_says_how() {
     has_limit(principal_name, 128);
     has_limit(|field, text| idempotency_key(Some(text)).map_err(|error| FieldError::new(field, error.message)), 128);
     has_limit(|field, text| label(field, text, limits::RUN_NAME), 250);
-    has_limit(|field, text| value(field, text, limits::PARAM_VALUE), 6_000);
-    has_limit(|field, text| value(field, text, limits::RUN_TAG_VALUE), 8_000);
+    has_limit(|field, text| value(field, text, limits::PARAM_VALUE), 65_535);
+    has_limit(|field, text| value(field, text, limits::RUN_TAG_VALUE), 65_535);
     has_limit(|field, text| value(field, text, limits::EXPERIMENT_TAG_VALUE), 20_000);
     has_limit(|field, text| value(field, text, limits::REGISTRY_TAG_VALUE), 100_000);
     has_limit(|field, text| value(field, text, limits::DESCRIPTION), 5_000);
@@ -42,9 +42,9 @@ fn each_length_is_bounded_and_the_error_says_how() {
 
 #[test]
 fn lengths_are_counted_in_characters_as_python_counts() {
-    assert_eq!(value("value", &"é".repeat(6_000), limits::PARAM_VALUE), Ok(()));
-    assert_eq!(value("value", &"🦀".repeat(6_000), limits::PARAM_VALUE), Ok(()));
-    assert!(value("value", &"e\u{301}".repeat(3_001), limits::PARAM_VALUE).is_err());
+    assert_eq!(value("value", &"é".repeat(65_535), limits::PARAM_VALUE), Ok(()));
+    assert_eq!(value("value", &"🦀".repeat(65_535), limits::PARAM_VALUE), Ok(()));
+    assert!(value("value", &"e\u{301}".repeat(32_768), limits::PARAM_VALUE).is_err());
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! What runs log, checked and stored: metrics, params and tags, all of them or none.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::runs::{NAME_TAG, live, refused};
 use super::{Error, Result, logged_models as models};
 use crate::access::Call;
 use crate::contract::{Permission, v1};
 use crate::domain::field::{Check, FieldError};
-use crate::domain::{ids, limits, metric_value, text};
+use crate::domain::{ids, key_value, limits, metric_value, text};
 use crate::store::logged_model_values::{self, ModelPoint};
 use crate::store::metrics::{self, Point, Points};
 use crate::store::{Store, Tx, Unrecorded, logged_models, run_values, runs as rows};
@@ -26,32 +26,30 @@ impl Batch {
         let list = |name: &str| format!("{path}{name}");
         let (metrics, params, tags) = (list("metrics"), list("params"), list("tags"));
         check.take(text::count(&metrics, self.metrics.len(), limits::BATCH_METRICS));
-        check.take(text::count(&params, self.params.len(), limits::BATCH_PARAMS));
-        check.take(text::count(&tags, self.tags.len(), limits::BATCH_TAGS));
+        let (entries, most) = (self.metrics.len() + self.params.len() + self.tags.len(), limits::BATCH_ENTRIES);
+        if entries > most && self.metrics.len() <= limits::BATCH_METRICS {
+            let many = format!("have {entries} items together with params and tags; at most {most} are allowed in one batch");
+            check.fail(FieldError::new(&metrics, many));
+        }
         for (index, item) in self.metrics.iter().take(limits::BATCH_METRICS).enumerate() {
-            check.take(within(&metrics, index, metric(item)));
+            check.take(metric(item).map_err(|error| key_value::in_list(&metrics, index, error)));
         }
-        let mut keys = HashSet::new();
-        for (index, item) in self.params.iter().take(limits::BATCH_PARAMS).enumerate() {
-            check.take(within(&params, index, param(item)));
-            if !keys.insert(&item.key) {
-                check.fail(FieldError::new(format!("{params}[{index}].key"), "stands in the list already; give each param once"));
-            }
-        }
+        let pairs = self.params.iter().map(|param| (param.key.as_str(), param.value.as_str()));
+        key_value::check_list(check, &params, pairs, limits::BATCH_PARAMS, limits::PARAM_VALUE);
+        key_value::check_once(check, &params, self.params.iter().map(|param| param.key.as_str()), limits::BATCH_PARAMS);
+        check.take(text::count(&tags, self.tags.len(), limits::BATCH_TAGS));
         for (index, item) in self.tags.iter().take(limits::BATCH_TAGS).enumerate() {
-            check.take(within(&tags, index, tag(item)));
+            check.take(tag(item).map_err(|error| key_value::in_list(&tags, index, error)));
         }
     }
 }
 
-/// Puts a list's path before the field of a violation. Costs nothing when there is none: batches are
-/// large and nearly always right.
-fn within<T>(path: &str, index: usize, result: std::result::Result<T, FieldError>) -> std::result::Result<T, FieldError> {
-    result.map_err(|error| FieldError::new(format!("{path}[{index}].{}", error.field), error.message))
+/// Checks one point. Costs little when nothing is wrong: batches are large and nearly always right.
+pub(super) fn metric(metric: &v1::Metric) -> std::result::Result<(), FieldError> {
+    point(metric).map_err(|error| key_value::of_key(&metric.key, error))
 }
 
-/// Checks one point.
-pub(super) fn metric(metric: &v1::Metric) -> std::result::Result<(), FieldError> {
+fn point(metric: &v1::Metric) -> std::result::Result<(), FieldError> {
     text::key("key", &metric.key)?;
     if metric.value.is_none() {
         return Err(text::missing("value"));
@@ -66,18 +64,17 @@ pub(super) fn metric(metric: &v1::Metric) -> std::result::Result<(), FieldError>
 
 /// Checks one param.
 pub(super) fn param(param: &v1::Param) -> std::result::Result<(), FieldError> {
-    text::key("key", &param.key)?;
-    text::value("value", &param.value, limits::PARAM_VALUE)
+    key_value::check(&param.key, &param.value, limits::PARAM_VALUE)
 }
 
 /// Checks one tag. The tag that names the run has to be a name.
 pub(super) fn tag(tag: &v1::Tag) -> std::result::Result<(), FieldError> {
-    text::key("key", &tag.key)?;
     if tag.key == NAME_TAG {
-        text::required("value", &tag.value, limits::RUN_NAME)?;
-        return text::label("value", &tag.value, limits::RUN_NAME);
+        let name = text::required("value", &tag.value, limits::RUN_NAME);
+        let name = name.and_then(|()| text::label("value", &tag.value, limits::RUN_NAME));
+        return name.map_err(|error| key_value::of_key(&tag.key, error));
     }
-    text::value("value", &tag.value, limits::RUN_TAG_VALUE)
+    key_value::check(&tag.key, &tag.value, limits::RUN_TAG_VALUE)
 }
 
 /// Checks a time in Unix milliseconds.
@@ -238,7 +235,7 @@ mod tests {
                 point("a", None, Some(1)),
                 point("a", Some(1.0), Some(-1)),
             ],
-            params: ["p", "p"].map(|key| v1::Param { key: key.to_owned(), value: "v".repeat(6_001) }).into(),
+            params: ["p", "p"].map(|key| v1::Param { key: key.to_owned(), value: "v".repeat(65_536) }).into(),
             tags: vec![v1::Tag { key: NAME_TAG.to_owned(), value: " ".to_owned() }],
         };
         let found = violations(&batch);
@@ -263,5 +260,9 @@ mod tests {
         assert_eq!(violations(&most), Vec::<String>::new());
         let more = Batch { metrics: vec![point("a", Some(0.0), Some(0)); 1_001], ..Batch::default() };
         assert_eq!(violations(&more), ["metrics: has 1001 items; at most 1000 are allowed"]);
+        let tags = vec![v1::Tag { key: "t".to_owned(), value: String::new() }];
+        let together = Batch { metrics: most.metrics, tags, ..Batch::default() };
+        let told = "metrics: have 1001 items together with params and tags; at most 1000 are allowed in one batch";
+        assert_eq!(violations(&together), [told]);
     }
 }

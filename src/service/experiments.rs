@@ -8,7 +8,7 @@ use crate::contract::{Permission, v1};
 use crate::domain::access::ObjectClass;
 use crate::domain::field::{Check, FieldError};
 use crate::domain::search::{Entity, parse_filter, parse_order_by};
-use crate::domain::{ids, limits, text};
+use crate::domain::{ids, key_value, limits, text};
 use crate::store::search::{Cursor, Order, Query};
 use crate::store::{self, Kept, Recorded, Tx, Unrecorded, experiments as rows};
 
@@ -18,7 +18,7 @@ pub async fn create_experiment(call: &Call, request: v1::CreateExperimentRequest
     check.take(text::experiment_name("name", &request.name));
     check.require(request.artifact_location.is_empty(), "artifact_location", "must be empty: artifacts lie in the server's own store");
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
-    tags(&mut check, "tags", &request.tags, limits::EXPERIMENT_TAG_VALUE);
+    tags(&mut check, &request.tags, limits::EXPERIMENT_TAG_VALUE);
     check.finish()?;
     write(call.store(), (call.clone(), request), |tx, (call, request)| {
         Box::pin(async move {
@@ -57,7 +57,7 @@ pub async fn get_experiment_by_name(call: &Call, request: v1::GetExperimentByNam
 
 /// See the proto.
 pub async fn search_experiments(call: &Call, request: v1::SearchExperimentsRequest) -> Result<v1::SearchExperimentsResponse> {
-    let size = text::page_size("max_results", request.max_results, limits::PAGE_RUNS_DEFAULT, limits::PAGE_RUNS)?;
+    let size = text::page_size_if_set("max_results", request.max_results, limits::PAGE_RUNS_DEFAULT, limits::PAGE_RUNS)?;
     let filter = parse_filter(Entity::Experiments, &request.filter)?;
     let orders = parse_order_by(Entity::Experiments, &request.order_by)?;
     let snapshot = call.access().snapshot().await?;
@@ -85,12 +85,9 @@ pub async fn search_experiments(call: &Call, request: v1::SearchExperimentsReque
 pub async fn update_experiment(call: &Call, request: v1::UpdateExperimentRequest) -> Result<Kept<v1::UpdateExperimentResponse>> {
     let id = ids::experiment_id("experiment_id", &request.experiment_id)?;
     let name = request.new_name;
-    if let Some(name) = &name {
-        text::experiment_name("new_name", name)?;
-    }
+    text::experiment_name("new_name", &name)?;
     let kept = write(call.store(), (call.clone(), id, name), |tx, (call, id, name)| {
         Box::pin(async move {
-            let Some(name) = name else { return Ok(Recorded::nothing(())) };
             let before = active(tx, *id).await?;
             rows::rename(tx, *id, name).await.map_err(Error::on_duplicate("experiment", name))?;
             // Patterns of grants bind names.
@@ -135,8 +132,7 @@ async fn set_active(call: &Call, id: i64, wanted: bool) -> Result<Kept<()>> {
 /// See the proto.
 pub async fn set_experiment_tag(call: &Call, request: v1::SetExperimentTagRequest) -> Result<Kept<v1::SetExperimentTagResponse>> {
     let id = ids::experiment_id("experiment_id", &request.experiment_id)?;
-    text::key("key", &request.key)?;
-    text::value("value", &request.value, limits::EXPERIMENT_TAG_VALUE)?;
+    key_value::check(&request.key, &request.value, limits::EXPERIMENT_TAG_VALUE)?;
     let kept = write(call.store(), (call.clone(), id, request), |tx, (call, id, request)| {
         Box::pin(async move {
             let row = active(tx, *id).await?;
@@ -211,12 +207,9 @@ pub(super) fn lifecycle(active: bool) -> v1::LifecycleStage {
 }
 
 /// Checks the tags of an object that is created.
-pub(super) fn tags(check: &mut Check, field: &str, tags: &[v1::Tag], value_limit: usize) {
-    check.take(text::count(field, tags.len(), limits::BATCH_TAGS));
-    for (index, tag) in tags.iter().take(limits::BATCH_TAGS).enumerate() {
-        check.take(text::key(&format!("{field}[{index}].key"), &tag.key));
-        check.take(text::value(&format!("{field}[{index}].value"), &tag.value, value_limit));
-    }
+pub(super) fn tags(check: &mut Check, tags: &[v1::Tag], value_limit: usize) {
+    let pairs = tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str()));
+    key_value::check_list(check, "tags", pairs, limits::CREATION_TAGS, value_limit);
 }
 
 /// Tags for a ledger payload.

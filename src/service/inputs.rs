@@ -1,7 +1,5 @@
 //! What runs used: data sets and logged models.
 
-use std::collections::HashSet;
-
 use super::experiments::messages;
 use super::logged_models::require;
 use super::model_links::{check_models, internal_ids};
@@ -11,7 +9,7 @@ use crate::access::Call;
 use crate::contract::{Permission, v1};
 use crate::domain::access::ObjectClass;
 use crate::domain::field::Check;
-use crate::domain::{ids, limits, text};
+use crate::domain::{ids, key_value, limits, text};
 use crate::store::inputs::{self as rows, Dataset, Input};
 use crate::store::search::Query;
 use crate::store::{Unrecorded, model_links};
@@ -68,14 +66,14 @@ pub async fn search_datasets(call: &Call, request: v1::SearchDatasetsRequest) ->
 }
 
 fn check_input(check: &mut Check, path: &str, input: &v1::DatasetInput) {
-    check.take(text::count(&format!("{path}.tags"), input.tags.len(), limits::BATCH_TAGS));
-    let mut keys = HashSet::new();
+    let tags = format!("{path}.tags");
+    check.take(text::count(&tags, input.tags.len(), limits::BATCH_TAGS));
     for (index, tag) in input.tags.iter().take(limits::BATCH_TAGS).enumerate() {
-        let path = format!("{path}.tags[{index}]");
-        check.take(text::required(&format!("{path}.key"), &tag.key, limits::INPUT_TAG_KEY));
-        check.take(text::value(&format!("{path}.value"), &tag.value, limits::INPUT_TAG_VALUE));
-        check.require(keys.insert(&tag.key), &format!("{path}.key"), "stands in the list already; give each tag once");
+        let valid = text::required("key", &tag.key, limits::INPUT_TAG_KEY);
+        let valid = valid.and_then(|()| text::value("value", &tag.value, limits::INPUT_TAG_VALUE));
+        check.take(valid.map_err(|error| key_value::in_list(&tags, index, key_value::of_key(&tag.key, error))));
     }
+    key_value::check_once(check, &tags, input.tags.iter().map(|tag| tag.key.as_str()), limits::BATCH_TAGS);
     let Some(dataset) = &input.dataset else {
         check.fail(text::missing(&format!("{path}.dataset")));
         return;

@@ -1,14 +1,14 @@
 //! Params and tags of logged models.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::experiments::tags;
 use super::logged_models::lock;
 use super::{Error, Result, write_bulk};
 use crate::access::Call;
 use crate::contract::v1;
-use crate::domain::field::{Check, FieldError};
-use crate::domain::{ids, limits, text};
+use crate::domain::field::Check;
+use crate::domain::{ids, key_value, limits, text};
 use crate::store::Tx;
 use crate::store::logged_model_values as rows;
 
@@ -19,7 +19,7 @@ const VERSIONS_TAG: &str = "mlflow.modelVersions";
 pub async fn set_logged_model_tags(call: &Call, request: v1::SetLoggedModelTagsRequest) -> Result<v1::SetLoggedModelTagsResponse> {
     let mut check = Check::new();
     check.take(ids::logged_model_id("model_id", &request.model_id));
-    tags(&mut check, "tags", &request.tags, limits::REGISTRY_TAG_VALUE);
+    tags(&mut check, &request.tags, limits::REGISTRY_TAG_VALUE);
     check.finish()?;
     write_bulk(call.store(), (request.model_id, tag_pairs(&request.tags)), |tx, (model_id, tags)| {
         Box::pin(async move {
@@ -74,15 +74,9 @@ pub async fn log_logged_model_params(call: &Call, request: v1::LogLoggedModelPar
 
 /// Checks the params of a logged model.
 pub(super) fn check_params(check: &mut Check, params: &[v1::Param]) {
-    check.take(text::count("params", params.len(), limits::BATCH_PARAMS));
-    let mut keys = HashSet::new();
-    for (index, param) in params.iter().take(limits::BATCH_PARAMS).enumerate() {
-        check.take(text::key(&format!("params[{index}].key"), &param.key));
-        check.take(text::value(&format!("params[{index}].value"), &param.value, limits::LOGGED_MODEL_PARAM_VALUE));
-        if !keys.insert(&param.key) {
-            check.fail(FieldError::new(format!("params[{index}].key"), "stands in the list already; give each param once"));
-        }
-    }
+    let pairs = params.iter().map(|param| (param.key.as_str(), param.value.as_str()));
+    key_value::check_list(check, "params", pairs, limits::BATCH_PARAMS, limits::PARAM_VALUE);
+    key_value::check_once(check, "params", params.iter().map(|param| param.key.as_str()), limits::BATCH_PARAMS);
 }
 
 /// Params as they are stored.

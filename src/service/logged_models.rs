@@ -49,7 +49,7 @@ fn check_new(request: &v1::CreateLoggedModelRequest) -> Result<i64> {
         check.take(ids::run_id("source_run_id", &request.source_run_id));
     }
     check_params(&mut check, &request.params);
-    tags(&mut check, "tags", &request.tags, limits::REGISTRY_TAG_VALUE);
+    tags(&mut check, &request.tags, limits::REGISTRY_TAG_VALUE);
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
     check.finish()?;
     experiment.ok_or_else(|| Error::Internal("an experiment's id was lost".to_owned()))

@@ -15,7 +15,7 @@ pub async fn get_metric_history_bulk_interval(
     call: &Call,
     request: v1::GetMetricHistoryBulkIntervalRequest,
 ) -> Result<v1::GetMetricHistoryBulkIntervalResponse> {
-    let size = size(request.max_results, limits::HISTORY_SAMPLE)?;
+    let size = text::page_size_if_set("max_results", request.max_results, limits::HISTORY_SAMPLE, limits::HISTORY_SAMPLE)?;
     let steps = match (request.start_step, request.end_step) {
         (None, None) => (i64::MIN, i64::MAX),
         (Some(start), Some(end)) if start <= end => (start, end),
@@ -33,7 +33,7 @@ pub async fn get_metric_history_bulk_interval(
 
 /// See the proto.
 pub async fn get_metric_history_bulk(call: &Call, request: v1::GetMetricHistoryBulkRequest) -> Result<v1::GetMetricHistoryBulkResponse> {
-    let size = size(request.max_results, limits::PAGE_HISTORY)?;
+    let size = text::page_size_if_set("max_results", request.max_results, limits::PAGE_HISTORY, limits::PAGE_HISTORY)?;
     let mut found = readable(call, "run_id", &request.run_id, &request.metric_key).await?;
     found.sort_unstable();
     let mut metrics = Vec::new();
@@ -46,13 +46,6 @@ pub async fn get_metric_history_bulk(call: &Call, request: v1::GetMetricHistoryB
         metrics.extend(points.into_iter().map(|point| shown(&request.metric_key, &run_id, point)));
     }
     Ok(v1::GetMetricHistoryBulkResponse { metrics })
-}
-
-fn size(asked: Option<i32>, most: i64) -> Result<u64> {
-    if asked == Some(0) {
-        return Err(Error::invalid("max_results", format!("is 0; must be between 1 and {most}")));
-    }
-    Ok(text::page_size("max_results", asked.unwrap_or_default().into(), most, most)?)
 }
 
 /// Those of the runs that the caller may read, in the order of the request and each once: as clients name them,

@@ -11,7 +11,7 @@ use crate::domain::access::{Object, ObjectClass, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::ledger::{ModelNow, with_now};
 use crate::domain::search::{Entity, PROMPT_TAG, PromptScope, parse_filter, parse_order_by, prompt_rule};
-use crate::domain::{limits, text};
+use crate::domain::{key_value, limits, text};
 use crate::store::models::{self as rows, ModelRow};
 use crate::store::search::{Cursor, Order, Query};
 use crate::store::{self, Kept, Recorded, Tx};
@@ -25,7 +25,7 @@ pub async fn create_registered_model(
     check.take(text::model_name("name", &request.name));
     check.take(text::value("description", &request.description, limits::DESCRIPTION));
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
-    tags(&mut check, "tags", &request.tags, limits::REGISTRY_TAG_VALUE);
+    tags(&mut check, &request.tags, limits::REGISTRY_TAG_VALUE);
     check.finish()?;
     write(call.store(), (call.clone(), request), |tx, (call, request)| {
         Box::pin(async move {
@@ -70,7 +70,7 @@ pub async fn search_registered_models(
     call: &Call,
     request: v1::SearchRegisteredModelsRequest,
 ) -> Result<v1::SearchRegisteredModelsResponse> {
-    let size = text::page_size("max_results", request.max_results, limits::PAGE_MODELS_DEFAULT, limits::PAGE_MODELS)?;
+    let size = text::page_size_if_set("max_results", request.max_results, limits::PAGE_MODELS_DEFAULT, limits::PAGE_MODELS)?;
     let mut filter = parse_filter(Entity::RegisteredModels, &request.filter)?;
     let orders = parse_order_by(Entity::RegisteredModels, &request.order_by)?;
     let snapshot = call.access().snapshot().await?;
@@ -207,8 +207,7 @@ pub async fn set_registered_model_tag(
 ) -> Result<Kept<v1::SetRegisteredModelTagResponse>> {
     let mut check = Check::new();
     check.take(text::required("name", &request.name, limits::MODEL_NAME));
-    check.take(text::key("key", &request.key));
-    check.take(text::value("value", &request.value, limits::REGISTRY_TAG_VALUE));
+    check.take(key_value::check(&request.key, &request.value, limits::REGISTRY_TAG_VALUE));
     check.finish()?;
     let kept = write(call.store(), (call.clone(), request), |tx, (call, request)| {
         Box::pin(async move {

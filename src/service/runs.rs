@@ -8,7 +8,7 @@ use crate::access::{Call, Subject};
 use crate::clock;
 use crate::contract::v1;
 use crate::domain::field::{Check, FieldError};
-use crate::domain::{ids, limits, metric_value, run_name, text};
+use crate::domain::{ids, key_value, limits, metric_value, run_name, text};
 use crate::store::metrics::LogError;
 use crate::store::model_links::Output;
 use crate::store::run_values::{self, RunValues};
@@ -66,11 +66,10 @@ fn check_new(request: &v1::CreateRunRequest) -> Result<i64> {
     check.take(text::label("run_name", &request.run_name, limits::RUN_NAME));
     check.take(batch::time("start_time", request.start_time.unwrap_or_default()));
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
-    super::experiments::tags(&mut check, "tags", &request.tags, limits::RUN_TAG_VALUE);
-    let mut keys = std::collections::HashSet::new();
-    for (index, tag) in request.tags.iter().take(limits::BATCH_TAGS).enumerate() {
+    super::experiments::tags(&mut check, &request.tags, limits::RUN_TAG_VALUE);
+    key_value::check_once(&mut check, "tags", request.tags.iter().map(|tag| tag.key.as_str()), limits::CREATION_TAGS);
+    for (index, tag) in request.tags.iter().take(limits::CREATION_TAGS).enumerate() {
         let field = format!("tags[{index}]");
-        check.require(keys.insert(&tag.key), &format!("{field}.key"), "stands in the list already; give each tag once");
         if tag.key == NAME_TAG {
             check.take(text::label(&format!("{field}.value"), &tag.value, limits::RUN_NAME));
             let same = request.run_name.is_empty() || tag.value.is_empty() || tag.value == request.run_name;

@@ -17,7 +17,7 @@ use crate::domain::ledger::{VersionNow, with_now};
 use crate::domain::search::{Entity, PROMPT_TAG, PromptScope, parse_filter, parse_order_by, prompt_rule};
 use crate::domain::source::{self, Source};
 use crate::domain::version_ref::VersionRef;
-use crate::domain::{ids, limits, stage, text};
+use crate::domain::{ids, key_value, limits, stage, text};
 use crate::store::artifacts;
 use crate::store::models::ModelRow;
 use crate::store::search::{Cursor, Order, Query};
@@ -41,7 +41,7 @@ pub async fn create_model_version(call: &Call, request: v1::CreateModelVersionRe
     check.take(text::value("run_link", &request.run_link, limits::URI));
     check.take(text::value("description", &request.description, limits::DESCRIPTION));
     check.take(text::idempotency_key(request.idempotency_key.as_deref()));
-    tags(&mut check, "tags", &request.tags, limits::REGISTRY_TAG_VALUE);
+    tags(&mut check, &request.tags, limits::REGISTRY_TAG_VALUE);
     check.finish()?;
     let source = source.ok_or_else(|| Error::Internal("a source that was not refused is missing".to_owned()))?;
     let version =
@@ -103,7 +103,7 @@ pub async fn get_model_version(call: &Call, request: v1::GetModelVersionRequest)
 
 /// See the proto.
 pub async fn search_model_versions(call: &Call, request: v1::SearchModelVersionsRequest) -> Result<v1::SearchModelVersionsResponse> {
-    let size = text::page_size("max_results", request.max_results, limits::PAGE_VERSIONS_DEFAULT, limits::PAGE_VERSIONS)?;
+    let size = text::page_size_if_set("max_results", request.max_results, limits::PAGE_VERSIONS_DEFAULT, limits::PAGE_VERSIONS)?;
     let mut filter = parse_filter(Entity::ModelVersions, &request.filter)?;
     let orders = parse_order_by(Entity::ModelVersions, &request.order_by)?;
     let snapshot = call.access().snapshot().await?;
@@ -178,8 +178,7 @@ pub async fn delete_model_version(call: &Call, request: v1::DeleteModelVersionRe
 /// See the proto.
 pub async fn set_model_version_tag(call: &Call, request: v1::SetModelVersionTagRequest) -> Result<Kept<v1::SetModelVersionTagResponse>> {
     let number = ids::version_number("version", &request.version)?;
-    text::key("key", &request.key)?;
-    text::value("value", &request.value, limits::REGISTRY_TAG_VALUE)?;
+    key_value::check(&request.key, &request.value, limits::REGISTRY_TAG_VALUE)?;
     let kept = write(call.store(), (call.clone(), request, number), |tx, (call, request, number)| {
         Box::pin(async move {
             let (_, version) = lock(tx, &request.name, *number).await?;

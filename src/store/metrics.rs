@@ -138,15 +138,16 @@ pub async fn history<C: ConnectionTrait>(on: &C, run: i64, metric: i64, after: (
     rows.iter().map(|row| Ok(Point { metric, time: row.get(0)?, step: row.get(1)?, value: row.get(2)? })).collect()
 }
 
-/// At most `size` points of one metric of a run within steps, evenly spread over all of them by step, time and
-/// value; the first and the last are among them, of a single one the last.
+/// At most `size` points of one metric of a run within steps, evenly spread over all of them by step, time and value, and
+/// chosen as MLflow 3 does: the first point of each of `size` equal parts, but of the last part its last point.
 pub async fn sample<C: ConnectionTrait>(on: &C, run: i64, metric: i64, steps: (i64, i64), size: u64) -> Result<Vec<Point>> {
-    // With `p` points counted from 0 to `upto`, the i-th of `size` is the point number i * upto / (size - 1).
     let query = "SELECT time, step, value FROM (\
-                   SELECT time, step, value, ROW_NUMBER() OVER (ORDER BY step, time, value) - 1 AS p, COUNT(*) OVER () - 1 AS upto \
-                   FROM metrics WHERE run = $1 AND metric = $2 AND step BETWEEN $3 AND $4\
-                 ) points WHERE CASE WHEN upto < $5 THEN TRUE WHEN $5 = 1 THEN p = upto \
-                 ELSE ((p * ($5 - 1) + upto - 1) / upto) * upto / ($5 - 1) = p END ORDER BY step, time, value";
+                   SELECT time, step, value, part, LAG(part) OVER points AS part_before, LEAD(part) OVER points AS part_after FROM (\
+                     SELECT time, step, value, NTILE(CAST($5 AS INTEGER)) OVER (ORDER BY step, time, value) AS part \
+                     FROM metrics WHERE run = $1 AND metric = $2 AND step BETWEEN $3 AND $4\
+                   ) divided WINDOW points AS (ORDER BY step, time, value)\
+                 ) neighbours WHERE part_after IS NULL OR (part < $5 AND (part_before IS NULL OR part_before < part)) \
+                 ORDER BY step, time, value";
     let rows = sql::all(on, query, bind![run, metric, steps.0, steps.1, size.cast_signed()]).await?;
     rows.iter().map(|row| Ok(Point { metric, time: row.get(0)?, step: row.get(1)?, value: row.get(2)? })).collect()
 }

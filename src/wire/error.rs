@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use bytesize::ByteSize;
 use http::StatusCode;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
@@ -16,6 +17,11 @@ const DOMAIN: &str = "stagegate";
 pub const RETRY_AFTER: &str = "5";
 /// The metadata key of the request id.
 pub const REQUEST_ID: &str = "x-request-id";
+
+/// The error of a body or message that is longer than may be read.
+pub fn too_long(what: &str, most: usize) -> Error {
+    Error::TooLarge(format!("the {what} has more than {:.0}, which is the most that is read", ByteSize::b(most as u64)))
+}
 
 /// The status of an error. Faults of ours are logged here and answered without their text.
 pub fn status(error: &Error, request_id: &str) -> Status {

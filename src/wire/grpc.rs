@@ -142,7 +142,11 @@ pub async fn know_sender(State(surface): State<Surface>, mut request: axum::extr
                 request.extensions_mut().insert(sender);
                 let (head, body) = request.into_parts();
                 let streams = operation.client_streaming;
-                let body = if streams { message_room::stream_of(body, held.clone()) } else { message_room::whole(body, &held).await };
+                let body = if streams {
+                    message_room::stream_of(body, held.clone())
+                } else {
+                    message_room::whole(body, operation.rule.message_bytes(), &held).await
+                };
                 let mut answer = next.run(axum::extract::Request::from_parts(head, body)).await;
                 answer.extensions_mut().insert(held);
                 return answer;

@@ -12,8 +12,8 @@ use prost::encoding::{WireType, decode_key, decode_varint};
 
 use super::error;
 use crate::clock;
-use crate::domain::limits;
-use crate::memory::{Held, Over};
+use crate::memory::Held;
+use crate::service::Error;
 
 /// What a message takes for each byte that came: the bytes, and what is made of them. Of a stream, only what has come of
 /// the next message counts; the one that is worked on is one.
@@ -37,13 +37,18 @@ pub fn stream_of(body: Body, held: Arc<Held>) -> Body {
     Body::new(StreamBody::new(frames))
 }
 
-/// The body of a call with one message, once it is there. What is wrong with it is told to whoever reads it.
-pub async fn whole(mut body: Body, held: &Held) -> Body {
+/// The body of a call with one message of at most so many bytes, once it is there. What is wrong with it is told to
+/// whoever reads it.
+pub async fn whole(mut body: Body, most: usize, held: &Held) -> Body {
     let mut bytes = BytesMut::new();
-    while bytes.len() <= limits::GRPC_MESSAGE_BYTES + PREFIX && !refused_by_prefix(&bytes) {
+    while bytes.len() <= most + PREFIX && !is_compressed(&bytes) {
+        if says_more_than(most, &bytes) {
+            return followed(Bytes::new(), Err(refusal(&error::too_long("message", most))), body);
+        }
         let Some(frame) = body.frame().await else {
             let room = held.grow(OBJECT * objects(bytes.get(PREFIX..).unwrap_or_default(), DEPTH)).await;
-            return room.map_or_else(|over| followed(Bytes::new(), Err(refusal(over)), Body::empty()), |()| Body::from(bytes.freeze()));
+            return room
+                .map_or_else(|over| followed(Bytes::new(), Err(refusal(&over.into())), Body::empty()), |()| Body::from(bytes.freeze()));
         };
         match counted(frame, held, COPIES).await.map(Frame::into_data) {
             Ok(Ok(data)) => bytes.extend_from_slice(&data),
@@ -52,15 +57,19 @@ pub async fn whole(mut body: Body, held: &Held) -> Body {
             Err(error) => return followed(bytes.freeze(), Err(error), body),
         }
     }
-    // Longer than a message may be, which is refused by its prefix.
+    // Compressed, or with something after the message: tonic refuses both.
     followed(bytes.freeze(), Ok(Frame::data(Bytes::new())), body)
 }
 
-/// Whether a message is compressed or longer than one may be, which its first bytes say.
-fn refused_by_prefix(bytes: &[u8]) -> bool {
-    let Some((flag, length)) = bytes.get(..PREFIX).and_then(<[u8]>::split_first) else { return false };
-    let length = length.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte));
-    *flag != 0 || length > limits::GRPC_MESSAGE_BYTES
+/// Whether a message is compressed, which its first byte says.
+fn is_compressed(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|flag| *flag != 0)
+}
+
+/// Whether the first bytes of a message say that it is longer than `most`.
+fn says_more_than(most: usize, bytes: &[u8]) -> bool {
+    let length = bytes.get(1..PREFIX).unwrap_or_default();
+    length.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte)) > most
 }
 
 /// Bytes that were read already, what came then, and the rest.
@@ -72,13 +81,13 @@ fn followed(first: Bytes, then: Result<Frame<Bytes>, axum::Error>, rest: Body) -
 async fn counted(frame: Result<Frame<Bytes>, axum::Error>, held: &Held, copies: usize) -> Result<Frame<Bytes>, axum::Error> {
     let frame = frame?;
     let bytes = frame.data_ref().map_or(0, Bytes::len);
-    held.grow(copies * bytes).await.map_err(refusal)?;
+    held.grow(copies * bytes).await.map_err(|over| refusal(&over.into()))?;
     Ok(frame)
 }
 
 /// The error of a body, with the status that gRPC answers.
-fn refusal(over: Over) -> axum::Error {
-    axum::Error::new(error::status(&over.into(), &clock::new_uid()))
+fn refusal(why: &Error) -> axum::Error {
+    axum::Error::new(error::status(why, &clock::new_uid()))
 }
 
 /// The short texts and messages in a message, as far as it can be read. A text that looks like a message does no harm.
@@ -112,10 +121,11 @@ mod tests {
 
     #[test]
     fn the_first_bytes_refuse_what_is_compressed_or_too_long() {
-        let most = u32::try_from(limits::GRPC_MESSAGE_BYTES).unwrap();
         let prefix = |flag: u8, length: u32| [&[flag][..], &length.to_be_bytes()].concat();
-        assert!(!refused_by_prefix(&prefix(0, most)) && !refused_by_prefix(&prefix(0, u32::MAX)[..4]) && !refused_by_prefix(&[]));
-        assert!(refused_by_prefix(&prefix(0, most + 1)) && refused_by_prefix(&prefix(1, 1)));
+        let too_long = |bytes: &[u8]| says_more_than(1_000, bytes);
+        assert!(!too_long(&prefix(0, 1_000)) && !too_long(&prefix(0, u32::MAX)[..4]) && !too_long(&[]));
+        assert!(too_long(&prefix(0, 1_001)) && too_long(&prefix(0, u32::MAX)));
+        assert!(is_compressed(&prefix(1, 1)) && !is_compressed(&prefix(0, 1)) && !is_compressed(&[]));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod guard;
 mod health;
 pub mod hosts;
 mod message_room;
+mod not_kept;
 mod open_calls;
 mod plain;
 pub mod proxies;

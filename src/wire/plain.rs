@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use tonic::{Code, Status};
 
 use super::error::{self, RETRY_AFTER};
+use super::not_kept;
 use super::rest::response;
 use crate::access::{Access, ClientAddress};
 use crate::clock;
@@ -37,7 +38,7 @@ pub fn refuse(request: &HeaderMap, status: StatusCode, error_code: &str, message
 
 /// A path that is nowhere. Only those who are signed in learn that.
 pub async fn unknown_path(State(access): State<Arc<Access>>, request: Parts) -> Response {
-    nowhere(&access, &request, StatusCode::NOT_FOUND, "ENDPOINT_NOT_FOUND", "there is no such path").await
+    nowhere(&access, &request, StatusCode::NOT_FOUND, "ENDPOINT_NOT_FOUND", &not_kept::told(request.uri.path())).await
 }
 
 /// A path that has no such method. Only those who are signed in learn that.

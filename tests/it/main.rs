@@ -18,6 +18,7 @@ mod first_starts;
 mod forged_keys;
 mod hidden;
 mod hostile;
+mod large_values;
 mod last_admin;
 mod ledger;
 mod ledger_state;

@@ -177,7 +177,7 @@ async fn a_password_that_somebody_else_set_can_only_be_changed(server: Server) {
         Client::new(server.nobody().http().address(), Some(format!("Basic {text}")))
     };
     let experiments = |who: Client| async move {
-        let request = v1::SearchExperimentsRequest { max_results: 10, ..Default::default() };
+        let request = v1::SearchExperimentsRequest { max_results: Some(10), ..Default::default() };
         who.call::<_, v1::SearchExperimentsResponse>("SearchExperiments", request).await
     };
     for who in [first.clone(), basic(TEMPORARY)] {
@@ -204,7 +204,7 @@ async fn a_token_made_in_advance_gives_what_its_maker_holds(server: Server) {
     let request = v1::SearchRegisteredModelsRequest::default();
     let _: v1::SearchRegisteredModelsResponse =
         in_advance.call("SearchRegisteredModels", request).await.expect("models.read is held by both");
-    let request = v1::SearchExperimentsRequest { max_results: 10, ..Default::default() };
+    let request = v1::SearchExperimentsRequest { max_results: Some(10), ..Default::default() };
     let found: v1::SearchExperimentsResponse = in_advance.call("SearchExperiments", request).await.expect("a search filters");
     assert_eq!(found.experiments.len(), 0, "the help desk sees no experiments");
     // Newcomer in person is an admin.

@@ -99,7 +99,7 @@ async fn a_value_of_another_type_is_refused_by_name(server: Server) {
 async fn json_that_could_be_read_in_two_ways_is_refused(server: Server) {
     let admin = server.admin().await.http();
     let deep = format!("{{\"name\":\"deep\",\"x\":{}", "[".repeat(100_000));
-    let long = json!({"name": "long", "x": "x".repeat(5 * 1024 * 1024)}).to_string();
+    let long = json!({"name": "long", "x": "x".repeat(33 * 1024 * 1024)}).to_string();
     let path = "/api/2.0/mlflow/experiments/create";
     for (body, status) in [
         (r#"{"name":"a","name":"b"}"#, 400),
@@ -214,7 +214,7 @@ async fn a_large_data_set_ends_a_page_early(server: Server) {
     for index in 0..6 {
         let run = http.post("runs/create", &json!({"experiment_id": experiment, "start_time": 10 - index})).await.json();
         let run_id = run["run"]["info"]["run_id"].clone();
-        let profile = if index == 0 { "x".repeat(5 * 1024 * 1024) } else { String::new() };
+        let profile = if index == 0 { "x".repeat(33 * 1024 * 1024) } else { String::new() };
         let dataset = json!({"name": "n", "digest": "d", "source_type": "s", "source": "x", "profile": profile});
         let answer = http.post("runs/log-inputs", &json!({"run_id": run_id, "datasets": [{"dataset": dataset}]})).await;
         assert_eq!(answer.status, 200, "{}", answer.message());

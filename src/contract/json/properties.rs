@@ -117,6 +117,6 @@ proptest! {
         let encoded = percent_encoding::utf8_percent_encode(&filter, percent_encoding::NON_ALPHANUMERIC).to_string();
         let found: v1::SearchExperimentsRequest =
             read_query(&format!("filter={encoded}&max_results=7")).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        prop_assert_eq!((found.filter, found.max_results), (filter, 7));
+        prop_assert_eq!((found.filter, found.max_results), (filter, Some(7)));
     }
 }

@@ -82,7 +82,7 @@ fn answers_are_spelled_as_mlflow_spells_them() {
 fn query_strings_are_read_by_type() {
     let query = "max_results=5&filter=name+%3D+%27a%26b%27&order_by=name&order_by=x%20DESC&view_type=ALL&other=1&other=2";
     let request: v1::SearchExperimentsRequest = read_query(query).unwrap();
-    assert_eq!((request.max_results, request.filter.as_str(), request.view_type), (5, "name = 'a&b'", 3));
+    assert_eq!((request.max_results, request.filter.as_str(), request.view_type), (Some(5), "name = 'a&b'", 3));
     assert_eq!(request.order_by, ["name", "x DESC"]);
     let error = |query| read_query::<v1::SearchExperimentsRequest>(query).unwrap_err().to_string();
     assert_eq!(error("filter=a&filter=b"), "filter: is given more than once");

@@ -24,7 +24,6 @@ use super::surface::{Passage, Surface};
 use crate::access::Call;
 use crate::contract::{Operation, Subject, json, rest_routes};
 use crate::domain::field::{FieldError, Invalid};
-use crate::domain::limits;
 use crate::memory::Held;
 use crate::service::{Error, Result};
 
@@ -134,7 +133,7 @@ impl Surface {
             }
         };
         let rule = &passage.operation.rule;
-        let given = incoming.receive(if rule.public { limits::PUBLIC_BODY_BYTES } else { rule.rest_body_bytes }, &sender.held).await?;
+        let given = incoming.receive(rule.message_bytes(), &sender.held).await?;
         let mut message: I = given.message(&sender.held).await?;
         for (variable, value) in &given.variables {
             bind(&mut message, variable, value).map_err(Invalid::from)?;

@@ -13,6 +13,7 @@ use crate::contract::json::{self, Unknown};
 use crate::domain::field::{FieldError, Invalid};
 use crate::memory::Held;
 use crate::service::{Error, Result};
+use crate::wire::error;
 
 /// So much of what is too large is read and dropped, for the sake of an answer that arrives.
 const DROPPED_BYTES: usize = 64 * MIB;
@@ -170,8 +171,7 @@ async fn whole(mut body: Body, most: usize, held: Option<&Held>) -> Result<Bytes
         kept.extend_from_slice(&data);
     }
     if size > most {
-        let (most, unit) = if most < MIB { (most / 1024, "KiB") } else { (most / MIB, "MiB") };
-        return Err(Error::TooLarge(format!("the body has more than {most} {unit}, which is the most that is read")));
+        return Err(error::too_long("body", most));
     }
     over.map_or(Ok(kept.freeze()), |over| Err(over.into()))
 }

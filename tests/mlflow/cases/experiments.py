@@ -221,3 +221,20 @@ def list_all_by_pages(c):
         token = page.token
         if not token:
             return found
+
+
+@each([("experiments/search", "POST"), ("registered-models/search", "GET"), ("model-versions/search", "GET"), ("runs/search", "POST")], since=3)
+def pages_of_nothing(c, path, method):
+    asked = {"max_results": 0}
+    if method == "GET":
+        return c.call("GET", path, params=list(asked.items()))
+    if path == "runs/search":
+        asked["experiment_ids"] = [c.experiment()]
+    return c.call("POST", path, asked)
+
+
+@each([("absent", {}), ("empty", {"new_name": ""})])
+def rename_without_a_name(c, given):
+    made = c.experiment()
+    answer = c.call("POST", "experiments/update", {"experiment_id": made, **given})
+    return answer, c.client.get_experiment(made).name

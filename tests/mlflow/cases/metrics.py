@@ -46,7 +46,7 @@ def metric_key(c, key):
 
 @each([
     ("text", "v"), ("number", 5), ("float", 0.1), ("none", None), ("bool", True), ("list", [1, "a"]), ("empty", ""),
-    ("of 500", "v" * 500), ("of 6000", "v" * 6000), ("of 6001", "v" * 6001), ("odd", "ü\n\t'\"🙂"), ("blank", " "),
+    ("of 500", "v" * 500), ("of 6000", "v" * 6000), ("of 6001", "v" * 6001), ("of 65536", "v" * 65536), ("odd", "ü\n\t'\"🙂"), ("blank", " "),
 ], since=1)
 def param_value(c, value):
     run = c.run()
@@ -231,6 +231,14 @@ def batch_cuts(c, batch):
     return {k: len(v) for k, v in found.params.items()}, len(found.tags.get("t", ""))
 
 
+@each([("param", lambda: {"params": [param("p", "v" * 65536)]}), ("tag", lambda: {"tags": [tag("t", "v" * 65536)]})])
+def batch_with_too_long(c, batch):
+    run = c.run()
+    c.client.log_batch(run, **batch())
+    found = c.client.get_run(run).data
+    return {k: len(v) for k, v in found.params.items()}, len(found.tags.get("t", ""))
+
+
 @case
 def batch_that_changes_a_param(c):
     run = c.run()
@@ -263,3 +271,28 @@ def batch_that_names_the_run(c):
     run = c.run(run_name="before")
     c.client.log_batch(run, tags=[tag("mlflow.runName", "after")])
     return c.client.get_run(run).info.run_name
+
+
+@each([("ASCII", "x"), ("Chinese", "\u6c49"), ("outside of the basic plane", "\U0001d4b3")])
+def batch_of_long_tags(c, character):
+    """100 tags, each as long as MLflow allows; its client writes up to twelve bytes for each of their characters."""
+    run = c.run()
+    c.client.log_batch(run, tags=[tag(f"t{number:02}", character * 8000) for number in range(100)])
+    found = c.client.get_run(run).data.tags
+    return sum(value == character * 8000 for value in found.values())
+
+
+@each([(f"{points} points, {size} asked", points, size) for points in (1, 2, 7, 10, 100) for size in (1, 2, 3, 4, 9, 10, 99, 2500)], since=3)
+def sampled_history(c, points, size):
+    run = c.run()
+    c.client.log_batch(run, metrics=[metric("m", n * n, 100 + n, n * 3 - 5) for n in range(points)])
+    parts = [("run_ids", run), ("metric_key", "m"), ("max_results", size)]
+    return c.call("GET", "metrics/get-history-bulk-interval", params=parts)
+
+
+@case(since=3)
+def sampled_history_of_one_step(c):
+    run = c.run()
+    c.client.log_batch(run, metrics=[metric("m", n % 7, 100 + n, n // 20) for n in range(100)])
+    parts = [("run_ids", run), ("metric_key", "m"), ("max_results", 10), ("start_step", 1), ("end_step", 3)]
+    return c.call("GET", "metrics/get-history-bulk-interval", params=parts)

@@ -198,3 +198,17 @@ def list_all_by_pages(c):
         token = page.token
         if not token:
             return found
+
+
+@each([100, 150])
+def create_with_tags(c, count):
+    c.client.create_registered_model(c.name, {f"t{number}": "v" for number in range(count)})
+    made = c.client.create_model_version(c.name, "s3://bucket/m", tags={f"t{number}": "v" for number in range(count)})
+    return len(c.client.get_registered_model(c.name).tags), len(made.tags)
+
+
+@each([("absent", {}), ("empty", {"new_name": ""}), ("null", {"new_name": None})])
+def rename_without_a_name(c, given):
+    c.model()
+    answer = c.call("POST", "registered-models/rename", {"name": c.name, **given})
+    return answer, [found.name for found in c.client.search_registered_models(f"name = '{c.name}'")]

@@ -178,7 +178,7 @@ def a_finished_run_takes_more(c):
 
 @each([
     ("empty value", "k", ""), ("number", "k", 5), ("none", "k", None), ("value of 5000", "k", "v" * 5000),
-    ("value of 8000", "k", "v" * 8000), ("value of 8001", "k", "v" * 8001), ("key of 250", "k" * 250, "v"),
+    ("value of 8000", "k", "v" * 8000), ("value of 8001", "k", "v" * 8001), ("value of 65536", "k", "v" * 65536), ("key of 250", "k" * 250, "v"),
     ("key of 251", "k" * 251, "v"), ("empty key", "", "v"), ("odd key", "a b.c-d/e_f", "v"), ("key with colon", "a:b", "v"),
     ("key with dollar", "a$b", "v"), ("key of other letters", "schlüssel", "v"), ("double slash", "a//b", "v"),
     ("dots", "../a", "v"), ("dot", ".", "v"), ("leading slash", "/a", "v"), ("trailing slash", "a/", "v"),
@@ -241,3 +241,15 @@ def parent_run(c):
 def link_that_is_no_run(c):
     child = c.run(tags={"mlflow.parentRunId": "0123456789abcdef0123456789abcdef"})
     return c.client.get_parent_run(child)
+
+
+@each([100, 101, 150, 500])
+def create_with_tags(c, count):
+    run = c.run(tags={f"t{number}": "v" for number in range(count)})
+    return len(c.client.get_run(run).data.tags)
+
+
+@each([("log-batch", "log-batch", {"tags": [], "params": [], "metrics": []}), ("log-inputs", "log-inputs", {"datasets": []}),
+       ("delete", "delete", {}), ("get", "get", None), ("set-tag", "set-tag", {"key": "k", "value": "v"})])
+def unnamed(c, path, body):
+    return c.call("GET" if body is None else "POST", f"runs/{path}", body)

@@ -240,3 +240,20 @@ def the_story_of_the_post(c):
     return (best["params.l1_ratio"], found.version, found.tags, found.current_stage, found.run_id == best.run_id,
             [round(float(v), 9) for v in mlflow.pyfunc.load_model(f"models:/{c.name}/Production").predict(X)],
             "path.png" in [f.path for f in c.client.list_artifacts(best.run_id)])
+
+
+@case(since=1)
+def log_a_model_with_a_wide_signature(c):
+    """120 columns: a client before 3 sends the whole signature along, of which the server keeps nothing."""
+    import mlflow.sklearn
+    from mlflow.models.signature import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+    columns = [ColSpec("double", f"a rather long name of column number {number:03}") for number in range(120)]
+    signature = ModelSignature(Schema(columns), Schema([ColSpec("double")]))
+    fitted = ElasticNet(alpha=0.1, random_state=1).fit(X, Y)
+    c.mlflow.set_experiment(c.name)
+    with c.mlflow.start_run() as run:
+        options = {"name": "model"} if c.major > 2 else {"artifact_path": "model"}
+        mlflow.sklearn.log_model(fitted, signature=signature, pip_requirements=["scikit-learn"], **options)
+    loaded = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    return len(loaded.metadata.get_input_schema().inputs), loaded.metadata.get_input_schema().input_names()[-1]
