@@ -214,7 +214,7 @@ async fn a_large_data_set_ends_a_page_early(server: Server) {
     for index in 0..6 {
         let run = http.post("runs/create", &json!({"experiment_id": experiment, "start_time": 10 - index})).await.json();
         let run_id = run["run"]["info"]["run_id"].clone();
-        let profile = if index == 0 { "x".repeat(33 * 1024 * 1024) } else { String::new() };
+        let profile = if index == 0 { "x".repeat(5 * 1024 * 1024) } else { String::new() };
         let dataset = json!({"name": "n", "digest": "d", "source_type": "s", "source": "x", "profile": profile});
         let answer = http.post("runs/log-inputs", &json!({"run_id": run_id, "datasets": [{"dataset": dataset}]})).await;
         assert_eq!(answer.status, 200, "{}", answer.message());
