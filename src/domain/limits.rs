@@ -67,6 +67,8 @@ pub const INPUT_TAG_KEY: usize = 255;
 pub const INPUT_TAG_VALUE: usize = 500;
 /// A logged model's name, and its type: MLflow's columns.
 pub const LOGGED_MODEL_NAME: usize = 500;
+/// Points of each metric that a logged model is shown with, the latest ones. MLflow shows all.
+pub const MODEL_POINTS: i64 = 1_000;
 /// Logged models that one call links to a run.
 pub const MODEL_LINKS: usize = 1_000;
 /// Data sets that a search for logged models is limited to.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::json;
 
 use super::artifacts::{Artifacts, Keeper};
-use super::found::{Link, LoggedModel};
+use super::found::{Link, LoggedModel, ModelMetric};
 use super::report::{Progress, Report};
 use super::source::Source;
 use super::tracking::{Experiments, mended, object, of_one};
@@ -62,8 +62,7 @@ impl LoggedModels<'_> {
     async fn one(&self, model: LoggedModel, report: &mut Report) -> Result<()> {
         report.logged_models.there += 1;
         report.logged_model_values.there += (model.params.len() + model.tags.len()) as i64;
-        let latest: HashSet<_> = model.metrics.iter().map(|metric| (&metric.key, &metric.dataset_name, &metric.dataset_digest)).collect();
-        report.logged_model_metrics.there += latest.len() as i64;
+        report.logged_model_metrics.there += different(&model.metrics);
         let id = model.model_id.clone();
         let Some(experiment) = self.experiments.get(&model.experiment).copied().filter(|_| ids::logged_model_id("model_id", &id).is_ok())
         else {
@@ -86,6 +85,15 @@ impl LoggedModels<'_> {
         }
         Ok(())
     }
+}
+
+/// How many different points there are: the source may name one twice.
+fn different(points: &[ModelMetric]) -> i64 {
+    let key = |point: &ModelMetric| {
+        let (data, digest) = (point.dataset_name.clone(), point.dataset_digest.clone());
+        (point.key.clone(), point.time, point.step, point.run_id.clone(), data, digest, metric_value::encode(point.value))
+    };
+    points.iter().map(key).collect::<HashSet<_>>().len() as i64
 }
 
 /// Makes a logged model with its params, tags and metrics; none when there is one that did not come from here.
@@ -157,7 +165,7 @@ async fn log_metrics(tx: &Tx, model: i64, found: &LoggedModel, metrics: &[i64]) 
     }
     for (run_id, points) in by_run {
         if let Some(run) = versions::run_of(&**tx, run_id).await? {
-            logged_model_values::log_metrics(tx, run, &points).await?;
+            logged_model_values::log_metrics(tx, run, "", &points).await?;
         }
     }
     Ok(())

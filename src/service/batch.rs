@@ -100,6 +100,8 @@ struct Mixed {
     points: Points,
     /// Those of the points that are about logged models too.
     about: Vec<AboutModel>,
+    /// The uid of who logs them.
+    user: String,
     params: Vec<(String, String)>,
     tags: Vec<(String, String)>,
 }
@@ -120,11 +122,13 @@ pub(super) async fn store(call: &Call, run_id: &str, batch: Batch) -> Result<()>
     if batch.params.is_empty() && batch.tags.is_empty() && about.is_empty() {
         return call.store().log_metrics(points).await.map_err(|error| refused(run_id, error));
     }
-    models::require(call, Permission::RunsEdit, about.iter().map(|about| about.model_id.as_str()).collect()).await?;
+    // A point belongs to its run: about a model it says no more than that somebody logged it.
+    models::require(call, Permission::ExperimentsRead, about.iter().map(|about| about.model_id.as_str()).collect()).await?;
     let params = batch.params.into_iter().map(|param| (param.key, param.value)).collect();
     // Of equal keys the last one counts.
     let tags: BTreeMap<_, _> = batch.tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
-    let mixed = Mixed { points, about, params, tags: tags.into_iter().collect() };
+    let user = call.caller().user_uid.clone();
+    let mixed = Mixed { points, about, user, params, tags: tags.into_iter().collect() };
     call.store().write_unrecorded(Unrecorded::Tracking, mixed, |tx, mixed| Box::pin(store_mixed(tx, mixed))).await
 }
 
@@ -146,7 +150,7 @@ fn about_models(metrics: &[v1::Metric], points: &[Point]) -> Vec<AboutModel> {
     metrics.iter().zip(points).enumerate().filter(|(_, (metric, _))| !metric.model_id.is_empty()).map(about).collect()
 }
 
-async fn store_mixed(tx: &Tx, Mixed { points, about, params, tags }: &Mixed) -> Result<()> {
+async fn store_mixed(tx: &Tx, Mixed { points, about, user, params, tags }: &Mixed) -> Result<()> {
     let run = live(tx, &points.run_id).await?;
     if !points.points.is_empty() {
         for outcome in metrics::log(&**tx, &[points]).await? {
@@ -154,7 +158,7 @@ async fn store_mixed(tx: &Tx, Mixed { points, about, params, tags }: &Mixed) -> 
         }
     }
     if !about.is_empty() {
-        store_about(tx, run.id, about).await?;
+        store_about(tx, run.id, user, about).await?;
     }
     if let Some((index, stored)) = run_values::insert_params(tx, run.id, params).await? {
         let message = format!(
@@ -166,7 +170,7 @@ async fn store_mixed(tx: &Tx, Mixed { points, about, params, tags }: &Mixed) -> 
     set_tags(tx, run.id, tags).await
 }
 
-async fn store_about(tx: &Tx, run: i64, about: &[AboutModel]) -> Result<()> {
+async fn store_about(tx: &Tx, run: i64, user: &str, about: &[AboutModel]) -> Result<()> {
     let mut ids: Vec<&str> = about.iter().map(|about| about.model_id.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -176,7 +180,7 @@ async fn store_about(tx: &Tx, run: i64, about: &[AboutModel]) -> Result<()> {
         let missing = || Error::invalid(&format!("metrics[{index}].model_id"), format!("there is no logged model {model_id}"));
         points.push(ModelPoint { model: *live.get(model_id).ok_or_else(missing)?, ..point.clone() });
     }
-    Ok(logged_model_values::log_metrics(tx, run, &points).await?)
+    Ok(logged_model_values::log_metrics(tx, run, user, &points).await?)
 }
 
 /// Sets tags; the one that names the run renames it.

@@ -38,6 +38,7 @@ pub async fn search_logged_models(call: &Call, request: v1::SearchLoggedModelsRe
     // As the check sees a logged model: its experiment, and its own creator.
     let name = "(SELECT x.name FROM experiments x WHERE x.id = g.experiment)";
     query.visible(&visible, "CAST(g.experiment AS TEXT)", name, ("g.created_by", &call.caller().user_uid));
+    query.readable_points(&visible, &call.caller().user_uid);
     query.on_datasets(&datasets, &filter);
     query.filter(Entity::LoggedModels, &filter);
     let order = Order::of_logged_models(&mut query, &orders, TIES);

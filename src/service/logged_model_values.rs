@@ -1,16 +1,16 @@
 //! Params and tags of logged models.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::experiments::tags;
-use super::logged_models::lock;
+use super::logged_models::{lock, require};
 use super::{Error, Result, write_bulk};
 use crate::access::Call;
-use crate::contract::v1;
+use crate::contract::{Permission, v1};
 use crate::domain::field::Check;
 use crate::domain::{ids, key_value, limits, text};
 use crate::store::Tx;
-use crate::store::logged_model_values as rows;
+use crate::store::{logged_model_values as rows, logged_models};
 
 /// The tag that tells which versions were made of a logged model, as MLflow's server writes it.
 const VERSIONS_TAG: &str = "mlflow.modelVersions";
@@ -21,6 +21,11 @@ pub async fn set_logged_model_tags(call: &Call, request: v1::SetLoggedModelTagsR
     check.take(ids::logged_model_id("model_id", &request.model_id));
     tags(&mut check, &request.tags, limits::REGISTRY_TAG_VALUE);
     check.finish()?;
+    if says_what_is_so(call, &request).await? {
+        return Ok(v1::SetLoggedModelTagsResponse {});
+    }
+    require(call, Permission::RunsEdit, vec![&request.model_id]).await?;
+    call.within_quotas().await?;
     write_bulk(call.store(), (request.model_id, tag_pairs(&request.tags)), |tx, (model_id, tags)| {
         Box::pin(async move {
             let model = lock(tx, model_id).await?;
@@ -30,6 +35,35 @@ pub async fn set_logged_model_tags(call: &Call, request: v1::SetLoggedModelTagsR
     })
     .await?;
     Ok(v1::SetLoggedModelTagsResponse {})
+}
+
+/// Whether a request wants nothing but to note versions that the server has noted already. MLflow's client sends such a
+/// request after it has registered a model, also for somebody who may read the model only.
+async fn says_what_is_so(call: &Call, request: &v1::SetLoggedModelTagsRequest) -> Result<bool> {
+    let [tag] = request.tags.as_slice() else { return Ok(false) };
+    if tag.key != VERSIONS_TAG {
+        return Ok(false);
+    }
+    let reader = call.store().reader();
+    let Some(model) = logged_models::by_model_id(reader, &request.model_id).await?.filter(|model| model.active) else { return Ok(false) };
+    let stored = rows::tag(reader, model.id, VERSIONS_TAG).await?;
+    Ok(match (noted(&tag.value), noted(&stored.unwrap_or_default())) {
+        (Some(said), Some(stored)) => !said.is_empty() && said.is_subset(&stored),
+        _ => false,
+    })
+}
+
+/// The versions that the tag notes, as names and numbers; none when it holds something else.
+fn noted(value: &str) -> Option<BTreeSet<(String, String)>> {
+    let list: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(value).ok()?;
+    let version = |entry: serde_json::Map<String, serde_json::Value>| {
+        let name = entry.get("name")?.as_str()?.to_owned();
+        // Clients write a number or its text.
+        let number = entry.get("version")?;
+        let number = number.as_str().map_or_else(|| number.to_string(), str::to_owned);
+        (entry.len() == 2).then_some((name, number))
+    };
+    list.into_iter().map(version).collect()
 }
 
 /// See the proto.
@@ -120,6 +154,17 @@ mod tests {
         assert_eq!(with_version(Some("mine"), "m", 1), None);
         let full = format!("[{:?}]", "x".repeat(limits::REGISTRY_TAG_VALUE - 5));
         assert_eq!(with_version(Some(&full), "m", 1), None);
+    }
+
+    #[test]
+    fn the_spelling_of_noted_versions_does_not_count() {
+        let stored = noted(&with_version(with_version(None, "m", 1).as_deref(), "é", 2).unwrap()).unwrap();
+        let said = noted(r#"[{"name": "m", "version": "1"}, {"version": 1, "name": "m"}, {"name": "\u00e9", "version": 2}]"#).unwrap();
+        assert_eq!(said, stored);
+        for other in ["", "{}", "[1]", "[{}]", r#"[{"name":"m"}]"#, r#"[{"name":"m","version":1,"by":"x"}]"#, r#"[{"name":1,"version":1}]"#]
+        {
+            assert_eq!(noted(other), None, "{other}");
+        }
     }
 
     #[test]

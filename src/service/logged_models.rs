@@ -9,11 +9,12 @@ use super::{Error, Result, idempotency, protection, runs, write};
 use crate::access::{Call, Subject};
 use crate::clock;
 use crate::contract::{ObjectKind, Permission, v1};
-use crate::domain::access::Snapshot;
+use crate::domain::access::{ObjectClass, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::{ids, limits, metric_value, run_name, text};
-use crate::store::logged_model_values::{self, Latest, LoggedModelValues};
+use crate::store::logged_model_values::{self, LoggedModelValues, PointShown};
 use crate::store::logged_models::{self as rows, LoggedModelRow};
+use crate::store::search::Query;
 use crate::store::{Kept, Recorded, Tx};
 
 /// See the proto.
@@ -174,7 +175,10 @@ fn status(row: &LoggedModelRow) -> v1::LoggedModelStatus {
 pub(super) async fn shown_all(call: &Call, found: Vec<LoggedModelRow>) -> Result<Vec<v1::LoggedModel>> {
     let snapshot = call.access().snapshot().await?;
     let ids: Vec<i64> = found.iter().map(|row| row.id).collect();
-    let mut values = logged_model_values::of_models(call.store().reader(), &ids).await?;
+    let visible = call.visibility(&snapshot, Permission::ExperimentsRead, ObjectClass::Experiment);
+    let mut readable = Query::new(call.store().engine());
+    readable.visible_runs(&visible, &call.caller().user_uid);
+    let mut values = logged_model_values::of_models(call.store().reader(), &ids, readable, limits::MODEL_POINTS).await?;
     let show = |row: LoggedModelRow| {
         let values = values.remove(&row.id).unwrap_or_default();
         shown(&snapshot, row, values)
@@ -183,15 +187,16 @@ pub(super) async fn shown_all(call: &Call, found: Vec<LoggedModelRow>) -> Result
 }
 
 fn shown(snapshot: &Snapshot, row: LoggedModelRow, values: LoggedModelValues) -> v1::LoggedModel {
-    let metric = |latest: Latest| v1::Metric {
-        key: latest.key,
-        value: Some(metric_value::decode(latest.value)),
-        timestamp: Some(latest.time),
-        step: latest.step,
+    let metric = |point: PointShown| v1::Metric {
+        key: point.key,
+        value: Some(metric_value::decode(point.value)),
+        timestamp: Some(point.time),
+        step: point.step,
         model_id: row.model_id.clone(),
-        dataset_name: latest.dataset_name,
-        dataset_digest: latest.dataset_digest,
-        run_id: latest.run_id,
+        dataset_name: point.dataset_name,
+        dataset_digest: point.dataset_digest,
+        run_id: point.run_id,
+        logged_by: user_name(snapshot, &point.logged_by),
     };
     let data = v1::LoggedModelData {
         params: values.params.into_iter().map(|(key, value)| v1::Param { key, value }).collect(),

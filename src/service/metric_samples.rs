@@ -66,8 +66,7 @@ async fn readable(call: &Call, field: &str, run_ids: &[String], metric_key: &str
     let mut query = Query::new(call.store().engine());
     let places: Vec<String> = run_ids.iter().map(|run_id| query.bind(run_id.as_str())).collect();
     query.and(format!("r.run_id IN ({})", places.join(", ")));
-    let name = "(SELECT x.name FROM experiments x WHERE x.id = r.experiment)";
-    query.visible(&visible, "CAST(r.experiment AS TEXT)", name, ("r.created_by", &call.caller().user_uid));
+    query.visible_runs(&visible, &call.caller().user_uid);
     let mut found = runs::ids(reader, query).await?;
     let known = |run_id: &String| found.remove(run_id).map(|run| (run_id.clone(), run, metric));
     Ok(run_ids.iter().filter_map(known).collect())

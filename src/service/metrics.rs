@@ -23,6 +23,7 @@ pub async fn log_metric(call: &Call, request: v1::LogMetricRequest) -> Result<v1
         dataset_name: request.dataset_name,
         dataset_digest: request.dataset_digest,
         run_id: String::new(),
+        logged_by: String::new(),
     };
     batch::metric(&metric)?;
     let batch = Batch { metrics: vec![metric], ..Batch::default() };

@@ -37,8 +37,7 @@ pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<
     let snapshot = call.access().snapshot().await?;
     let visible = call.visibility(&snapshot, Permission::ExperimentsRead, ObjectClass::Experiment);
     // As the check sees a run: its experiment, and its own creator.
-    let name = "(SELECT x.name FROM experiments x WHERE x.id = r.experiment)";
-    query.visible(&visible, "CAST(r.experiment AS TEXT)", name, ("r.created_by", &call.caller().user_uid));
+    query.visible_runs(&visible, &call.caller().user_uid);
     query.filter(Entity::Runs, &filter);
     let order = Order::new(&mut query, Entity::Runs, &orders, TIES);
     if let Some(cursor) = &cursor {

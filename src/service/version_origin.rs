@@ -14,6 +14,9 @@ use crate::store::logged_models::LoggedModelRow;
 use crate::store::versions::{self as rows, VersionRow};
 use crate::store::{self, Tx};
 
+/// Of several logged models of one run and name, so many are told.
+const TOLD_AT_MOST: i64 = 5;
+
 /// Where a version comes from.
 pub(super) struct Origin {
     pub(super) run_id: String,
@@ -95,13 +98,7 @@ async fn of_source(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest
             let run = readable_run(tx, call, run_id).await?;
             let files = artifacts::manifest_of_run(&**tx, run, path).await?;
             if files.is_empty() {
-                return Err(Error::precondition(
-                    "SOURCE_EMPTY",
-                    format!(
-                        "the run {run_id} has no file at {path:?}: upload the model first, or name the logged model itself \
-                         (`models:/m-…`, the `model_uri` that `log_model` of MLflow 3 answers with)"
-                    ),
-                ));
+                return of_model_of_run(tx, call, request, (run, run_id), path).await;
             }
             Ok(Origin { run_id: run_id.clone(), run: Some(run), model: None, files: Some(files) })
         }
@@ -122,6 +119,26 @@ async fn of_source(tx: &Tx, call: &Call, request: &v1::CreateModelVersionRequest
             Ok(Origin { run_id: request.run_id.clone(), run: Some(run), model: None, files: None })
         }
     }
+}
+
+/// A version of the logged model that a run made under a name: MLflow 3 keeps the files there, while scripts and other
+/// registries still say that they are the run's.
+async fn of_model_of_run(
+    tx: &Tx,
+    call: &Call,
+    request: &v1::CreateModelVersionRequest,
+    (run, run_id): (i64, &str),
+    name: &str,
+) -> Result<Origin> {
+    let models = store::logged_models::of_run(&**tx, run, name, TOLD_AT_MOST).await?;
+    let why = match models.as_slice() {
+        [model_id] => return of_logged_model(tx, call, request, model_id).await,
+        [] => "upload the model first".to_owned(),
+        several => {
+            format!("it made several logged models of this name; name the one that is meant: models:/{}", several.join(", models:/"))
+        }
+    };
+    Err(Error::precondition("SOURCE_EMPTY", format!("the run {run_id} has no file at {name:?}: {why}")))
 }
 
 /// A run that the caller may read; the rule has only looked at `run_id`.

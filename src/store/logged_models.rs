@@ -86,6 +86,13 @@ pub async fn live<C: ConnectionTrait>(on: &C, model_ids: &[&str]) -> Result<Hash
     Ok(found)
 }
 
+/// The ids of the newest logged models that a run made under a name, without deleted ones, at most so many.
+pub async fn of_run<C: ConnectionTrait>(on: &C, run: i64, name: &str, most: i64) -> Result<Vec<String>> {
+    let query =
+        "SELECT model_id FROM logged_models WHERE source_run = $1 AND name = $2 AND active = TRUE ORDER BY created DESC, model_id LIMIT $3";
+    sql::all(on, query, bind![run, name, most]).await?.iter().map(|row| row.get(0)).collect()
+}
+
 /// Inserts a logged model and gives its internal id; the row's own is not looked at.
 pub async fn insert(tx: &Tx, model: &LoggedModelRow) -> Result<i64> {
     let insert = "INSERT INTO logged_models (model_id, experiment, name, model_type, source_run, status, active, created, updated, created_by) \

@@ -278,7 +278,7 @@ static WHEN_LATER: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Whether a point that an upsert brings is later than the table's.
-pub(super) fn later_than(table: &str) -> String {
+fn later_than(table: &str) -> String {
     let nan = metric_value::NAN;
     let key = |table: &str| format!("({table}.step, {table}.time, CASE WHEN {table}.value = {nan} THEN 0 ELSE {table}.value END)");
     format!("{} > {}", key("excluded"), key(table))

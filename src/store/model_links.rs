@@ -33,14 +33,17 @@ pub async fn insert_inputs(tx: &Tx, run: i64, models: &[i64]) -> Result<()> {
 }
 
 /// Records logged models that a run made, each an internal id and a step. Returns the first, by its internal
-/// id, that the run has already.
+/// id, that the run has already with another step.
 pub async fn insert_outputs(tx: &Tx, run: i64, models: &[(i64, i64)]) -> Result<Option<i64>> {
     let mut sorted = models.to_vec();
     sorted.sort_unstable();
     for (model, step) in sorted {
         let insert = "INSERT INTO run_model_outputs (run, model, step) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
         if sql::execute(&**tx, insert, bind![run, model, step]).await? == 0 {
-            return Ok(Some(model));
+            let stored = "SELECT 1 FROM run_model_outputs WHERE run = $1 AND model = $2 AND step = $3";
+            if sql::first(&**tx, stored, bind![run, model, step]).await?.is_none() {
+                return Ok(Some(model));
+            }
         }
     }
     Ok(None)

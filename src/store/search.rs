@@ -20,6 +20,8 @@ pub struct Query {
     conditions: Vec<String>,
     /// Which rows of logged models' metrics count, as a condition on the alias `l`.
     datasets: Option<String>,
+    /// Which runs' points about logged models count, as a condition on the alias `l`.
+    readable: Option<String>,
     /// Bound in the order of their placeholders.
     pub values: Vec<Value>,
 }
@@ -93,7 +95,7 @@ impl Query {
 
     /// Without a condition.
     pub fn new(engine: Engine) -> Self {
-        Self { engine, conditions: Vec::new(), datasets: None, values: Vec::new() }
+        Self { engine, conditions: Vec::new(), datasets: None, readable: None, values: Vec::new() }
     }
 
     /// Binds a value and gives its placeholder.
@@ -214,24 +216,45 @@ impl Query {
         Some(format!("l.metric = (SELECT k.id FROM metric_keys k WHERE k.name = {key}) AND {value}"))
     }
 
+    /// As in MLflow, any point of the metric may pass the test.
     fn model_metric(&mut self, key: &str, test: &Test) -> String {
-        let latest = self.latest_of_model(key, None);
-        self.metric_value(&latest, test).unwrap_or_else(|| "FALSE".to_owned())
+        let points = self.points_of_model(key, None);
+        let Some(value) = self.metric_value("l.value", test) else { return "FALSE".to_owned() };
+        format!("EXISTS (SELECT 1 {points} AND {value})")
     }
 
-    /// The latest value of a logged model's metric, on the data sets of the query and on `dataset`.
+    /// The latest value of a logged model's metric by timestamp and step, as in MLflow, on the data sets of the query and on
+    /// `dataset`.
     pub(super) fn latest_of_model(&mut self, key: &str, dataset: Option<&Dataset>) -> String {
+        let points = self.points_of_model(key, dataset);
+        let nan = metric_value::NAN;
+        format!(
+            "(SELECT l.value {points} \
+             ORDER BY l.time DESC, l.step DESC, l.run, (CASE WHEN l.value = {nan} THEN 0 ELSE l.value END) DESC LIMIT 1)"
+        )
+    }
+
+    fn points_of_model(&mut self, key: &str, dataset: Option<&Dataset>) -> String {
         let key = self.bind(key);
-        let mut on = self.datasets.as_ref().map_or_else(String::new, |datasets| format!(" AND {datasets}"));
+        let mut on: String = [&self.datasets, &self.readable].into_iter().flatten().map(|condition| format!(" AND {condition}")).collect();
         if let Some(dataset) = dataset {
             on.push_str(&format!(" AND {}", self.on_dataset(dataset)));
         }
-        let nan = metric_value::NAN;
-        format!(
-            "(SELECT l.value FROM logged_model_metrics l WHERE l.model = g.id \
-             AND l.metric = (SELECT k.id FROM metric_keys k WHERE k.name = {key}){on} \
-             ORDER BY l.step DESC, l.time DESC, (CASE WHEN l.value = {nan} THEN 0 ELSE l.value END) DESC LIMIT 1)"
-        )
+        format!("FROM logged_model_metrics l WHERE l.model = g.id AND l.metric = (SELECT k.id FROM metric_keys k WHERE k.name = {key}){on}")
+    }
+
+    /// Lets only those points about logged models count whose runs the caller may read.
+    pub fn readable_points(&mut self, visibility: &Visibility, caller: &str) {
+        let before = std::mem::take(&mut self.conditions);
+        self.visible_runs(visibility, caller);
+        let readable = std::mem::replace(&mut self.conditions, before).join(" AND ");
+        self.readable = Some(format!("EXISTS (SELECT 1 FROM runs r WHERE r.id = l.run AND {readable})"));
+    }
+
+    /// Leaves only the runs `r` that the caller may read: as the check sees them, by their experiment and their creator.
+    pub fn visible_runs(&mut self, visibility: &Visibility, caller: &str) {
+        let name = "(SELECT x.name FROM experiments x WHERE x.id = r.experiment)";
+        self.visible(visibility, "CAST(r.experiment AS TEXT)", name, ("r.created_by", caller));
     }
 
     fn on_dataset(&mut self, dataset: &Dataset) -> String {
@@ -252,7 +275,8 @@ impl Query {
         let ways: Vec<String> = datasets.iter().map(|dataset| self.on_dataset(dataset)).collect();
         let condition = format!("({})", ways.join(" OR "));
         if !filter.clauses.iter().any(|clause| matches!(clause.key, Key::Metric(_))) {
-            self.and(format!("EXISTS (SELECT 1 FROM logged_model_metrics l WHERE l.model = g.id AND {condition})"));
+            let readable = self.readable.as_ref().map_or_else(String::new, |readable| format!(" AND {readable}"));
+            self.and(format!("EXISTS (SELECT 1 FROM logged_model_metrics l WHERE l.model = g.id AND {condition}{readable})"));
         }
         self.datasets = Some(condition);
     }

@@ -74,10 +74,10 @@ async fn models_are_found_by_what_they_hold(server: Server) {
         ("params.alpha IN ('1', '3')", &["three", "one"]),
         ("params.beta != '2'", &[]),
         ("tags.`Team a` ILIKE 'T%'", &["three", "two"]),
-        // The latest value counts, NaN is no number.
+        // Any point counts, as in MLflow; NaN is no number.
         ("metrics.acc > 0.05", &["two", "one"]),
-        ("metrics.acc > 0.5", &["one"]),
-        ("metrics.acc != 0.1", &["three", "one"]),
+        ("metrics.acc > 0.5", &["two", "one"]),
+        ("metrics.acc != 0.1", &["three", "two", "one"]),
         ("metrics.acc < 0.95 AND metrics.acc > 0.85", &["one"]),
         ("metrics.`no such` < 1", &[]),
     ] {

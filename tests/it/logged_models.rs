@@ -10,7 +10,7 @@ on_both_engines! {
     a_model_lives_from_pending_to_deleted,
     params_stay_and_tags_change,
     points_about_a_model_show_there,
-    who_may_log_to_a_model_decides_its_owner,
+    whoever_reads_a_model_logs_about_it_to_their_own_run,
     runs_tell_what_they_used_and_made,
     versions_are_made_of_models,
     older_clients_keep_a_history,
@@ -34,7 +34,7 @@ pub(crate) async fn create(client: &Client, request: v1::CreateLoggedModelReques
 }
 
 /// A new model's id.
-async fn model(client: &Client, experiment_id: &str, name: &str, source_run_id: &str) -> String {
+pub(crate) async fn model(client: &Client, experiment_id: &str, name: &str, source_run_id: &str) -> String {
     let request = v1::CreateLoggedModelRequest {
         experiment_id: experiment_id.to_owned(),
         name: Some(name.to_owned()),
@@ -44,7 +44,7 @@ async fn model(client: &Client, experiment_id: &str, name: &str, source_run_id: 
     create(client, request).await.expect("a model").info.expect("info").model_id
 }
 
-async fn get(client: &Client, model_id: &str) -> Result<v1::LoggedModel, Status> {
+pub(crate) async fn get(client: &Client, model_id: &str) -> Result<v1::LoggedModel, Status> {
     let request = v1::GetLoggedModelRequest { model_id: model_id.to_owned(), allow_deleted: false };
     let answer: v1::GetLoggedModelResponse = client.call("GetLoggedModel", request).await?;
     Ok(answer.model.expect("a model"))
@@ -77,6 +77,7 @@ pub(crate) fn point(key: &str, value: f64, step: i64, model_id: &str, dataset: &
         dataset_name: dataset.to_owned(),
         dataset_digest: if dataset.is_empty() { String::new() } else { format!("{dataset}-1") },
         run_id: String::new(),
+        logged_by: String::new(),
     }
 }
 
@@ -213,12 +214,21 @@ async fn points_about_a_model_show_there(server: Server) {
     let _: v1::LogMetricResponse = admin.call("LogMetric", request.clone()).await.expect("one alone");
 
     let metrics = get(&admin, &model_id).await.expect("there").data.expect("data").metrics;
-    let shown: Vec<_> = metrics.iter().map(|m| (m.key.as_str(), m.dataset_name.as_str(), m.value().to_string(), m.step)).collect();
-    let expected = [("acc", "", "0.3", 9), ("acc", "test", "0.6", 4), ("acc", "train", "0.9", 3), ("nan", "", "NaN", 0)]
-        .map(|(k, d, v, s)| (k, d, v.to_owned(), s));
-    assert_eq!(shown, expected);
-    assert!(metrics.iter().all(|metric| metric.model_id == model_id && metric.run_id == run_id));
-    assert_eq!(metrics[1].dataset_digest, "test-1");
+    let mut shown: Vec<_> = metrics.iter().map(|m| (m.key.as_str(), m.dataset_name.as_str(), m.value().to_string(), m.step)).collect();
+    shown.sort();
+    let expected = [
+        ("acc", "", "0.3", 9),
+        ("acc", "test", "0.4", 1),
+        ("acc", "test", "0.6", 4),
+        ("acc", "train", "0.1", 2),
+        ("acc", "train", "0.5", 1),
+        ("acc", "train", "0.7", 2),
+        ("acc", "train", "0.9", 3),
+        ("nan", "", "NaN", 0),
+    ];
+    assert_eq!(shown, expected.map(|(k, d, v, s)| (k, d, v.to_owned(), s)), "every point, each once");
+    assert!(metrics.iter().all(|metric| metric.model_id == model_id && metric.run_id == run_id && metric.logged_by == "admin"));
+    assert!(metrics.iter().filter(|metric| metric.dataset_name == "test").all(|metric| metric.dataset_digest == "test-1"));
 
     let unknown = format!("m-{}", "0".repeat(32));
     let mixed = vec![point("fresh", 1.0, 0, "", ""), point("fresh", 2.0, 1, &unknown, "")];
@@ -240,16 +250,21 @@ async fn points_about_a_model_show_there(server: Server) {
     refused(outcome, Code::InvalidArgument, "model_id");
 }
 
-async fn who_may_log_to_a_model_decides_its_owner(server: Server) {
+async fn whoever_reads_a_model_logs_about_it_to_their_own_run(server: Server) {
     let (ann, ben) = (server.as_("data_scientist").await, server.as_("data_scientist").await);
     let stranger = server.as_("").await;
     let (run_of_ann, run_of_ben) = (run(&ann, "0").await, run(&ben, "0").await);
     let model_of_ann = model(&ann, "0", "m", &run_of_ann).await;
-    refused(log(&ben, &run_of_ben, vec![point("acc", 1.0, 0, &model_of_ann, "")]).await, Code::PermissionDenied, "runs.edit");
     log(&ann, &run_of_ann, vec![point("acc", 0.5, 0, &model_of_ann, "")]).await.expect("her own");
+    refused(log(&ben, &run_of_ann, vec![point("acc", 1.0, 0, &model_of_ann, "")]).await, Code::PermissionDenied, "runs.edit");
+    log(&ben, &run_of_ben, vec![point("acc", 0.9, 7, &model_of_ann, "")]).await.expect("an evaluation of what he may read");
+    refused(log(&stranger, &run_of_ben, vec![point("acc", 1.0, 0, &model_of_ann, "")]).await, Code::PermissionDenied, "runs.edit");
     refused(finalize(&ben, &model_of_ann, v1::LoggedModelStatus::Ready).await, Code::PermissionDenied, "runs.edit");
     let metrics = get(&ben, &model_of_ann).await.expect("he may read it").data.expect("data").metrics;
-    assert_eq!(metrics.iter().map(v1::Metric::value).collect::<Vec<_>>(), [0.5], "nobody else's point counts");
+    let shown: Vec<_> = metrics.iter().map(|m| (m.value(), m.run_id.as_str(), m.logged_by.as_str())).collect();
+    let (of_ann, of_ben) = ((0.5, run_of_ann.as_str(), ann.user_name.as_str()), (0.9, run_of_ben.as_str(), ben.user_name.as_str()));
+    assert_eq!(shown.len(), 2);
+    assert!(shown.contains(&of_ann) && shown.contains(&of_ben), "each with its run and who logged it: {shown:?}");
 
     let unknown = format!("m-{}", "0".repeat(32));
     let without_ids = |outcome: Result<v1::LoggedModel, Status>, id: &str| outcome.expect_err("refused").message().replace(id, "…");
@@ -279,7 +294,7 @@ async fn who_may_log_to_a_model_decides_its_owner(server: Server) {
     refused(create(&ben, request).await, Code::NotFound, "does not exist");
 }
 
-async fn deny_reading(admin: &Client, user: &Client, experiment_id: &str) {
+pub(crate) async fn deny_reading(admin: &Client, user: &Client, experiment_id: &str) {
     let deny = v1::CreateGrantRequest {
         principal: Some(v1::Principal { principal: Some(v1::principal::Principal::UserName(user.user_name.clone())) }),
         persona: "viewer".to_owned(),
@@ -300,6 +315,7 @@ async fn runs_tell_what_they_used_and_made(server: Server) {
         async { admin.call("LogOutputs", request).await.map(|_: v1::LogOutputsResponse| ()) }
     };
     outputs(vec![(&ids[0], 3)]).await.expect("recorded");
+    outputs(vec![(&ids[0], 3)]).await.expect("the same again is no error: clients repeat calls whose answer was lost");
     refused(outputs(vec![(&ids[1], 0), (&ids[0], 4)]).await, Code::AlreadyExists, &ids[0]);
     refused(outputs(vec![]).await, Code::InvalidArgument, "models");
     refused(outputs(vec![(&ids[1], 1), (&ids[1], 2)]).await, Code::InvalidArgument, "models[1].model_id");
@@ -341,7 +357,7 @@ async fn runs_tell_what_they_used_and_made(server: Server) {
     refused(outcome, Code::InvalidArgument, "experiment_ids");
 }
 
-async fn version(client: &Client, request: v1::CreateModelVersionRequest) -> Result<v1::ModelVersion, Status> {
+pub(crate) async fn version(client: &Client, request: v1::CreateModelVersionRequest) -> Result<v1::ModelVersion, Status> {
     let answer: v1::CreateModelVersionResponse = client.call("CreateModelVersion", request).await?;
     Ok(answer.model_version.expect("a version"))
 }

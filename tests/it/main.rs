@@ -11,6 +11,7 @@ mod artifact_files;
 mod artifact_marker;
 mod artifact_parts;
 mod attacks;
+mod colleagues;
 mod contract;
 mod environment;
 mod faults;

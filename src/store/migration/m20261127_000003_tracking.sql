@@ -115,19 +115,22 @@ CREATE TABLE logged_model_tags (
     value TEXT NOT NULL,
     PRIMARY KEY (model, tag_key)
 ) {whole_row_key};
--- The latest value of each metric on each data set; the empty one stands for none. All points are among
--- those of the runs that logged them.
+-- What runs logged about a model, each point with the run and the user that logged it; the empty data set stands for none,
+-- the empty user for one of an import. All points are among those of their runs. Whoever may read a model may log about
+-- it, so nothing that is decided about the model is read here.
 CREATE TABLE logged_model_metrics (
     model BIGINT NOT NULL REFERENCES logged_models (id),
     metric BIGINT NOT NULL,
+    time BIGINT NOT NULL,
+    step BIGINT NOT NULL,
+    run BIGINT NOT NULL REFERENCES runs (id),
     dataset_name TEXT NOT NULL,
     dataset_digest TEXT NOT NULL,
-    run BIGINT NOT NULL REFERENCES runs (id),
-    step BIGINT NOT NULL,
-    time BIGINT NOT NULL,
     value BIGINT NOT NULL,
-    PRIMARY KEY (model, metric, dataset_name, dataset_digest)
+    logged_by TEXT NOT NULL,
+    PRIMARY KEY (model, metric, time, step, run, dataset_name, dataset_digest, value)
 ) {whole_row_key};
+CREATE INDEX logged_model_metrics_by_run ON logged_model_metrics (run);
 CREATE TABLE run_model_inputs (
     run BIGINT NOT NULL REFERENCES runs (id),
     model BIGINT NOT NULL REFERENCES logged_models (id),

@@ -291,3 +291,36 @@ def artifacts(c):
 def server_info(c):
     status, body = c.http("GET", "/api/3.0/mlflow/server-info")
     return status, isinstance(body, dict), body.get("workspaces_enabled")
+
+
+def many_points(c):
+    """Two models: `one` with a metric of several steps and runs, `two` with one point."""
+    run, other = c.run(), c.client.create_run(c.experiment("-other")).info.run_id
+    experiment = c.client.get_run(run).info.experiment_id
+    one, two = (c.client.create_logged_model(experiment, name, run).model_id for name in ("one", "two"))
+    for step, value in enumerate([0.2, 0.9, 0.4]):
+        c.client.log_metric(run, "acc", value, 10 + step, step, model_id=one)
+    c.client.log_metric(other, "acc", 0.6, 20, 0, model_id=one, dataset_name="iris", dataset_digest="d1")
+    c.client.log_metric(run, "acc", 0.5, 10, 0, model_id=two)
+    return experiment, one, two
+
+
+@case(since=3)
+def every_point_shows(c):
+    _, one, _ = many_points(c)
+    return sorted((m.key, m.value, m.step, m.timestamp, m.dataset_name) for m in c.client.get_logged_model(one).metrics)
+
+
+@each([(text, text) for text in ("metrics.acc > 0.8", "metrics.acc < 0.3", "metrics.acc = 0.5", "metrics.acc > 0.55 AND metrics.acc < 0.7",
+                                 "metrics.acc != 0.5", "metrics.acc >= 0.9")], since=3)
+def filter_of_many_points(c, text):
+    experiment, _, _ = many_points(c)
+    found = c.client.search_logged_models([experiment], filter_string=text)
+    return sorted(model.name for model in found)
+
+
+@each([("up", True), ("down", False)], since=3)
+def order_of_many_points(c, ascending):
+    experiment, _, _ = many_points(c)
+    found = c.client.search_logged_models([experiment], order_by=[{"field_name": "metrics.acc", "ascending": ascending}])
+    return [model.name for model in found]

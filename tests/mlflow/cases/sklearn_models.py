@@ -257,3 +257,13 @@ def log_a_model_with_a_wide_signature(c):
         mlflow.sklearn.log_model(fitted, signature=signature, pip_requirements=["scikit-learn"], **options)
     loaded = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     return len(loaded.metadata.get_input_schema().inputs), loaded.metadata.get_input_schema().input_names()[-1]
+
+
+@each([("runs", lambda c, run: f"runs:/{run}/model"), ("artifact uri", lambda c, run: f"{c.client.get_run(run).info.artifact_uri}/model")],
+      since=3)
+def register_through_the_run(c, source):
+    """What scripts of MLflow 2 do with what MLflow 3 logged. On MLflow the version is made, and cannot be loaded."""
+    run = log(c)
+    c.client.create_registered_model(c.name)
+    made = c.client.create_model_version(c.name, source(c, run), run)
+    return made.version, predict(c, f"models:/{c.name}/1")
