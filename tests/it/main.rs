@@ -31,6 +31,7 @@ mod makers_sql;
 mod metric_samples;
 mod migrations;
 mod misspelt;
+mod places;
 mod promotion;
 mod promotion_sql;
 mod promotion_sql_more;

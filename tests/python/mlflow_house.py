@@ -7,6 +7,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ENVIRONMENTS = {
     3: (ROOT / "target" / "venv-mlflow-3", ROOT / "tests" / "mlflow" / "requirements-3.txt"),
+    "2": (ROOT / "target" / "venv-mlflow-2", ROOT / "tests" / "mlflow" / "requirements-2.txt"),
     2: (ROOT / "target" / "venv-mlflow-2-sql", ROOT / "tests" / "python" / "requirements-mlflow-2.txt"),
 }
 

@@ -23,6 +23,8 @@ const COPIES: usize = 2;
 /// What an object in a body takes besides its bytes: the message's fields, in a list that grows by doubling.
 const OBJECT: usize = 300;
 
+const NOT_THE_QUERY: &str = "is not read here; the fields of this request stand in its body";
+
 /// A request as it came.
 pub struct Incoming {
     variables: Vec<(String, String)>,
@@ -36,9 +38,18 @@ pub struct Given {
     pub variables: Vec<(String, String)>,
     query: String,
     body: Bytes,
-    /// Whether a body, if there is one, is where the message stands.
-    from_body: bool,
+    place: Place,
     unknown: Unknown,
+}
+
+/// Where the message of a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Body,
+    Query,
+    /// A DELETE says in its body or in its query what it is about, and on MLflow's paths a GET does: MLflow reads the body
+    /// of one without a query, and tools for it send that.
+    Either,
 }
 
 impl Incoming {
@@ -81,20 +92,18 @@ impl Incoming {
         let Self { variables, head, body } = self;
         let query = head.uri.query().unwrap_or_default().to_owned();
         let unknown = unknown(&head);
-        let from_body = head.method != Method::GET && head.method != Method::HEAD;
-        let body = if from_body || unknown == Unknown::Refused { whole(body, most, Some(held)).await? } else { Bytes::new() };
-        if !from_body && !body.is_empty() {
-            return Err(Invalid::field("body", "is not read here; the fields of a GET are parameters of its query").into());
-        }
-        if !body.is_empty() {
+        let asks = head.method == Method::GET || head.method == Method::HEAD;
+        let body = whole(body, most, Some(held)).await?;
+        // No browser sends a body with a GET, and those who do seldom say what it is.
+        if !body.is_empty() && !asks {
             declared_json(&head.headers)?;
         }
-        // A DELETE says in its body or in its query what it is about.
-        let from_body = from_body && (head.method != Method::DELETE || !body.is_empty());
-        if from_body && unknown == Unknown::Refused && !query.is_empty() {
-            return Err(Invalid::field("query", "is not read here; the fields of this request stand in its body").into());
-        }
-        Ok(Given { variables, query, body, from_body, unknown })
+        let place = match head.method {
+            _ if asks && unknown == Unknown::Refused => Place::Query,
+            Method::GET | Method::HEAD | Method::DELETE => Place::Either,
+            _ => Place::Body,
+        };
+        Ok(Given { variables, query, body, place, unknown })
     }
 }
 
@@ -125,15 +134,37 @@ impl Divided {
 }
 
 impl Given {
-    /// The message of body or query. No body at all stands for an empty object.
-    pub(super) async fn message<I: DeserializeOwned>(&self, held: &Held) -> Result<I> {
+    /// The message of body or query. No body at all stands for an empty object. What is said in the other place is never
+    /// passed over: it has to say nothing, or the same.
+    pub(super) async fn message<I: DeserializeOwned + prost::Message>(&self, held: &Held) -> Result<I> {
+        let refuse = |field: &str, why: &str| Err(Invalid::field(field, why).into());
+        let own = self.unknown == Unknown::Refused;
+        if own && self.place == Place::Query && !self.body.is_empty() {
+            return refuse("body", "is not read here; the fields of a GET are parameters of its query");
+        }
+        if own && self.place == Place::Body && !self.query.is_empty() {
+            return refuse("query", NOT_THE_QUERY);
+        }
         held.grow(OBJECT * objects(&self.body)).await?;
-        let message = json::with(self.unknown, || match (self.from_body, self.body.is_empty()) {
-            (true, false) => json::read(&self.body),
-            (true, true) => json::read_query(""),
-            (false, _) => json::read_query(&self.query),
-        });
-        Ok(message?)
+        let (in_body, in_query) = json::with(self.unknown, || {
+            let in_body = if self.body.is_empty() { Ok(None) } else { json::read::<I>(&self.body).map(Some) };
+            let in_query = if self.query.is_empty() { Ok(None) } else { json::read_query::<I>(&self.query).map(Some) };
+            Ok::<_, Invalid>((in_body?, in_query?))
+        })?;
+        let said = |message: &Option<I>| message.as_ref().map(prost::Message::encode_to_vec).filter(|bytes| !bytes.is_empty());
+        match (self.place, said(&in_body), said(&in_query)) {
+            (Place::Body, body, Some(query)) if body.as_ref() != Some(&query) => {
+                return refuse("query", NOT_THE_QUERY);
+            }
+            (Place::Either, Some(body), Some(query)) if body != query => {
+                return refuse("body", "says something else than the query; give the fields in one of them");
+            }
+            _ => {}
+        }
+        let (first, second) = if self.place == Place::Body { (in_body, in_query) } else { (in_query, in_body) };
+        let said_first = said(&first).is_some();
+        let message = if said_first { first } else { second.or(first) };
+        Ok(message.map_or_else(|| json::with(self.unknown, || json::read_query("")), Ok)?)
     }
 }
 
