@@ -81,8 +81,8 @@ pub const DATASET_SUMMARIES: i64 = 1_000;
 pub const HISTORY_RUNS: usize = 100;
 /// Points of each run in an evenly sampled history, and when none is asked for: MLflow's.
 pub const HISTORY_SAMPLE: i64 = 2_500;
-/// Experiments in one search.
-pub const SEARCH_EXPERIMENTS: usize = 1_000;
+/// Experiments in one search: as many as a page of them, which is what clients search that mean all.
+pub const SEARCH_EXPERIMENTS: usize = 50_000;
 /// Runs and experiments in one page: MLflow's.
 pub const PAGE_RUNS: i64 = 50_000;
 /// Runs and experiments in one page when none is asked for: MLflow's.

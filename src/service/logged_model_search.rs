@@ -31,8 +31,8 @@ pub async fn search_logged_models(call: &Call, request: v1::SearchLoggedModelsRe
     }
     let mut query = Query::new(call.store().engine());
     query.and("g.active = TRUE");
-    let places: Vec<String> = experiments.into_iter().map(|id| query.bind(id)).collect();
-    query.and(format!("g.experiment IN ({})", places.join(", ")));
+    let searched = query.one_of("g.experiment", &experiments);
+    query.and(searched);
     let snapshot = call.access().snapshot().await?;
     let visible = call.visibility(&snapshot, Permission::ExperimentsRead, ObjectClass::Experiment);
     // As the check sees a logged model: its experiment, and its own creator.

@@ -32,8 +32,8 @@ pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<
     if experiments.is_empty() {
         return Ok(v1::SearchRunsResponse::default());
     }
-    let places: Vec<String> = experiments.iter().map(|id| query.bind(*id)).collect();
-    query.and(format!("r.experiment IN ({})", places.join(", ")));
+    let searched = query.one_of("r.experiment", &experiments);
+    query.and(searched);
     let snapshot = call.access().snapshot().await?;
     let visible = call.visibility(&snapshot, Permission::ExperimentsRead, ObjectClass::Experiment);
     // As the check sees a run: its experiment, and its own creator.
@@ -94,6 +94,6 @@ mod tests {
         let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         assert_eq!(experiments(&texts(&["3", "1", "3"])).unwrap(), [1, 3]);
         assert!(experiments(&texts(&["1", "x"])).is_err());
-        assert!(experiments(&vec!["1".to_owned(); 1_001]).is_err());
+        assert!(experiments(&vec!["1".to_owned(); 50_001]).is_err());
     }
 }

@@ -8,10 +8,11 @@ use super::{Engine, WORKSPACE};
 use crate::domain::access::Visibility;
 use crate::domain::glob;
 use crate::domain::metric_value;
-use crate::domain::search::{
-    Attribute, Comparison, DatasetField, Entity, Filter, Key, Number, NumberOp, Test, TextOp, like::escape_for_sql,
-};
+use crate::domain::search::{Attribute, Comparison, DatasetField, Entity, Filter, Key, Number, NumberOp, Test, TextOp, like};
 use crate::domain::text::canonical_name;
+
+/// So many ids are bound as values of their own.
+const IDS_AS_VALUES: usize = 1_000;
 
 /// A condition in the making: texts with placeholders, and the values for them.
 #[derive(Clone)]
@@ -114,6 +115,21 @@ impl Query {
         if self.conditions.is_empty() { "TRUE".to_owned() } else { self.conditions.join(" AND ") }
     }
 
+    /// Whether an integer column is one of some ids. Many of them are bound as one text: a database takes some 32,000 values
+    /// in a statement.
+    pub fn one_of(&mut self, column: &str, ids: &[i64]) -> String {
+        if ids.len() <= IDS_AS_VALUES {
+            let list = self.list(ids.iter().copied());
+            return format!("{column} IN {list}");
+        }
+        let text = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+        let text = self.bind(text);
+        match self.engine {
+            Engine::Sqlite => format!("{column} IN (SELECT value FROM json_each('[' || {text} || ']'))"),
+            Engine::Postgres => format!("{column} = ANY (CAST(string_to_array({text}, ',') AS BIGINT[]))"),
+        }
+    }
+
     fn list<T: Into<Value>>(&mut self, values: impl IntoIterator<Item = T>) -> String {
         let placeholders: Vec<String> = values.into_iter().map(|value| self.bind(value)).collect();
         format!("({})", placeholders.join(", "))
@@ -139,7 +155,7 @@ impl Query {
             self.and(format!("NOT {denied}"));
         }
         if let Some(pattern) = &visibility.only_pattern {
-            let like = self.like(name, TextOp::Like, &glob::to_like(pattern));
+            let like = self.glob(name, pattern);
             self.and(like);
         }
         if let Some(within) = &visibility.within {
@@ -154,7 +170,7 @@ impl Query {
             ways.push(format!("{uid} IN {list}"));
         }
         for pattern in patterns {
-            ways.push(self.like(name, TextOp::Like, &glob::to_like(pattern)));
+            ways.push(self.glob(name, pattern));
         }
         ways
     }
@@ -180,18 +196,24 @@ impl Query {
         }
     }
 
-    /// Of names the compared form has the index, and one name has one of it.
+    /// Names are compared in their compared form, as everywhere, and it has the index.
     fn name(&mut self, entity: Entity, test: &Test) -> String {
-        let condition = self.test(attribute(entity, Attribute::Name), test);
-        let Test::Text { op: TextOp::Eq, value } = test else { return condition };
         let table = match entity {
             Entity::Experiments => "x",
             Entity::RegisteredModels | Entity::ModelVersions => "m",
             // Their names need not be unique, and have no compared form.
-            Entity::Runs | Entity::LoggedModels => return condition,
+            Entity::Runs | Entity::LoggedModels => return self.test(attribute(entity, Attribute::Name), test),
         };
-        let canonical = self.bind(canonical_name(value));
-        format!("{table}.workspace_id = '{WORKSPACE}' AND {table}.canonical_name = {canonical} AND {condition}")
+        let canonical = match test {
+            Test::Text { op: op @ (TextOp::Eq | TextOp::Ne), value } => Test::Text { op: *op, value: canonical_name(value) },
+            Test::Text { op, value } => Test::Text { op: *op, value: like::canonical(value) },
+            Test::In { negated, values } => {
+                Test::In { negated: *negated, values: values.iter().map(|name| canonical_name(name)).collect() }
+            }
+            other => other.clone(),
+        };
+        let condition = self.test(&format!("{table}.canonical_name"), &canonical);
+        format!("{table}.workspace_id = '{WORKSPACE}' AND {condition}")
     }
 
     fn satellite(&mut self, table: &str, owner: &str, key_column: &str, id: &str, key: &str, test: &Test) -> String {
@@ -328,7 +350,7 @@ impl Query {
                 let value = self.bind(value.as_str());
                 format!("{column} <> {value}")
             }
-            Test::Text { op, value: pattern } => self.like(column, *op, &escape_for_sql(pattern)),
+            Test::Text { op, value: pattern } => self.like(column, *op, pattern),
             Test::In { negated, values } => {
                 let list = self.list(values.iter().map(String::as_str));
                 format!("{column} {}IN {list}", if *negated { "NOT " } else { "" })
@@ -342,12 +364,26 @@ impl Query {
     }
 
     fn like(&mut self, column: &str, op: TextOp, pattern: &str) -> String {
-        let pattern = self.bind(pattern);
         match (op, self.engine) {
-            (TextOp::Ilike, Engine::Postgres) => format!("lower({column} COLLATE \"C\") LIKE lower({pattern} COLLATE \"C\") ESCAPE '\\'"),
-            (TextOp::Ilike, Engine::Sqlite) => format!("LOWER({column}) LIKE LOWER({pattern}) ESCAPE '\\'"),
-            _ => format!("{column} LIKE {pattern} ESCAPE '\\'"),
+            (TextOp::Ilike, Engine::Postgres) => {
+                let regex = self.bind(like::as_regex(pattern));
+                format!("{column} COLLATE \"C\" ~ {regex}")
+            }
+            (TextOp::Ilike, Engine::Sqlite) => {
+                let glob = self.bind(like::as_glob(pattern));
+                format!("{column} GLOB {glob}")
+            }
+            _ => {
+                let pattern = self.bind(like::escape_for_sql(pattern));
+                format!("{column} LIKE {pattern} ESCAPE '\\'")
+            }
         }
+    }
+
+    /// A pattern of grants.
+    fn glob(&mut self, column: &str, pattern: &str) -> String {
+        let pattern = self.bind(glob::to_like(pattern));
+        format!("{column} LIKE {pattern} ESCAPE '\\'")
     }
 }
 

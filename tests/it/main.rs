@@ -43,6 +43,7 @@ mod recorded;
 mod registry;
 mod replicas;
 mod rest;
+mod searches;
 mod secrets;
 mod sign_ins;
 mod stops;

@@ -5,15 +5,15 @@ use super::error::{Fault, check_text, shown};
 use super::lexer::{Lexeme, Token, lex};
 use super::names::{Domain, Use, domain, key};
 use super::{
-    Comparison, Entity, Filter, Key, MAX_CLAUSES, MAX_FILTER_BYTES, MAX_PATTERN_CHARACTERS, MAX_PATTERN_WILDCARDS, Number, NumberOp,
-    SearchError, Test, TextOp,
+    Comparison, Entity, Filter, Key, MAX_CLAUSES, MAX_FILTER_BYTES, MAX_LISTED_VALUES, MAX_PATTERN_CHARACTERS, MAX_PATTERN_WILDCARDS,
+    Number, NumberOp, SearchError, Test, TextOp,
 };
 
 /// Parses a filter as MLflow does; see the module for the grammar. A blank text has no comparisons.
 ///
 /// Takes time linear in the length of the text. Errors name the field `filter`, what was found, where,
 /// and what would be right; also when a limit is exceeded: `MAX_FILTER_BYTES`, `MAX_CLAUSES`,
-/// `MAX_LIST_VALUES`, `MAX_PATTERN_CHARACTERS`, `MAX_PATTERN_WILDCARDS`.
+/// `MAX_LIST_VALUES`, `MAX_LISTED_VALUES`, `MAX_PATTERN_CHARACTERS`, `MAX_PATTERN_WILDCARDS`.
 pub fn parse_filter(entity: Entity, text: &str) -> Result<Filter, SearchError> {
     parse(entity, text).map_err(|fault| fault.within("filter", text))
 }
@@ -23,16 +23,31 @@ fn parse(entity: Entity, text: &str) -> Result<Filter, Fault> {
     let lexemes = lex(text)?;
     let mut cursor = Cursor::new(text, &lexemes);
     let mut clauses = Vec::new();
+    let (mut listed, mut joined) = (0, false);
     while let Some(first) = cursor.next() {
         if first.token.is_keyword("AND") {
+            // MLflow passes over any number of them; two in a row are a comparison that got lost.
+            if joined {
+                return Err(Fault::new("found a second AND in a row, where a comparison was expected").at(first.start));
+            }
+            joined = true;
             continue;
         }
+        joined = false;
         if clauses.len() == MAX_CLAUSES {
             return Err(Fault::new(format!("has more than {MAX_CLAUSES} comparisons")).at(first.start));
         }
         refuse_as_start(first, &cursor)?;
         let key = key(entity, Use::Filter, first.token).map_err(|fault| fault.at(first.start))?;
         let test = test(entity, &key, &mut cursor)?;
+        listed += match &test {
+            Test::In { values, .. } => values.len(),
+            Test::NumberIn { values, .. } => values.len(),
+            _ => 0,
+        };
+        if listed > MAX_LISTED_VALUES {
+            return Err(Fault::new(format!("has lists with more than {MAX_LISTED_VALUES} values together")).at(first.start));
+        }
         clauses.push(Comparison { key, test });
     }
     Ok(Filter { clauses })

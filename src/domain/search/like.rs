@@ -1,8 +1,12 @@
 //! What LIKE and ILIKE mean: `%` stands for any characters, `_` for exactly one (a Unicode scalar
-//! value), all else for itself, the backslash included; nothing escapes. ILIKE disregards the case of
-//! ASCII letters alone: what both databases can be held to, whatever their locale.
+//! value), all else for itself, the backslash included; nothing escapes. ILIKE disregards case by Unicode's simple folding,
+//! on both databases and in every locale, because each letter of the pattern is spelled out as the set of its cases.
 //!
 //! The databases do the matching; this is what they are tested against.
+
+use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
+
+use crate::domain::text::canonical_name;
 
 /// A pattern of LIKE or ILIKE.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +37,7 @@ impl LikePattern {
         let fits = |part: Part, c: char| match part {
             Part::Any => false,
             Part::One => true,
-            Part::Exactly(own) => own == c || case_insensitive && own.eq_ignore_ascii_case(&c),
+            Part::Exactly(own) => own == c || case_insensitive && cases(own).contains(&c),
         };
         let mut next = 0;
         let mut rest = text.chars();
@@ -70,6 +74,65 @@ impl LikePattern {
 /// The pattern for SQL `LIKE ? ESCAPE '\'`, where it means the same on SQLite and PostgreSQL.
 pub fn escape_for_sql(pattern: &str) -> String {
     pattern.replace('\\', r"\\")
+}
+
+/// The pattern of ILIKE for SQLite's `GLOB`, which minds case and knows sets of characters.
+pub fn as_glob(pattern: &str) -> String {
+    spelled(pattern, "*", "?", |c, glob| {
+        if matches!(c, '*' | '?' | '[') {
+            glob.extend(['[', c, ']']);
+        } else {
+            glob.push(c);
+        }
+    })
+}
+
+/// The pattern of ILIKE for PostgreSQL's `~`, with which it minds case, and in which a dot is a line break, too.
+pub fn as_regex(pattern: &str) -> String {
+    let regex = spelled(pattern, ".*", ".", |c, regex| {
+        if c.is_ascii_punctuation() {
+            regex.push('\\');
+        }
+        regex.push(c);
+    });
+    format!("^{regex}$")
+}
+
+fn spelled(pattern: &str, any: &str, one: &str, exactly: impl Fn(char, &mut String)) -> String {
+    let mut text = String::with_capacity(pattern.len() * 4);
+    for c in pattern.chars() {
+        match (c, cases(c).as_slice()) {
+            ('%', _) => text.push_str(any),
+            ('_', _) => text.push_str(one),
+            (_, [] | [_]) => exactly(c, &mut text),
+            // Only letters have several cases, and none of them is a sign of sets.
+            (_, several) => {
+                text.push('[');
+                text.extend(several);
+                text.push(']');
+            }
+        }
+    }
+    text
+}
+
+/// A character in each of its cases, itself included.
+fn cases(c: char) -> Vec<char> {
+    let mut class = ClassUnicode::new([ClassUnicodeRange::new(c, c)]);
+    // It errors without the tables, which are compiled in; then a character is itself alone.
+    let _ = class.try_case_fold_simple();
+    class.iter().flat_map(|range| range.start()..=range.end()).collect()
+}
+
+/// A pattern for names in the form in which they are compared: what stands between its wildcards in that form. A percent
+/// sign that only comes out of it (of a wide one) stands for one character, so that nobody gets more wildcards than allowed.
+pub fn canonical(pattern: &str) -> String {
+    let wildcard = |c: char| matches!(c, '%' | '_');
+    let part = |part: &str| {
+        let end = part.trim_end_matches(wildcard).len();
+        canonical_name(&part[..end]).replace('%', "_") + &part[end..]
+    };
+    pattern.split_inclusive(wildcard).map(part).collect()
 }
 
 #[cfg(test)]
@@ -117,9 +180,27 @@ mod tests {
     }
 
     #[test]
-    fn case_counts_unless_told_and_only_of_ascii_letters() {
+    fn case_counts_unless_told() {
         let pattern = LikePattern::new("Ab%É");
-        assert!(pattern.matches("aBcÉ", true) && !pattern.matches("aBcÉ", false) && !pattern.matches("abcé", true));
+        assert!(pattern.matches("aBcÉ", true) && !pattern.matches("aBcÉ", false) && pattern.matches("abcé", true));
+        for (one, other) in [("straße", "STRAẞE"), ("ΣΑΣ", "σας"), ("МОДЕЛЬ", "модель"), ("ＡＢ", "ａｂ"), ("\u{212A}", "k"), ("ǅ", "ǆ")]
+        {
+            assert!(LikePattern::new(one).matches(other, true) && LikePattern::new(other).matches(one, true), "{one} {other}");
+        }
+        // Simple folding keeps the number of letters, and knows no language.
+        assert!(!LikePattern::new("strasse").matches("straße", true) && !LikePattern::new("ı").matches("I", true));
+    }
+
+    #[test]
+    fn a_pattern_is_spelled_out_for_each_database() {
+        assert_eq!(as_glob("a_É%*[?1"), "[Aa]?[Éé]*[*][[][?]1");
+        assert_eq!(as_regex("a_É%.$\\"), "^[Aa].[Éé].*\\.\\$\\\\$");
+    }
+
+    #[test]
+    fn names_are_compared_in_one_form_between_wildcards() {
+        assert_eq!(canonical("e\u{301}%n\u{303}_ﬁ"), "é%ñ_fi");
+        assert_eq!(canonical("100％"), "100_");
     }
 
     #[test]
@@ -137,7 +218,7 @@ mod tests {
             let expected = naive(&chars(&pattern), &chars(&text), false);
             prop_assert_eq!(like(&text, &pattern), expected);
             prop_assert_eq!(naive(&chars(&escape_for_sql(&pattern)), &chars(&text), true), expected);
-            let lower = naive(&chars(&pattern.to_ascii_lowercase()), &chars(&text.to_ascii_lowercase()), false);
+            let lower = naive(&chars(&pattern.to_lowercase()), &chars(&text.to_lowercase()), false);
             prop_assert_eq!(LikePattern::new(&pattern).matches(&text, true), lower);
         }
     }

@@ -52,8 +52,8 @@ pub use order_by::{parse_logged_model_key, parse_order_by};
 pub use prompt::{PROMPT_TAG, PromptScope, prompt_rule};
 pub use tree::{Attribute, Comparison, DatasetField, Entity, Filter, Key, Number, NumberOp, OrderBy, Test, TextOp};
 
-/// The longest filter, in bytes.
-pub const MAX_FILTER_BYTES: usize = 16 * 1024;
+/// The longest filter, in bytes: a list of as many ids as `mlflow` sends, or a comparison with the longest value.
+pub const MAX_FILTER_BYTES: usize = 128 * 1024;
 /// Characters of one pattern of LIKE or ILIKE: its cost is its length times that of each text it is tried on.
 pub const MAX_PATTERN_CHARACTERS: usize = 1_000;
 /// Wildcards `%` in one pattern.
@@ -62,6 +62,8 @@ pub const MAX_PATTERN_WILDCARDS: usize = 16;
 pub const MAX_CLAUSES: usize = 64;
 /// The most values in one IN list.
 pub const MAX_LIST_VALUES: usize = 1_000;
+/// The most values in all IN lists of a filter.
+pub const MAX_LISTED_VALUES: usize = 5_000;
 /// The most items in an order.
 pub const MAX_ORDER_BY_ITEMS: usize = 16;
 /// The longest item of an order, in bytes: the longest key in four-byte characters, and room around it.

@@ -112,8 +112,8 @@ fn values_are_typed_by_their_key() {
 }
 
 #[test]
-fn and_separates_and_may_be_missing_or_superfluous_as_in_mlflow() {
-    for text in ["", "  \n", "AND", "and AND"] {
+fn and_separates_and_may_be_missing_or_stand_at_an_end_as_in_mlflow() {
+    for text in ["", "  \n", "AND"] {
         assert_eq!(filter(Entity::Runs, text), [], "{text:?}");
     }
     for text in [
@@ -121,7 +121,7 @@ fn and_separates_and_may_be_missing_or_superfluous_as_in_mlflow() {
         "tags.a = 'x'\nand\ttags.b = 'y'",
         "tags.a = 'x' tags.b = 'y'",
         "tags.a='x'AND tags.b='y' AND",
-        "AND tags.a = 'x' AND AND tags.b = 'y'",
+        "AND tags.a = 'x' AND tags.b = 'y' AND",
         "tags.a = 'x' tags.b IS NULL",
     ] {
         assert_eq!(filter(Entity::Runs, text).len(), 2, "{text:?}");
@@ -132,6 +132,9 @@ fn and_separates_and_may_be_missing_or_superfluous_as_in_mlflow() {
 fn refusals_name_what_was_found_and_what_would_be_right() {
     use Entity::*;
     for (entity, text, position, says) in [
+        (Runs, "and AND", 4, "found a second AND in a row, where a comparison was expected"),
+        (Runs, "tags.a = 'x' AND AND tags.b = 'y'", 17, "a second AND"),
+        (Runs, "tags.a = 'x' AND AND", 17, "a second AND"),
         (Runs, "metrics.a > '0.9'", 12, r#"expected a number without quotes, found "'0.9'""#),
         (Runs, "tags.é = 5", 9, r#"expected a value in single or double quotes, found "5""#),
         (Runs, "tags.a = `x`", 9, "expected a value in single or double quotes"),
@@ -203,10 +206,13 @@ fn limits_hold_and_are_named() {
     let list = |count| format!("run_id IN ({})", vec!["'x'"; count].join(","));
     assert_eq!(filter(Entity::Runs, &list(MAX_LIST_VALUES)).len(), 1);
     assert!(refusal(Entity::Runs, &list(MAX_LIST_VALUES + 1)).message.contains("more than 1000 values"));
+    let lists = |count: usize| vec![list(MAX_LIST_VALUES); count].join(" AND ");
+    assert_eq!(filter(Entity::Runs, &lists(5)).len(), 5);
+    assert!(refusal(Entity::Runs, &lists(6)).message.contains("more than 5000 values together"));
     let long = |bytes: usize| format!("tags.a = '{}'", "x".repeat(bytes - 11));
     assert_eq!(filter(Entity::Runs, &long(MAX_FILTER_BYTES)).len(), 1);
     let error = refusal(Entity::Runs, &long(MAX_FILTER_BYTES + 1));
-    assert_eq!(error.to_string(), "has 16385 bytes; at most 16384 are allowed");
+    assert_eq!(error.to_string(), "has 131073 bytes; at most 131072 are allowed");
     assert_eq!(refusal(Entity::Runs, "tags.a = 'x\0'").to_string(), "contains a NUL character (at character 11)");
     let keys = |count: usize| (0..count).map(|n| format!("metrics.m{n}")).collect::<Vec<_>>();
     assert_eq!(parse_order_by(Entity::Runs, &keys(MAX_ORDER_BY_ITEMS)).unwrap().len(), 16);

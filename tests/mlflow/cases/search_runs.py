@@ -85,7 +85,7 @@ MALFORMED = [
     "metrics.acc > 0.5 OR metrics.acc < 0.1", "NOT metrics.acc > 0.5", "(metrics.acc > 0.5)", "metrics.acc == 0.5",
     "metrics.acc <> 0.5", "metrics.acc BETWEEN 0 AND 1", "nothing.acc > 0.5", "attributes.experiment_id = '1'",
     "attributes.lifecycle_stage = 'active'", "attributes.status > 'A'", "start_time = '5'", "start_time LIKE '5'",
-    "0.5 < metrics.acc", "metrics.acc > 0.5;", "metrics.acc > 0.5 AND", "AND metrics.acc > 0.5",
+    "0.5 < metrics.acc", "metrics.acc > 0.5;", "metrics.acc > 0.5 AND", "AND metrics.acc > 0.5", "metrics.acc > 0.5 AND AND",
     "metrics.acc > 0.5 metrics.loss < 1", "run_id IN ()", "run_id IN ('a'", "run_id IN (5)", "run_id IN 'a'",
     "run_name IN ('a')", "params.lr = 'unclosed", "params.`lr = '0.1'", "params. = '0.1'", "params = '0.1'",
     "metrics.acc > 0.5 -- comment", "tags.'env' = 'prod'", "tags.env NOT LIKE 'p%'", "params.lr = '0.1' , tags.env = 'prod'",
