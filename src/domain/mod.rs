@@ -4,6 +4,7 @@
 pub mod access;
 pub mod artifact_owner;
 pub mod artifact_path;
+pub mod confusable;
 pub mod evidence;
 pub mod field;
 pub mod gate;

@@ -4,12 +4,11 @@
 use std::collections::HashSet;
 
 use unicode_normalization::UnicodeNormalization;
-use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
-use unicode_security::MixedScript;
-use unicode_security::mixed_script::AugmentedScriptSet;
+use unicode_properties::{GeneralCategory, UnicodeEmoji, UnicodeGeneralCategory};
+use unicode_script::{Script, UnicodeScript};
 
 use super::field::FieldError;
-use super::limits;
+use super::{confusable, limits};
 
 type Result<T> = std::result::Result<T, FieldError>;
 
@@ -48,30 +47,33 @@ pub fn label(field: &str, text: &str, limit: usize) -> Result<()> {
     }
 }
 
-/// A name of 1 to `limit` characters that people will read and trust: nothing invisible, nothing that
-/// reorders text, no blank at the edges, one script, or Latin beside Chinese, Japanese or Korean (UTS 39,
-/// highly restrictive). The compared form has to keep all of this, too, its length included: NFKC turns
-/// one character into up to 18.
+/// A name of 1 to `limit` characters that people will read and trust: nothing that reorders text, nothing invisible but
+/// what shapes words of joining scripts and emoji, no blank at the edges. Scripts may be mixed; what looks like an
+/// existing name is for `confusable` to tell. The compared form has to keep all of this, too, its length included: NFKC
+/// turns one character into up to 18.
 pub fn name(field: &str, text: &str, limit: usize) -> Result<()> {
     required(field, text, limit)?;
+    let compared = compared_within(field, text, limit)?;
+    for form in [text, compared.as_str()] {
+        if form.trim() != form {
+            return Err(FieldError::new(field, "starts or ends with a blank"));
+        }
+        if let Some(bad) = hidden(form) {
+            return Err(forbidden(field, bad));
+        }
+    }
+    Ok(())
+}
+
+/// The compared form of a name, which has at most `limit` characters as well.
+fn compared_within(field: &str, text: &str, limit: usize) -> Result<String> {
     let compared = canonical_name(text);
     let length = compared.chars().count();
     if length > limit {
         let message = format!("has {length} characters in its normal form (NFKC); at most {limit} are allowed");
         return Err(FieldError::new(field, message));
     }
-    for form in [text, compared.as_str()] {
-        if form.trim() != form {
-            return Err(FieldError::new(field, "starts or ends with a blank"));
-        }
-        if let Some(bad) = form.chars().find(|c| invisible(*c)) {
-            return Err(forbidden(field, bad));
-        }
-        if !one_script(form) {
-            return Err(FieldError::new(field, "mixes scripts whose letters look alike"));
-        }
-    }
-    Ok(())
+    Ok(compared)
 }
 
 /// The form in which names are compared: NFKC.
@@ -79,11 +81,57 @@ pub fn canonical_name(text: &str) -> String {
     if text.is_ascii() { text.to_owned() } else { text.nfkc().collect() }
 }
 
-fn one_script(text: &str) -> bool {
-    let latin = AugmentedScriptSet::for_char('a');
-    let others: String = text.chars().filter(|c| AugmentedScriptSet::for_char(*c) != latin).collect();
-    let beside_latin = AugmentedScriptSet::for_str(&others);
-    text.is_single_script() || beside_latin.jpan || beside_latin.kore || beside_latin.hanb
+/// The first character of a name that shows nothing where it stands.
+fn hidden(name: &str) -> Option<char> {
+    let characters: Vec<char> = name.chars().collect();
+    let at = |index: usize| characters.get(index).copied();
+    let shapes = |index: usize| {
+        let before = characters[..index].iter().rev().copied().find(|c| *c != EMOJI_STYLE && c.script() != Script::Inherited);
+        let (last, next) = (index.checked_sub(1).and_then(at), at(index + 1));
+        let pictures = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && c.is_emoji_char());
+        match characters[index] {
+            NON_JOINER => joins(before, next),
+            JOINER => joins(before, next) || (pictures(before) && pictures(next)),
+            EMOJI_STYLE => pictures(last) || (last.is_some_and(UnicodeEmoji::is_emoji_char) && next == Some(KEYCAP)),
+            _ => false,
+        }
+    };
+    characters.iter().enumerate().find(|(index, c)| invisible(**c) && !shapes(*index)).map(|(_, c)| *c)
+}
+
+const NON_JOINER: char = '\u{200C}';
+const JOINER: char = '\u{200D}';
+/// Has the sign before it drawn as an emoji.
+const EMOJI_STYLE: char = '\u{FE0F}';
+const KEYCAP: char = '\u{20E3}';
+
+/// Whether a joiner between two letters changes how they are drawn: both are of one script that joins letters.
+fn joins(before: Option<char>, after: Option<char>) -> bool {
+    use Script as S;
+    let script = before.map(|c| c.script());
+    script == after.map(|c| c.script())
+        && matches!(
+            script,
+            Some(
+                S::Arabic
+                    | S::Syriac
+                    | S::Mongolian
+                    | S::Nko
+                    | S::Mandaic
+                    | S::Devanagari
+                    | S::Bengali
+                    | S::Gurmukhi
+                    | S::Gujarati
+                    | S::Oriya
+                    | S::Tamil
+                    | S::Telugu
+                    | S::Kannada
+                    | S::Malayalam
+                    | S::Sinhala
+                    | S::Khmer
+                    | S::Myanmar
+            )
+        )
 }
 
 /// Whether a character shows nothing, or nothing that all readers agree on: controls, formats, private
@@ -113,9 +161,11 @@ fn forbidden(field: &str, bad: char) -> FieldError {
     FieldError::new(field, format!("contains the control, invisible or private-use character U+{code:04X}"))
 }
 
-/// An experiment's name: any characters that a name may have.
+/// An experiment's name: a label of 1 to 500 characters, in its compared form, too. Nothing is promoted by it.
 pub fn experiment_name(field: &str, text: &str) -> Result<()> {
-    name(field, text, limits::EXPERIMENT_NAME)
+    required(field, text, limits::EXPERIMENT_NAME)?;
+    label(field, text, limits::EXPERIMENT_NAME)?;
+    compared_within(field, text, limits::EXPERIMENT_NAME).map(|_| ())
 }
 
 /// A registered model's name: not `.` or `..`, no `/` and no `:`, as in MLflow.
@@ -162,7 +212,8 @@ pub fn key(field: &str, text: &str) -> Result<()> {
 
 /// An alias by MLflow's rule: letters, digits, `_` and `-`; not `latest`, not `v` and digits. Stricter
 /// than MLflow, an alias is a name that nobody can imitate: a gate on `@champion` is worth nothing when
-/// another alias looks the same. So it has to be in the form in which it is compared.
+/// another alias looks the same. So it has to be in the form in which it is compared, and looks like no reserved word;
+/// `confusable` tells whether it looks like another one.
 pub fn alias(field: &str, text: &str) -> Result<()> {
     required(field, text, limits::ALIAS)?;
     if !text.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
@@ -170,7 +221,10 @@ pub fn alias(field: &str, text: &str) -> Result<()> {
     }
     let number = text.strip_prefix(['v', 'V']).unwrap_or_default();
     let digit = |c: char| c.general_category() == GeneralCategory::DecimalNumber;
-    if text.eq_ignore_ascii_case("latest") || (!number.is_empty() && number.chars().all(digit)) {
+    if text.eq_ignore_ascii_case("latest")
+        || confusable::confusable(&text.to_lowercase(), "latest")
+        || (!number.is_empty() && number.chars().all(digit))
+    {
         return Err(FieldError::new(field, "is reserved: `latest`, and `v` followed by digits"));
     }
     name(field, text, limits::ALIAS)?;

@@ -89,14 +89,44 @@ fn names_hold_nothing_that_deceives() {
         "a\u{2800}",
         "a\u{600}b",
         "a\u{378}",
-        "p\u{430}ypal",
-        "\u{1d41a}дмин",
-        "αlpha",
+        "خانه\u{200c}",
+        "fraud\u{200c}eu",
+        "f\u{200c}\u{430}",
+        "1\u{fe0f}",
+        "👩\u{200d}",
+        "👩\u{200d}x",
+        "\u{200d}👩",
     ] {
         assert!(name("name", bad, 100).is_err(), "{bad:?}");
     }
-    for good in ["my_enet_model", "modèle", "模型", "模型-v2", "売上モデル v2", "모델-v2", "Модель 2", "β", "fraud: EU/2026 'x'"]
-    {
+    for good in [
+        "my_enet_model",
+        "modèle",
+        "模型",
+        "模型-v2",
+        "売上モデル v2",
+        "모델-v2",
+        "Модель 2",
+        "β",
+        "fraud: EU/2026 'x'",
+        "β-VAE",
+        "ε-greedy",
+        "10 kΩ",
+        "10 k\u{2126}",
+        "µ-law",
+        "модель bert",
+        "نموذج bert",
+        "מודל bert",
+        "แบบจำลอง bert",
+        "मॉडल bert",
+        "மாதிரி bert",
+        "⚙️ tuning",
+        "1️⃣ first",
+        "👩‍🔬 lab",
+        "🏳️‍🌈",
+        "خانه‌ها v2",
+        "क्‍ष model",
+    ] {
         assert_eq!(name("name", good, 100), Ok(()), "{good}");
     }
     let error = name("name", "a\u{202e}b", 100).unwrap_err();
@@ -122,7 +152,7 @@ fn model_names_are_no_paths_in_either_form() {
 
 #[test]
 fn aliases_cannot_be_reserved_words_nor_imitate_one_another() {
-    for bad in ["latest", "LATEST", "v1", "V23", "v٣", "a b", "a/b", "", "ｃhampion", "ch\u{430}mpion", "a\u{3164}"] {
+    for bad in ["latest", "LATEST", "v1", "V23", "v٣", "a b", "a/b", "", "ｃhampion", "l\u{430}test", "L\u{410}TEST", "a\u{3164}"] {
         assert!(alias("alias", bad).is_err(), "{bad}");
     }
     for good in ["champion", "v1b", "v", "prod-eu", "sieger_ü"] {
@@ -187,5 +217,15 @@ fn page_sizes_have_a_default_and_a_bound() {
     }
     for bad in [-1, i64::MIN, i64::MAX] {
         assert!(page_size("max_results", bad, 100, 1_000).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn an_experiment_has_any_name_that_stays_on_one_line() {
+    for good in [" a", "a ", "β-VAE", "p\u{430}ypal", "a\u{200b}b", "👩‍🔬", "a/b:c", "\u{e000}", "x".repeat(500).as_str()] {
+        assert_eq!(experiment_name("name", good), Ok(()), "{good:?}");
+    }
+    for bad in ["", " ", "a\nb", "a\0", "a\u{7f}", "a\u{202e}b", "a\u{2028}b", &"\u{fdfa}".repeat(100), &"x".repeat(501)] {
+        assert!(experiment_name("name", bad).is_err(), "{bad:?}");
     }
 }

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::domain::ledger::{Holders, ModelNow, VersionNow, with_now};
 use crate::domain::source::{self as version_source, Source as VersionSource};
 use crate::domain::{limits, manifest, stage, text};
-use crate::service::UNVERIFIED;
+use crate::service::{UNVERIFIED, look_alikes};
 use crate::store::artifacts::{self, ManifestFile};
 use crate::store::gates;
 use crate::store::imports::{self, Closed, Imported, Kind};
@@ -183,8 +183,11 @@ async fn make_model(tx: &Tx, import: &Import, found: &Model) -> Result<Recorded<
         return Ok(recorded.map(|()| Some(here)));
     }
     let mut name = fit::model_name(&found.name).into_owned();
-    // A name under which another model was promoted is not taken by an import either.
-    if models::by_name(&**tx, &name).await?.is_some() || models::was_promoted(&**tx, "", &name).await? {
+    // A name under which another model was promoted, or that looks like another's, is not taken by an import either.
+    if models::by_name(&**tx, &name).await?.is_some()
+        || models::was_promoted(&**tx, "", &name).await?
+        || models::look_alike(tx, "", &name).await?.is_some()
+    {
         name = fit::with_suffix(&name, &import.source, limits::MODEL_NAME);
     }
     let or_now = |time: i64| if time > 0 { time } else { tx.now() };
@@ -397,6 +400,9 @@ async fn set_alias(
     let Some(version) = versions::by_uid(&**tx, &known.here).await? else {
         return Ok(Recorded::nothing(Some(format!("version {number} is deleted here"))));
     };
+    if let Some(other) = look_alikes::other_alias(tx, &model.uid, alias).await? {
+        return Ok(Recorded::nothing(Some(format!("it {}", look_alikes::taken_for(&other)))));
+    }
     let transition = transition(tx, &version, &target, "", Authority::Import).await?;
     moves::set_alias(tx, &model.uid, alias, &version.uid, transition).await?;
     let now = VersionNow { holders: hold(tx, &version, &target, transition).await?, ..VersionNow::default() };

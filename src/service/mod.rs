@@ -30,6 +30,7 @@ mod log_stream;
 mod logged_model_search;
 mod logged_model_values;
 mod logged_models;
+pub(crate) mod look_alikes;
 mod metric_samples;
 mod metrics;
 pub mod mlflow;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::experiments::{behind, messages, tag_pairs, tags};
-use super::{Error, Result, idempotency, moves, paging, protection, versions, write};
+use super::{Error, Result, idempotency, look_alikes, moves, paging, protection, versions, write};
 use crate::access::{Call, Subject};
 use crate::clock;
 use crate::contract::{Permission, v1};
@@ -41,6 +41,7 @@ pub async fn create_registered_model(
                 updated: tx.now(),
                 created_by: call.caller().user_uid.clone(),
             };
+            look_alikes::refuse_model_name(tx, call, &model.uid, ("name", &model.name)).await?;
             let taken_by = name_taken_by(tx, call, &model.uid, &model.name).await?;
             rows::insert(tx, &model, taken_by.as_deref()).await.map_err(Error::on_duplicate("registered model", &model.name))?;
             for tag in &request.tags {
@@ -134,6 +135,7 @@ pub async fn rename_registered_model(
         Box::pin(async move {
             let model = lock(tx, &request.name).await?;
             may_be_renamed(tx, &model).await?;
+            look_alikes::refuse_model_name(tx, call, &model.uid, ("new_name", &request.new_name)).await?;
             let taken_by = name_taken_by(tx, call, &model.uid, &request.new_name).await?;
             rows::rename(tx, &model.uid, &request.new_name, taken_by.as_deref())
                 .await

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::access_change::fresh;
-use super::{Error, GATE_DEMANDS_REQUEST, OWN_GATE, OWN_REQUEST_OPEN, Result, models, paging, versions, write};
+use super::{Error, GATE_DEMANDS_REQUEST, OWN_GATE, OWN_REQUEST_OPEN, Result, look_alikes, models, paging, versions, write};
 use crate::access::{Call, HOW_TO_ASK, Subject};
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass};
@@ -269,6 +269,7 @@ impl Step<'_> {
                 }
             }
             Target::Alias(alias) => {
+                look_alikes::refuse_alias(tx, &self.version.model_uid, alias).await?;
                 rows::set_alias(tx, &self.version.model_uid, alias, &self.version.uid, transition).await?;
                 now.holders = self.hold(tx, &written, transition).await?;
             }

@@ -4,7 +4,7 @@ use sea_orm::ConnectionTrait;
 use serde_json::json;
 
 use super::moves::{self, require};
-use super::{Error, Result, access_shown, approvers, evidence, idempotency, versions, write};
+use super::{Error, Result, access_shown, approvers, evidence, idempotency, look_alikes, versions, write};
 use crate::access::{Call, Subject};
 use crate::clock;
 use crate::contract::{Permission, v1};
@@ -84,6 +84,9 @@ async fn file(tx: &Tx, call: &Call, version: &VersionRow, target: &Target, comme
     };
     if there {
         return Err(Error::precondition("ALREADY_THERE", format!("the version holds {written} already")));
+    }
+    if let Target::Alias(alias) = target {
+        look_alikes::refuse_alias(tx, &version.model_uid, alias).await?;
     }
     let gate = gate_of(tx, &version.model_uid, &written).await?;
     let rests_on = evidence::of(tx, call, version, &written, &gate).await?;

@@ -7,6 +7,7 @@ use sea_orm::ConnectionTrait;
 use super::search::{Cursor, Order, Query, statement};
 use super::{StoreError, Tx, WORKSPACE, is_sqlite, sql};
 use crate::bind;
+use crate::domain::confusable::{confusable, skeleton};
 use crate::domain::text::canonical_name;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -75,7 +76,7 @@ pub async fn lock_by_uid(tx: &Tx, uid: &str) -> Result<()> {
 /// taken, with `Refused` when it was promoted and nobody may give it.
 pub async fn insert(tx: &Tx, model: &ModelRow, taken_by: Option<&str>) -> Result<()> {
     let insert = "INSERT INTO registered_models (uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version, \
-                  name_taken_by) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, 0, $8)";
+                  name_taken_by, skeleton) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, 0, $8, $9)";
     let canonical = canonical_name(&model.name);
     let values = bind![
         model.uid.as_str(),
@@ -85,7 +86,8 @@ pub async fn insert(tx: &Tx, model: &ModelRow, taken_by: Option<&str>) -> Result
         model.description.as_str(),
         model.created,
         model.created_by.as_str(),
-        taken_by.map(str::to_owned)
+        taken_by.map(str::to_owned),
+        skeleton(&model.name)
     ];
     sql::execute(&**tx, insert, values).await?;
     Ok(())
@@ -98,6 +100,26 @@ pub async fn set_description(tx: &Tx, uid: &str, description: &str) -> Result<()
     Ok(())
 }
 
+/// Another model whose name can be taken for `name`, by its uid and name: one that is there, or a deleted one that held a
+/// gated target. Nobody gives a name that looks like it until this write has ended.
+pub async fn look_alike(tx: &Tx, uid: &str, name: &str) -> Result<Option<(String, String)>> {
+    let skeleton = skeleton(name);
+    if !is_sqlite(&**tx) {
+        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('looks like ' || $1, 0))";
+        sql::all(&**tx, lock, bind![skeleton.as_str()]).await?;
+    }
+    let query = "SELECT m.uid, m.name FROM registered_models m WHERE m.workspace_id = $1 AND m.skeleton = $2 AND m.uid <> $3 \
+                 AND (m.deleted IS NULL OR EXISTS (SELECT 1 FROM promoted_names p WHERE p.model_uid = m.uid)) ORDER BY m.name";
+    let found = sql::all(&**tx, query, bind![WORKSPACE, skeleton, uid]).await?;
+    for row in found {
+        let (uid, other): (String, String) = (row.get(0)?, row.get(1)?);
+        if confusable(name, &other) {
+            return Ok(Some((uid, other)));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether another model held a gated target under a name.
 pub async fn was_promoted<C: ConnectionTrait>(on: &C, uid: &str, name: &str) -> Result<bool> {
     let query = "SELECT COUNT(*) FROM promoted_names WHERE workspace_id = $1 AND canonical_name = $2 AND model_uid <> $3";
@@ -108,9 +130,9 @@ pub async fn was_promoted<C: ConnectionTrait>(on: &C, uid: &str, name: &str) -> 
 pub async fn rename(tx: &Tx, uid: &str, name: &str, taken_by: Option<&str>) -> Result<()> {
     let canonical = canonical_name(name);
     // The same name in another form is taken by nobody.
-    let update = "UPDATE registered_models SET name = $2, canonical_name = $3, updated = $4, \
+    let update = "UPDATE registered_models SET name = $2, canonical_name = $3, skeleton = $6, updated = $4, \
                   name_taken_by = CASE WHEN canonical_name = $3 THEN name_taken_by ELSE $5 END WHERE uid = $1";
-    sql::execute(&**tx, update, bind![uid, name, canonical, tx.now(), taken_by.map(str::to_owned)]).await?;
+    sql::execute(&**tx, update, bind![uid, name, canonical, tx.now(), taken_by.map(str::to_owned), skeleton(name)]).await?;
     sql::execute(&**tx, "UPDATE model_versions SET updated = $2 WHERE model_uid = $1 AND deleted IS NULL", bind![uid, tx.now()]).await?;
     Ok(())
 }
@@ -150,6 +172,12 @@ pub async fn delete_tag(tx: &Tx, uid: &str, key: &str) -> Result<bool> {
 /// The tags of some models, in the order of their keys.
 pub async fn tags<C: ConnectionTrait>(on: &C, uids: &[String]) -> Result<HashMap<String, Vec<(String, String)>>> {
     pairs(on, "SELECT model_uid, tag_key, value FROM registered_model_tags WHERE model_uid IN", "ORDER BY model_uid, tag_key", uids).await
+}
+
+/// The aliases of a model.
+pub async fn aliases_of<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Vec<String>> {
+    let query = "SELECT alias FROM model_aliases WHERE model_uid = $1 ORDER BY alias";
+    sql::all(on, query, bind![uid]).await?.iter().map(|row| row.get(0)).collect()
 }
 
 /// The aliases of some models with the numbers that they point at, in the order of the aliases.

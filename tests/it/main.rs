@@ -31,6 +31,7 @@ mod makers_sql;
 mod metric_samples;
 mod migrations;
 mod misspelt;
+mod names;
 mod places;
 mod promotion;
 mod promotion_sql;

@@ -168,9 +168,9 @@ async fn every_text_that_is_too_long_is_named_with_its_limit(server: Server) {
         ),
         (
             "CreateRegisteredModel",
-            v1::CreateRegisteredModelRequest { tags: vec![v1::Tag::default(); 101], ..model() }.encode_to_vec(),
+            v1::CreateRegisteredModelRequest { tags: vec![v1::Tag::default(); 1_001], ..model() }.encode_to_vec(),
             "tags",
-            "100",
+            "1000",
         ),
         (
             "CreateRegisteredModel",

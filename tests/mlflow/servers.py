@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -32,7 +33,7 @@ class Server:
     def __init__(self, label):
         self.label = label
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mlflow-server-"))
-        self.process, self.token = None, None
+        self.process, self.token, self.own_group = None, None, False
 
     def environment(self):
         made = dict(os.environ, MLFLOW_TRACKING_URI=self.uri)
@@ -48,6 +49,12 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+            # MLflow's command leaves the workers that it started.
+            if self.own_group:
+                try:
+                    os.killpg(self.process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -65,7 +72,9 @@ class MlflowServer(Server):
             command += ["--serve-artifacts", "--default-artifact-root", "mlflow-artifacts:/"]
         environment = dict(os.environ, PATH=f"{venv(major)}/bin:{os.environ['PATH']}", MLFLOW_DISABLE_TELEMETRY="true")
         self.log = open(self.folder / "log", "wb")
-        self.process = subprocess.Popen(command, env=environment, cwd=self.folder, stdout=self.log, stderr=self.log)
+        self.own_group = True
+        self.process = subprocess.Popen(
+            command, env=environment, cwd=self.folder, stdout=self.log, stderr=self.log, start_new_session=True)
 
     def ready(self):
         for _ in range(600):

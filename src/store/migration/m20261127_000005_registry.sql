@@ -3,6 +3,8 @@ CREATE TABLE registered_models (
     workspace_id TEXT NOT NULL,
     name TEXT NOT NULL,
     canonical_name TEXT NOT NULL,
+    -- What the name looks like, as `domain/confusable.rs` makes it.
+    skeleton TEXT,
     description TEXT NOT NULL,
     created BIGINT NOT NULL,
     updated BIGINT NOT NULL,
@@ -16,6 +18,7 @@ CREATE TABLE registered_models (
 );
 -- A deleted name is free again; the deleted model keeps its uid.
 CREATE UNIQUE INDEX registered_models_name ON registered_models (workspace_id, canonical_name) WHERE deleted IS NULL;
+CREATE INDEX registered_models_by_looks ON registered_models (workspace_id, skeleton);
 -- The orders in which objects are listed when nobody asks for another.
 CREATE INDEX registered_models_by_name ON registered_models (name {bytewise}, uid {bytewise}) WHERE deleted IS NULL;
 CREATE TABLE registered_model_tags (
