@@ -257,8 +257,13 @@ impl Call {
     pub async fn still_known(&self) -> Result<Arc<Snapshot>, Refused> {
         let snapshot = self.access().snapshot().await?;
         let caller = self.caller();
-        let expired = caller.token_expires.is_some_and(|expires| expires <= clock::now_ms());
-        if caller.stands(&snapshot) && !expired { Ok(snapshot) } else { Err(Refused::Unauthenticated) }
+        if !caller.stands(&snapshot) {
+            return Err(Refused::Unauthenticated);
+        }
+        match caller.token_expires {
+            Some(expires) if expires <= clock::now_ms() => Err(Refused::expired(expires.unsigned_abs() / 1_000)),
+            _ => Ok(snapshot),
+        }
     }
 
     /// The same for a stream whose rule is about the server as a whole: the permissions still hold, too.

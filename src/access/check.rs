@@ -53,7 +53,8 @@ impl Access {
         let call = |caller| {
             let request_id = arrival.request_id.to_owned();
             let on = first_object(arrival.operation, fields);
-            Call::new(self.clone(), arrival.operation, caller, request_id, arrival.source, origin(arrival.headers), on)
+            let origin = self.base_url.get().cloned().or_else(|| origin(arrival.headers));
+            Call::new(self.clone(), arrival.operation, caller, request_id, arrival.source, origin, on)
         };
         if caller.password_due && !rule.password_due {
             return Err(Refused::PasswordDue);
@@ -180,7 +181,7 @@ async fn end_of_step(begun: Instant) {
     sleep_until(begun + STEP * u32::try_from(steps).unwrap_or(u32::MAX)).await;
 }
 
-/// Scheme and host as the client wrote them; a proxy in front of the server may have noted the first ones.
+/// Scheme, host and path before ours as the client wrote them; a trusted proxy in front of the server may have noted them.
 fn origin(headers: &HeaderMap) -> Option<String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).and_then(|text| text.split(',').next()).map(str::trim);
     let host: Authority = text("x-forwarded-host").or_else(|| text("host"))?.parse().ok()?;
@@ -188,7 +189,10 @@ fn origin(headers: &HeaderMap) -> Option<String> {
         return None;
     }
     let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
-    Some(format!("{scheme}://{host}"))
+    let prefix = text("x-forwarded-prefix").unwrap_or_default().trim_end_matches('/');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '.' | '_' | '~' | '%');
+    let usable = prefix.is_empty() || (prefix.starts_with('/') && !prefix.starts_with("//") && prefix.chars().all(plain));
+    usable.then(|| format!("{scheme}://{host}{prefix}"))
 }
 
 /// The object of the rule's first clause, in the words of refusals.

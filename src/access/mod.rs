@@ -16,7 +16,7 @@ mod snapshot;
 pub mod token;
 mod usage;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 pub use call::{Call, Caller, Credential, Subject, entry};
@@ -57,6 +57,8 @@ pub struct Access {
     pub usage: Usage,
     /// The bytes that calls hold.
     pub memory: Memory,
+    /// Under which address clients reach this server, without a slash at its end; unset where each request tells.
+    pub base_url: OnceLock<String>,
     sign_ins: SignIns,
     used_tokens: moka::sync::Cache<String, i64>,
 }
@@ -78,6 +80,7 @@ impl Access {
             refusals: Refusals::new(),
             usage: Usage::default(),
             memory: Memory::default(),
+            base_url: OnceLock::new(),
             sign_ins: SignIns::new(),
             used_tokens: moka::sync::Cache::new(100_000),
         }))

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::ClientAddress;
 use super::call::{Call, Caller, Credential, Subject, entry};
@@ -19,6 +19,9 @@ pub enum Refused {
     /// No credentials, or none that are good; the same for every fault in them.
     #[error("sign in: a bearer token, or user name and password, is missing or not valid")]
     Unauthenticated,
+    /// The token is one of this server's, and its time is over.
+    #[error("the token expired at {}; sign in again, or make a new one", humantime::format_rfc3339_seconds(*.0))]
+    Expired(SystemTime),
     /// Too many failures, or too many passwords to be checked.
     #[error("{0}")]
     Throttled(Throttled),
@@ -65,6 +68,13 @@ pub enum Refused {
     /// The grants cannot be read: refused, to be safe.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Refused {
+    /// The refusal of a token whose time was over at this second of Unix time.
+    pub fn expired(at: u64) -> Self {
+        Self::Expired(SystemTime::UNIX_EPOCH + Duration::from_secs(at))
+    }
 }
 
 /// How someone asks for a promotion that they may not make themselves.

@@ -86,21 +86,38 @@ pub fn sign(keys: &KeyRing, claims: &Claims) -> Result<String, jsonwebtoken::err
     jsonwebtoken::encode(&header, claims, &keys.signing.1)
 }
 
-/// The claims of a token's text; none when anything about it is wrong or its time is over. The same text is
-/// verified once and then known by its digest; its expiry is looked at each time.
-pub fn verify(keys: &KeyRing, text: &str) -> Option<Claims> {
-    let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-    if let Some(claims) = keys.verified.get(&digest) {
-        let now = clock::now_ms().unsigned_abs() / 1_000;
-        return (claims.exp >= now).then_some(claims);
-    }
-    let claims = verify_signature(keys, text)?;
-    keys.verified.insert(digest, claims.clone());
-    Some(claims)
+/// Why a token is not good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Something about it is wrong.
+    NotOurs,
+    /// Nothing but its time, which was over at this second of Unix time.
+    Expired(u64),
 }
 
-/// The claims of a token's text; none when anything about it is wrong. The key is looked up by its exact
-/// name among the server's own, and it decides the algorithm.
+/// The claims of a token's text. The same text is verified once and then known by its digest; its expiry is looked at
+/// each time.
+pub fn verify(keys: &KeyRing, text: &str) -> Result<Claims, Fault> {
+    let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    let claims = match keys.verified.get(&digest) {
+        Some(claims) => claims,
+        None => {
+            let claims = verify_signature(keys, text).ok_or(Fault::NotOurs)?;
+            keys.verified.insert(digest, claims.clone());
+            claims
+        }
+    };
+    let now = clock::now_ms().unsigned_abs() / 1_000;
+    if claims.exp >= now { Ok(claims) } else { Err(Fault::Expired(claims.exp)) }
+}
+
+/// Whether a text is made as a token is.
+pub fn is_token(text: &str) -> bool {
+    jsonwebtoken::decode_header(text).is_ok()
+}
+
+/// The claims of a token's text, whether or not its time is over; none when anything else about it is wrong. The key is
+/// looked up by its exact name among the server's own, and it decides the algorithm.
 fn verify_signature(keys: &KeyRing, text: &str) -> Option<Claims> {
     let header = jsonwebtoken::decode_header(text).ok()?;
     let names_keys = header.jwk.is_some() || header.jku.is_some() || header.x5u.is_some() || header.x5c.is_some();
@@ -112,9 +129,8 @@ fn verify_signature(keys: &KeyRing, text: &str) -> Option<Claims> {
     validation.set_issuer(&[ISSUER]);
     validation.set_audience(&[ISSUER]);
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-    // Only the server's own tokens come here, and nothing in them begins in the future: there is no skew
-    // to allow for, and a token of one second shall not live for thirty.
-    validation.leeway = 0;
+    // The caller looks at the time, so that a token that is nothing but old can be told so.
+    validation.validate_exp = false;
     Some(jsonwebtoken::decode::<Claims>(text, key, &validation).ok()?.claims)
 }
 
@@ -146,14 +162,15 @@ mod memory_tests {
         let claims = Claims::new("user", "token", now, now + 60_000);
         let text = sign(&keys, &claims).unwrap();
         for _ in 0..2 {
-            assert_eq!(verify(&keys, &text), Some(claims.clone()));
-            assert_eq!(verify(&keys, &text[..text.len() - 2]), None);
+            assert_eq!(verify(&keys, &text), Ok(claims.clone()));
+            assert_eq!(verify(&keys, &text[..text.len() - 2]), Err(Fault::NotOurs));
         }
         let expired = Claims::new("user", "token", now - 120_000, now - 60_000);
-        assert_eq!(verify(&keys, &sign(&keys, &expired).unwrap()), None);
+        let over = Err(Fault::Expired(expired.exp));
+        assert_eq!(verify(&keys, &sign(&keys, &expired).unwrap()), over);
         // One that was good when it was first seen.
         keys.verified.insert(Sha256::digest(text.as_bytes()).into(), expired);
-        assert_eq!(verify(&keys, &text), None);
-        assert_eq!(verify(&KeyRing::open(store, &master).await.unwrap(), &text), Some(claims));
+        assert_eq!(verify(&keys, &text), over);
+        assert_eq!(verify(&KeyRing::open(store, &master).await.unwrap(), &text), Ok(claims));
     }
 }

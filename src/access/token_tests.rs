@@ -56,7 +56,7 @@ impl Keys {
     }
 
     fn takes(&self, text: &str) -> bool {
-        verify(&self.ring, text).is_some()
+        verify(&self.ring, text).is_ok()
     }
 }
 

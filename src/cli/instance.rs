@@ -72,12 +72,18 @@ impl Instance {
         admin_password: Option<String>,
     ) -> Result<Self, Failure> {
         options.check()?;
-        let hosts = Hosts::new(options.address().ip(), &options.allowed_hosts).map_err(ConfigError::NoHost)?;
+        let own = options.base_url.iter().map(|url| url.host().to_owned());
+        let listed: Vec<String> = options.allowed_hosts.iter().cloned().chain(own).collect();
+        let hosts = Hosts::new(options.address().ip(), &listed).map_err(ConfigError::NoHost)?;
         let proxies = Proxies::new(&options.trusted_proxies).map_err(ConfigError::NoNetwork)?;
         let store = store.with_blobs(setup::blobs(data).await?);
         service::check_not_emptied(&store).await?;
         let access = setup::access(data, &store).await?;
         service::check_artifact_store(&store).await?;
+        if let Some(url) = &options.base_url {
+            // Nobody else sets it.
+            let _ = access.base_url.set(url.as_str().to_owned());
+        }
         access.usage.limit(options.quotas.quotas());
         access.memory.limit(options.memory_budget.map_or_else(memory::default_budget, |size| size.as_u64()));
         service::check_tail(&store, &access.keys().ledger_verifier).await?;

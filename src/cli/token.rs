@@ -1,5 +1,7 @@
 //! `stagegate token`.
 
+use std::time::Duration;
+
 use clap::Subcommand;
 
 use super::{Failure, beside};
@@ -18,9 +20,9 @@ pub enum TokenCommand {
         /// Whose.
         #[arg(long)]
         user: String,
-        /// How long it is good, such as 90d, 8h or 30m; at most 365d.
-        #[arg(long, default_value = "90d", value_parser = humantime::parse_duration)]
-        ttl: std::time::Duration,
+        /// How long it is good, such as 90d, 8h or 30m; 1s to 365d.
+        #[arg(long, default_value = "90d", value_parser = time_to_live)]
+        ttl: Duration,
         /// For people; at most 250 characters.
         #[arg(long, default_value = "")]
         description: String,
@@ -50,6 +52,13 @@ pub enum TokenCommand {
         /// The token's id, as `stagegate token list` shows it.
         id: String,
     },
+}
+
+/// How long a token shall be good, in the units of the command line.
+fn time_to_live(text: &str) -> Result<Duration, String> {
+    let (least, most) = (Duration::from_secs(1), Duration::from_millis(limits::TOKEN_TTL_MAX_MS.unsigned_abs()));
+    let asked = humantime::parse_duration(text).map_err(|error| format!("{error}; give a time such as 90d, 8h or 30m"))?;
+    if (least..=most).contains(&asked) { Ok(asked) } else { Err("must be between 1s and 365d".to_owned()) }
 }
 
 /// Runs a command about tokens.
@@ -112,6 +121,6 @@ fn line(token: &v1::Token) -> String {
         (false, false) => "good",
     };
     let seconds = u64::try_from(token.expiry_time / 1_000).unwrap_or_default();
-    let expiry = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+    let expiry = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_secs(seconds));
     format!("{}\t{origin}\t{state}\t{expiry}\t{}", token.token_id, token.description)
 }

@@ -1,6 +1,7 @@
 //! The configuration: flags, then `STAGEGATE_*` variables, then a TOML file, then defaults. Each setting
 //! stands on one field with all of these.
 
+mod base_url;
 pub mod environment;
 mod log_filter;
 mod password_file;
@@ -20,6 +21,7 @@ use crate::domain::ledger::Cosigner;
 use crate::domain::url::{DatabaseUrl, UrlFault, unambiguous};
 use crate::memory;
 use crate::store::ledger_seal::Seals;
+pub use base_url::BaseUrl;
 pub use secret::Secret;
 
 /// Where the data is. Given to every command.
@@ -86,6 +88,11 @@ pub struct ServeOptions {
     /// request comes from. That of anybody else is not read. [default: none]
     #[arg(long, env = "STAGEGATE_TRUSTED_PROXIES", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
+    /// The address under which clients reach the server, with the path that a proxy in front puts before its own:
+    /// `https://ml.example.com/stagegate`. Addresses in answers (of uploads in parts) begin with it, and its host counts as
+    /// listed. [default: what the request names, and what trusted proxies note in `X-Forwarded-Proto`, `-Host`, `-Prefix`]
+    #[arg(long, env = "STAGEGATE_BASE_URL")]
+    pub base_url: Option<BaseUrl>,
     /// Bytes that all calls together hold for bodies, rows and answers, such as `256MiB`; each user or service account has
     /// a sixteenth. [default: a quarter of the memory of the container or machine, at most 256MiB]
     #[arg(long, env = "STAGEGATE_MEMORY_BUDGET")]
@@ -365,6 +372,7 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
         if serve.trusted_proxies.is_empty() {
             serve.trusted_proxies = from.serve.trusted_proxies;
         }
+        serve.base_url = serve.base_url.take().or(from.serve.base_url);
         serve.memory_budget = serve.memory_budget.or(from.serve.memory_budget);
         serve.quotas.fill_from(&from.serve.quotas);
     }

@@ -57,6 +57,9 @@ pub enum Error {
     /// No good credentials.
     #[error("sign in: a bearer token, or user name and password, is missing or not valid")]
     Unauthenticated,
+    /// The token's time is over; says since when.
+    #[error("{0}")]
+    TokenExpired(String),
     /// Too much, too often.
     #[error("{0}")]
     Exhausted(String),
@@ -98,6 +101,7 @@ impl Error {
             Self::AlreadyExists { .. } => "already exists",
             Self::Precondition { reason, .. } | Self::Denied { reason, .. } => reason,
             Self::Unauthenticated => "unauthenticated",
+            Self::TokenExpired(_) => "token expired",
             Self::Exhausted(_) => "exhausted",
             Self::QuotaUsedUp(_) => "quota used up",
             Self::Busy { .. } => "busy",
@@ -246,6 +250,7 @@ impl From<Refused> for Error {
         let message = refused.to_string();
         match refused {
             Refused::Unauthenticated => Self::Unauthenticated,
+            Refused::Expired(_) => Self::TokenExpired(message),
             Refused::Throttled(Throttled { wait, .. }) => Self::Busy { message, retry: wait },
             Refused::OverQuota { .. } => Self::QuotaUsedUp(message),
             Refused::Denied { permission, .. } => Self::Denied { permission: Some(permission), reason: PERMISSION_MISSING, message },

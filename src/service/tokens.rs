@@ -105,7 +105,11 @@ fn check_new(request: &v1::CreateTokenRequest) -> Result<TokenLimits> {
     check.take(text::label("description", &request.description, limits::DISPLAY_NAME));
     let most = limits::TOKEN_TTL_MAX_MS;
     let ttl = request.ttl_ms.unwrap_or(limits::TOKEN_TTL_DEFAULT_MS);
-    check.require((1_000..=most).contains(&ttl), "ttl_ms", &format!("is {ttl}; must be between 1000 and {most} (365 days)"));
+    check.require(
+        (1_000..=most).contains(&ttl),
+        "ttl_ms",
+        &format!("is {ttl}, in milliseconds; must be between 1000 (1 second) and {most} (365 days)"),
+    );
     check.take(text::count("permissions", request.permissions.len(), limits::GRANT_ITEMS));
     let mut permissions = Vec::new();
     for (index, name) in request.permissions.iter().enumerate().take(limits::GRANT_ITEMS) {

@@ -44,11 +44,11 @@ pub struct Input {
 /// what was stored first stays; so does the first of two alike in `inputs`.
 pub async fn insert(tx: &Tx, run: i64, experiment: i64, inputs: &[Input]) -> Result<()> {
     // Ordered, so that writes of PostgreSQL wait for each other and do not deadlock.
-    let mut wanted: BTreeMap<(&str, &str), &Input> = BTreeMap::new();
-    for input in inputs {
-        wanted.entry((&input.dataset.name, &input.dataset.digest)).or_insert(input);
+    let mut wanted: BTreeMap<(&str, &str), (i64, &Input)> = BTreeMap::new();
+    for (place, input) in (0..).zip(inputs) {
+        wanted.entry((&input.dataset.name, &input.dataset.digest)).or_insert((place, input));
     }
-    let wanted: Vec<&Input> = wanted.into_values().collect();
+    let (places, wanted): (Vec<i64>, Vec<&Input>) = wanted.into_values().unzip();
     let mut ids = Vec::with_capacity(wanted.len());
     for chunk in wanted.chunks(ROWS) {
         insert_datasets(tx, experiment, chunk).await?;
@@ -56,13 +56,17 @@ pub async fn insert(tx: &Tx, run: i64, experiment: i64, inputs: &[Input]) -> Res
     }
     let rows = sql::all(&**tx, "SELECT dataset FROM run_inputs WHERE run = $1", bind![run]).await?;
     let present: HashSet<i64> = rows.iter().map(|row| row.get(0)).collect::<Result<_>>()?;
-    let new: Vec<(i64, &Input)> = ids.into_iter().zip(wanted).filter(|(id, _)| !present.contains(id)).collect();
+    let new: Vec<(i64, i64, &Input)> = std::iter::zip(ids, std::iter::zip(places, wanted))
+        .filter(|(id, _)| !present.contains(id))
+        .map(|(id, (place, input))| (id, present.len() as i64 + place, input))
+        .collect();
     for chunk in new.chunks(sql::WIDTHS[4]) {
-        let insert = format!("INSERT INTO run_inputs (run, dataset) VALUES {} ON CONFLICT DO NOTHING", sql::rows_of(1, chunk.len(), 2));
-        let values: Vec<Value> = chunk.iter().flat_map(|(dataset, _)| bind![run, *dataset]).collect();
+        let rows = sql::rows_of(1, chunk.len(), 3);
+        let insert = format!("INSERT INTO run_inputs (run, dataset, place) VALUES {rows} ON CONFLICT DO NOTHING");
+        let values: Vec<Value> = chunk.iter().flat_map(|(dataset, place, _)| bind![run, *dataset, *place]).collect();
         sql::execute(&**tx, &insert, values).await?;
     }
-    let tags: Vec<(i64, &(String, String))> = new.iter().flat_map(|(id, input)| input.tags.iter().map(|tag| (*id, tag))).collect();
+    let tags: Vec<(i64, &(String, String))> = new.iter().flat_map(|(id, _, input)| input.tags.iter().map(|tag| (*id, tag))).collect();
     for chunk in tags.chunks(sql::WIDTHS[4]) {
         let rows = sql::rows_of(1, chunk.len(), 4);
         let insert = format!("INSERT INTO run_input_tags (run, dataset, tag_key, value) VALUES {rows} ON CONFLICT DO NOTHING");
@@ -113,9 +117,9 @@ async fn ids_of(tx: &Tx, experiment: i64, inputs: &[&Input]) -> Result<Vec<i64>>
     inputs.iter().map(id).collect()
 }
 
-/// The inputs of some runs, by name and digest of their data sets.
+/// The inputs of some runs, in the order in which each logged them.
 pub async fn of_runs<C: ConnectionTrait>(on: &C, runs: &[i64]) -> Result<HashMap<i64, Vec<Input>>> {
-    let query = "SELECT i.run, i.dataset, d.name, d.digest, d.source_type, d.source, d.dataset_schema, d.profile \
+    let query = "SELECT i.run, i.dataset, d.name, d.digest, d.source_type, d.source, d.dataset_schema, d.profile, i.place \
                  FROM run_inputs i JOIN datasets d ON d.id = i.dataset WHERE i.run IN";
     let rows = in_runs(on, query, runs).await?;
     if rows.is_empty() {
@@ -125,17 +129,18 @@ pub async fn of_runs<C: ConnectionTrait>(on: &C, runs: &[i64]) -> Result<HashMap
     for row in in_runs(on, "SELECT run, dataset, tag_key, value FROM run_input_tags WHERE run IN", runs).await? {
         tags.entry((row.get(0)?, row.get(1)?)).or_default().push((row.get(2)?, row.get(3)?));
     }
-    let mut found: HashMap<i64, Vec<Input>> = HashMap::new();
+    let mut found: HashMap<i64, Vec<(i64, Input)>> = HashMap::new();
     for row in &rows {
         let (run, dataset) = (row.get(0)?, row.get(1)?);
         let mut tags = tags.remove(&(run, dataset)).unwrap_or_default();
         tags.sort_unstable();
-        found.entry(run).or_default().push(Input { dataset: read(row)?, tags });
+        found.entry(run).or_default().push((row.get(8)?, Input { dataset: read(row)?, tags }));
     }
-    for inputs in found.values_mut() {
-        inputs.sort_unstable_by(|one, other| (&one.dataset.name, &one.dataset.digest).cmp(&(&other.dataset.name, &other.dataset.digest)));
-    }
-    Ok(found)
+    let in_order = |(run, mut inputs): (i64, Vec<(i64, Input)>)| {
+        inputs.sort_by_key(|(place, _)| *place);
+        (run, inputs.into_iter().map(|(_, input)| input).collect())
+    };
+    Ok(found.into_iter().map(in_order).collect())
 }
 
 /// A data set that runs of an experiment used, and what for.

@@ -87,7 +87,7 @@ where
         let open = begun.begin();
         let client = peer.proxies.client(peer.address, request.headers());
         request.extensions_mut().insert(client);
-        note_origin(&mut request, scheme);
+        note_origin(&mut request, scheme, peer.proxies.trust(peer.address));
         let (parts, body) = request.into_parts();
         let body = axum::body::Body::new(RequestBody::new(&parts, body));
         let answer = routes.clone().oneshot(http::Request::from_parts(parts, body));
@@ -128,8 +128,15 @@ where
     }
 }
 
-/// Notes how the client reached the server, in the headers in which a proxy in front would have noted it.
-fn note_origin(request: &mut http::Request<hyper::body::Incoming>, scheme: &'static str) {
+/// The headers in which a proxy notes how its client called it.
+const FORWARDED: [&str; 3] = ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix"];
+
+/// Notes how the client reached the server, in the headers in which a trusted proxy in front would have noted it. What
+/// anybody else wrote there is not kept.
+fn note_origin(request: &mut http::Request<hyper::body::Incoming>, scheme: &'static str, trusted: bool) {
+    if !trusted {
+        FORWARDED.iter().for_each(|name| drop(request.headers_mut().remove(*name)));
+    }
     let authority = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
     let headers = request.headers_mut();
     if let Some(authority) = authority {

@@ -86,6 +86,7 @@ fn classify(error: &Error) -> Faces {
         Error::Precondition { reason, .. } => faces(Code::FailedPrecondition, reason, StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE"),
         Error::Denied { reason, .. } => faces(Code::PermissionDenied, reason, StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
         Error::Unauthenticated => faces(Code::Unauthenticated, "UNAUTHENTICATED", StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
+        Error::TokenExpired(_) => faces(Code::Unauthenticated, "TOKEN_EXPIRED", StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
         Error::Exhausted(_) | Error::Busy { .. } => {
             faces(Code::ResourceExhausted, "LIMIT_REACHED", StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED")
         }

@@ -1,7 +1,7 @@
 //! The names by which this server may be called. A page that was loaded from a stranger's name keeps that
 //! name when the stranger lets it point here (DNS rebinding), so requests to other names are refused.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use http::uri::Authority;
 
@@ -80,9 +80,14 @@ fn address(host: &str) -> Option<IpAddr> {
     plain.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
+/// 100.64.0.0/10 (RFC 6598), from which clusters give their pods addresses, and probes call them by these.
+fn is_shared(address: Ipv4Addr) -> bool {
+    address.octets()[0] == 100 && address.octets()[1] & 0xC0 == 64
+}
+
 fn is_private(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || is_shared(v4),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
@@ -103,7 +108,8 @@ mod tests {
         {
             assert!(hosts.allow(own), "{own}");
         }
-        for own in ["192.168.1.1", "[fd00::1]", "[::ffff:10.0.0.1]", "203.0.113.9:5000", "169.254.1.1"] {
+        for own in ["192.168.1.1", "[fd00::1]", "[::ffff:10.0.0.1]", "203.0.113.9:5000", "169.254.1.1", "100.64.0.1:80", "100.127.255.255"]
+        {
             assert!(hosts.allow(own), "{own}");
         }
         for foreign in [
@@ -121,6 +127,8 @@ mod tests {
             "localhost:5000:5000",
             "localhost:",
             "172.32.0.1",
+            "100.63.255.255",
+            "100.128.0.1",
             "[::ffff:8.8.8.8]",
             "localhost.",
             "local host",

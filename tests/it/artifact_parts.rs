@@ -1,7 +1,7 @@
 //! Uploads in parts, as MLflow's client makes them.
 
 use http::header::HeaderName;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use stagegate::contract::v1;
@@ -10,6 +10,7 @@ use crate::house::files::{Owners, STORE, listed};
 use crate::house::{Answer, Http, Server};
 
 on_both_engines! {
+    addresses_of_parts_lead_through_the_proxy,
     parts_become_a_file,
     a_part_needs_its_own_token,
     an_upload_that_does_not_fit_is_refused,
@@ -186,4 +187,43 @@ async fn a_part_comes_only_while_its_creator_may_write(server: Server) {
     let upload = server.signed_in("ml_engineer").await.http();
     let parts = credentials(&mpu(&upload, "create", &owners.run(), &body).await);
     assert_eq!(send(&nobody, &parts[1], b"others go on").await.status, 200);
+}
+
+/// The address of the first part of an upload that was begun with these headers.
+async fn address(http: &Http, owners: &Owners, headers: &[(&'static str, &str)]) -> String {
+    let mut all = vec![(header::CONTENT_TYPE, "application/json")];
+    all.extend(headers.iter().map(|(name, value)| (header::HeaderName::from_static(name), *value)));
+    let path = format!("/api/2.0/mlflow-artifacts/mpu/create/{}", owners.run());
+    let answer = http.send(Method::POST, &path, &all, br#"{"path": "f", "num_parts": 1}"#).await;
+    if answer.status != 200 {
+        return answer.message();
+    }
+    let url = answer.json()["credentials"][0]["url"].as_str().expect("an address").to_owned();
+    url.split("/api/2.0/").next().expect("the beginning").to_owned()
+}
+
+async fn addresses_of_parts_lead_through_the_proxy(mut server: Server) {
+    let admin = server.admin().await;
+    let owners = Owners::of(&admin, "proxied").await;
+    let forwarded = [("x-forwarded-proto", "https"), ("x-forwarded-host", "ml.example.com"), ("x-forwarded-prefix", "/stagegate/")];
+    let direct = format!("http://{}", admin.http().address());
+    assert_eq!(address(&admin.http(), &owners, &[]).await, direct);
+    assert_eq!(address(&admin.http(), &owners, &forwarded).await, direct, "nobody trusts whoever wrote this");
+    assert!(server.stop().success());
+    server.restart_with(&[("STAGEGATE_TRUSTED_PROXIES", "127.0.0.1")]);
+    let http = server.moved(&admin).http();
+    assert_eq!(address(&http, &owners, &forwarded).await, "https://ml.example.com/stagegate");
+    assert_eq!(address(&http, &owners, &forwarded[2..]).await, format!("http://{}/stagegate", http.address()));
+    for bad in ["//evil.example", "stagegate", "/a?b", "/a b"] {
+        let told = address(&http, &owners, &[("x-forwarded-prefix", bad)]).await;
+        assert!(told.starts_with("Host: "), "{bad}: {told}");
+    }
+    assert!(server.stop().success());
+    server.restart_with(&[("STAGEGATE_BASE_URL", "https://ml.example.com/stagegate/"), ("STAGEGATE_TRUSTED_PROXIES", "127.0.0.1")]);
+    let http = server.moved(&admin).http();
+    assert_eq!(address(&http, &owners, &[("x-forwarded-host", "other.example")]).await, "https://ml.example.com/stagegate");
+    assert_eq!(address(&http, &owners, &[("host", "ml.example.com")]).await, "https://ml.example.com/stagegate", "its host is listed");
+    assert!(server.stop().success());
+    let told = server.refuses_to_start(&[("STAGEGATE_BASE_URL", "https://u:secret@ml.example.com")]);
+    assert!(told.contains("--base-url") && !told.contains("secret"), "{told}");
 }

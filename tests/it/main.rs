@@ -13,6 +13,7 @@ mod artifact_parts;
 mod attacks;
 mod colleagues;
 mod contract;
+mod credentials;
 mod environment;
 mod faults;
 mod first_starts;

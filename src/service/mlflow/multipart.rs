@@ -53,7 +53,12 @@ pub async fn create_multipart_upload(
     if !(1..=limits::UPLOAD_PARTS).contains(&request.num_parts) {
         return Err(Error::invalid("num_parts", format!("must be between 1 and {}", limits::UPLOAD_PARTS)));
     }
-    let origin = call.origin().ok_or_else(|| Error::invalid("Host", "is missing, so that no addresses of parts can be given"))?;
+    let origin = call.origin().ok_or_else(|| {
+        Error::invalid(
+            "Host",
+            "is missing or, with what a proxy noted of it, no address that parts can be sent to; `--base-url` says which one is meant",
+        )
+    })?;
     may_land(call, &landing).await?;
     let upload = UploadRow {
         uid: clock::new_uid(),

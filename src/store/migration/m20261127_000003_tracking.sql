@@ -79,6 +79,8 @@ CREATE TABLE datasets (
 CREATE TABLE run_inputs (
     run BIGINT NOT NULL,
     dataset BIGINT NOT NULL,
+    -- In the order in which the run logged them.
+    place BIGINT NOT NULL,
     PRIMARY KEY (run, dataset)
 ) {whole_row_key};
 CREATE TABLE run_input_tags (

@@ -28,8 +28,12 @@ pub(in crate::wire) fn failed(error: &Error, request_id: &str) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     }
     if status == StatusCode::UNAUTHORIZED {
-        // Browsers and clients ask for a name and a password on this.
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"stagegate\""));
+        // Browsers and clients ask for a name and a password on the first one.
+        let challenge = match error {
+            Error::TokenExpired(_) => "Bearer realm=\"stagegate\", error=\"invalid_token\", error_description=\"the token expired\"",
+            _ => "Basic realm=\"stagegate\"",
+        };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if let Error::Busy { retry, .. } = error {
         // Whole seconds, rounded up, so that the next try is not too early.
