@@ -34,7 +34,7 @@ pub fn failure(error: Error) -> Failure {
             let said: Vec<String> = invalid.violations().iter().map(|wrong| format!("{} {}", flag(&wrong.field), wrong.message)).collect();
             said.join("; ").into()
         }
-        Error::AlreadyExists { kind: "user", name } => {
+        Error::AlreadyExists { kind: "user", name, .. } => {
             format!("the name {name:?} is taken; names are never given twice, so choose another").into()
         }
         Error::NotFound { kind: "user", name } => format!("there is no user {name:?}; `stagegate user list` shows them").into(),

@@ -70,8 +70,17 @@ pub async fn run(data: &DataOptions, command: LedgerCommand) -> Result<ExitCode,
         LedgerCommand::Verify { export, against, key, state } => {
             let note = against.as_deref().map(read).transpose()?;
             let report = match export {
+                Some(_) if !data.checkpoint_sink.is_empty() => {
+                    return Err("--checkpoint-sink is not compared with an export: give the checkpoint that it keeps as --against".into());
+                }
                 Some(file) => verify_export(data, &file, key, note.as_deref())?,
-                None => verify_database(data, key, note.as_deref(), state).await?,
+                None => match emptied(data).await? {
+                    Some(told) => {
+                        println!("{told}");
+                        return Ok(ExitCode::from(1));
+                    }
+                    None => verify_database(data, key, note.as_deref(), state).await?,
+                },
             };
             println!("{report}");
             Ok(status(&report))
@@ -114,6 +123,22 @@ async fn open(data: &DataOptions) -> Result<Store, Failure> {
 async fn keys(store: &Store) -> Result<(String, String), Failure> {
     let keys = ledger::verifier_key(store.reader()).await?;
     keys.ok_or_else(|| "the database has no ledger key: no server was ever started on it".into())
+}
+
+/// What is told of a database without a ledger beside which one is sealed. Errors when a sink holds no checkpoint to
+/// compare with: its folder may be another one, or not mounted.
+async fn emptied(data: &DataOptions) -> Result<Option<String>, Failure> {
+    let seals = data.seals()?;
+    if let Some(sink) = seals.bare_sink() {
+        return Err(format!("--checkpoint-sink: {} holds no checkpoint, so nothing can be compared with it", sink.display()).into());
+    }
+    let Some(sealed) = seals.read()?.into_iter().next() else { return Ok(None) };
+    let there = match Store::open_if_there(&data.database()?).await? {
+        Some(store) => ledger::verifier_key(store.reader()).await?.is_some(),
+        None => false,
+    };
+    let told = || format!("the ledger is NOT sound: there is none in the database, and {} seals one", sealed.file.display());
+    Ok((!there).then(told))
 }
 
 async fn verify_database(data: &DataOptions, key: Option<String>, against: Option<&str>, state: bool) -> Result<Report, Failure> {

@@ -217,6 +217,9 @@ pub enum ConfigError {
     /// A sink of a kind that is not known. The text is not shown: it may hold a password.
     #[error("--checkpoint-sink: give a folder, or a URL that begins with https:// or http://")]
     NoSink,
+    /// A sink whose folder is not there: it may be misspelt, or not mounted. The text is not shown, as above.
+    #[error("--checkpoint-sink: the folder of entry {0} is not there; make it first, or mount it")]
+    NoSinkFolder(usize),
     /// A witness that cannot be understood.
     #[error("--witness: entry {0} is no witness; give NAME+KEYID+BASE64@https://URL, as the witness publishes its key")]
     NoWitness(usize),
@@ -264,13 +267,17 @@ impl DataOptions {
     /// Where the newest checkpoint is sealed: the data folder, and the folders among the sinks.
     pub fn seals(&self) -> Result<Seals, ConfigError> {
         let mut folders = vec![self.folder()];
-        for sink in self.checkpoint_sink.iter().map(Secret::exposed).filter(|sink| !is_url(sink)) {
+        for (number, sink) in self.checkpoint_sink.iter().map(Secret::exposed).enumerate().filter(|(_, sink)| !is_url(sink)) {
             let path = sink.strip_prefix("file://").unwrap_or(sink);
             // What looks like a URL or a user's password is no folder, and its name would be shown.
             if path.is_empty() || path.contains("://") || path.contains('@') || path.contains("password=") {
                 return Err(ConfigError::NoSink);
             }
-            folders.push(path.into());
+            let folder = PathBuf::from(path);
+            if !folder.is_dir() {
+                return Err(ConfigError::NoSinkFolder(number + 1));
+            }
+            folders.push(folder);
         }
         Ok(Seals::within(folders))
     }

@@ -67,6 +67,20 @@ impl Target {
             Self::LoggedModel { model_id, experiment } => live_model(logged_models::lock(tx, model_id).await?, model_id, *experiment),
         }
     }
+
+    /// The same for the deletion of files, which those of a deleted run or logged model need as much as others.
+    pub(super) async fn lock_even_deleted(&self, tx: &Tx) -> Result<Live> {
+        match self {
+            Self::Run { run_id, experiment } => {
+                let row = runs::lock(tx, run_id).await?.map(|row| RunRow { active: true, ..row });
+                live_run(row, run_id, *experiment)
+            }
+            Self::LoggedModel { model_id, experiment } => {
+                let row = logged_models::lock(tx, model_id).await?.map(|row| LoggedModelRow { active: true, ..row });
+                live_model(row, model_id, *experiment)
+            }
+        }
+    }
 }
 
 fn live_run(row: Option<RunRow>, run_id: &str, experiment: Option<i64>) -> Result<Live> {

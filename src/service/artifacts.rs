@@ -70,7 +70,7 @@ pub(super) async fn delete(call: &Call, landing: Landing) -> Result<Kept<()>> {
 
 /// Takes the files out of the target. Gives the blobs that nothing refers to any more.
 async fn remove(tx: &Tx, call: &Call, landing: &Landing) -> Result<Recorded<Vec<String>>> {
-    let live = landing.target.lock(tx).await?;
+    let live = landing.target.lock_even_deleted(tx).await?;
     let taken = rows::take(tx, &live.owner, &landing.path).await?;
     if taken.is_empty() {
         return Ok(Recorded::nothing(Vec::new()));

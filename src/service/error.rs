@@ -29,12 +29,14 @@ pub enum Error {
         name: String,
     },
     /// The object exists, or existed, already.
-    #[error("{kind} {name:?} already exists")]
+    #[error("{kind} {name:?} already exists{hint}")]
     AlreadyExists {
         /// `run`, `registered model`, …
         kind: &'static str,
         /// As asked for.
         name: String,
+        /// What can be done, or empty.
+        hint: &'static str,
     },
     /// The object's state does not allow it.
     #[error("{message}")]
@@ -120,7 +122,7 @@ impl Error {
 
     /// An object that exists already.
     pub fn already_exists(kind: &'static str, name: impl Into<String>) -> Self {
-        Self::AlreadyExists { kind, name: name.into() }
+        Self::AlreadyExists { kind, name: name.into(), hint: "" }
     }
 
     /// A state that does not allow it.
@@ -234,7 +236,9 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::OwnRequest(_) | Refusal::BoundToApprover(_) => Self::Denied { permission: None, reason: FOUR_EYES, message },
             Refusal::ApprovedTwice => Self::already_exists("approval", "by the same person"),
-            Refusal::AlreadyRequester => Self::already_exists("requester", "of the same person"),
+            Refusal::AlreadyRequester => {
+                Self::AlreadyExists { kind: "your request for this", name: String::new(), hint: "; one person asks once" }
+            }
             Refusal::NotOpen(_) => Self::precondition("REQUEST_NOT_OPEN", message),
             Refusal::Expired => Self::precondition("REQUEST_EXPIRED", message),
             Refusal::StaleEvidence { .. } => Self::precondition("EVIDENCE_CHANGED", message),

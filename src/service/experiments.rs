@@ -26,6 +26,7 @@ pub async fn create_experiment(call: &Call, request: v1::CreateExperimentRequest
             if let Some(answer) = idempotency::earlier(tx, call, key, request).await? {
                 return Ok(Recorded::nothing(answer));
             }
+            not_of_a_deleted_one(tx, &request.name).await?;
             let id =
                 rows::insert(tx, &request.name, &call.caller().user_uid).await.map_err(Error::on_duplicate("experiment", &request.name))?;
             for tag in &request.tags {
@@ -89,6 +90,7 @@ pub async fn update_experiment(call: &Call, request: v1::UpdateExperimentRequest
     let kept = write(call.store(), (call.clone(), id, name), |tx, (call, id, name)| {
         Box::pin(async move {
             let before = active(tx, *id).await?;
+            not_of_a_deleted_one(tx, name).await?;
             rows::rename(tx, *id, name).await.map_err(Error::on_duplicate("experiment", name))?;
             // Patterns of grants bind names.
             store::access::raise_epoch(tx).await?;
@@ -98,6 +100,16 @@ pub async fn update_experiment(call: &Call, request: v1::UpdateExperimentRequest
     .await?;
     call.access().refresh().await?;
     Ok(kept.map(|()| v1::UpdateExperimentResponse {}))
+}
+
+/// A deleted experiment keeps its name, which nobody sees in a list.
+async fn not_of_a_deleted_one(tx: &Tx, name: &str) -> Result<()> {
+    match rows::by_name(&**tx, name).await? {
+        Some(row) if !row.active => {
+            Err(Error::AlreadyExists { kind: "experiment", name: row.name, hint: ", and is deleted: restore it, or choose another name" })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// See the proto.

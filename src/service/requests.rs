@@ -49,6 +49,11 @@ pub async fn create_transition_request(
             let object = target_object(&model.uid, &model.name, target);
             require(tx, call, Permission::RequestsCreate, &object, &format!("registered model {:?}", model.name)).await?;
             let answer = match open_now(tx, call, &version.uid, &target.to_string()).await? {
+                // Their own: a call that was repeated gets the same answer.
+                Some(open) if machine(tx, &open).await?.requesters.iter().any(|asks| asks.person == call.caller().person_uid) => {
+                    let shown = reread(tx, &open.uid).await?;
+                    Recorded::nothing(v1::CreateTransitionRequestResponse { request: Some(shown), joined: true })
+                }
                 Some(open) => {
                     let recorded = join(tx, call, &open, &request.comment).await?;
                     let shown = reread(tx, &open.uid).await?;

@@ -37,6 +37,11 @@ impl Seals {
         Self(folders.into_iter().map(|folder| folder.join(FILE_NAME)).collect())
     }
 
+    /// The first of the sinks, the data folder not among them, that holds no checkpoint.
+    pub fn bare_sink(&self) -> Option<&Path> {
+        self.0.iter().skip(1).find(|file| !file.exists()).and_then(|file| file.parent())
+    }
+
     /// What is sealed. A file that is not there is none: the first start writes it. Errors when one cannot be read.
     pub fn read(&self) -> io::Result<Vec<Sealed>> {
         let mut found = Vec::new();

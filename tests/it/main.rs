@@ -14,6 +14,7 @@ mod attacks;
 mod colleagues;
 mod contract;
 mod credentials;
+mod deleted;
 mod environment;
 mod faults;
 mod first_starts;

@@ -101,3 +101,33 @@ def test_a_folder_as_sink_is_a_seal_and_never_grows_older(tmp_path):
     time.sleep(1.5)
     assert sealed(server.folder) >= size
     server.stop()
+
+
+def verify(*arguments):
+    return subprocess.run([BINARY, "ledger", "verify", *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_what_cannot_be_compared_is_told(tmp_path):
+    (tmp_path / "data").mkdir()
+    server = Server(tmp_path / "data", "sqlite")
+    add(server, "one")
+    server.stop()
+    data = ["--data-dir", server.folder]
+    assert verify(*data).returncode == 0
+    # A sink that is misspelt, or not mounted.
+    (tmp_path / "empty").mkdir()
+    for sink, told in ((tmp_path / "missing", "is not there"), (tmp_path / "empty", "holds no checkpoint")):
+        found = verify(*data, "--checkpoint-sink", sink)
+        assert found.returncode == 2 and told in found.stderr, found
+    assert "is not there" in start(data, "--checkpoint-sink", tmp_path / "missing")
+    export = tmp_path / "export.jsonl"
+    subprocess.run([BINARY, "ledger", "export", "--output", export, *data], check=True)
+    found = verify("--export", export, "--checkpoint-sink", tmp_path / "empty")
+    assert found.returncode == 2 and "--against" in found.stderr, found
+    # The database is gone, or another one is there, and the seal beside it says that there was a ledger.
+    (server.folder / "stagegate.db").unlink()
+    found = verify(*data)
+    assert found.returncode == 1 and "NOT sound" in found.stdout, found
+    assert "database is empty" in start(data)
+    found = verify(*data)
+    assert found.returncode == 1 and "NOT sound" in found.stdout, found

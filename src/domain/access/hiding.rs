@@ -2,7 +2,7 @@
 //! gets the answer that a missing one would get, and is asked the same questions on the way to it.
 
 use super::limits::about;
-use super::{Effect, Object, ObjectClass, Snapshot, TokenLimits};
+use super::{Effect, Object, ObjectClass, Scope, Snapshot, TokenLimits};
 use crate::contract::Permission::{self, *};
 
 /// What the check makes of a request.
@@ -29,7 +29,8 @@ impl Snapshot {
             return Verdict::Admitted;
         }
         // All of this is asked whether there is an object or not, so that time does not tell either.
-        let (makes, denied) = (matches!(permission, ModelsCreate | ExperimentsCreate), self.denied_somewhere(user_uid, permission));
+        let (makes, denied) =
+            (matches!(permission, ModelsCreate | ExperimentsCreate), self.denied_somewhere(user_uid, permission, absent.class));
         let (readable, allowed_if_absent) = (may(read_of(permission), object), may(permission, absent));
         match found {
             Some(_) if makes || readable || !allowed_if_absent => Verdict::Denied,
@@ -39,12 +40,19 @@ impl Snapshot {
         }
     }
 
-    /// Whether some grant denies a user a permission. Only then can there be an object that it hides from one who would
-    /// be told of a missing one.
-    fn denied_somewhere(&self, user_uid: &str, permission: Permission) -> bool {
+    /// Whether some grant denies a user a permission on things of a class. Only then can there be an object that it hides
+    /// from one who would be told of a missing one.
+    fn denied_somewhere(&self, user_uid: &str, permission: Permission, class: ObjectClass) -> bool {
         self.grants_of(user_uid).any(|grant| {
             let persona = self.persona(&grant.persona);
-            grant.effect == Effect::Deny && persona.is_some_and(|persona| persona.rights.iter().any(|right| right.permission == permission))
+            let other_class = match grant.scope {
+                Scope::Experiment(_) | Scope::Experiments(_) => class == ObjectClass::Model,
+                Scope::Model(_) | Scope::Models(_) => class == ObjectClass::Experiment,
+                Scope::Server => false,
+            };
+            grant.effect == Effect::Deny
+                && !other_class
+                && persona.is_some_and(|persona| persona.rights.iter().any(|right| right.permission == permission))
         })
     }
 }
