@@ -144,11 +144,13 @@ pub(super) async fn range(store: &Store, filter: &Filter, from: i64, until: i64,
     let condition = query.condition();
     let mut found = rows::page(store.reader(), &condition, query.values, limit).await?;
     if let Some(forged) = store.row_key().and_then(|key| found.iter().position(|row| !row.is_authentic(key))) {
-        // What is signed and was changed later is for verification to name. Where a row that the server did not write
-        // waits for its refusal, the log ends for now.
+        // What is signed and was changed later is for verification to name, and is told here. Where a row that the server did
+        // not write waits for its refusal, the log ends for now.
         let signed = rows::newest_checkpoint(store.reader()).await?.map_or(0, |(size, _)| size.cast_signed());
         if found.get(forged).is_some_and(|row| row.position >= signed) {
             found.truncate(forged);
+        } else if let Some(changed) = found.get(forged) {
+            tracing::error!(position = changed.position, "ALARM: a row of the ledger was changed after it was signed; verify the ledger");
         }
     }
     Ok(found)

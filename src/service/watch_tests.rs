@@ -191,7 +191,7 @@ async fn a_stream_ends_with_the_right_to_it(house: House) {
     let _upkeep = tend(&house);
     let expired = Caller { token_expires: Some(clock::now_ms() + 300), ..user(&house, "auditor", Scope::Server).await };
     let mut stream = watch(&house, &expired, None).await.unwrap();
-    assert!(matches!(end(&mut stream).await, Error::Unauthenticated));
+    assert!(matches!(end(&mut stream).await, Error::TokenExpired(_)));
 
     let losing = user(&house, "deployer", Scope::Server).await;
     let mut stream = watch(&house, &losing, None).await.unwrap();

@@ -224,7 +224,7 @@ async fn of_an_input_what_came_first_stays() {
         insert(run, vec![input("b", "third", "eval")]).await.unwrap();
         insert(other, vec![input("b", "fourth", "eval")]).await.unwrap();
         let found = inputs::of_runs(test.store.reader(), &[run, other]).await.unwrap();
-        assert_eq!(found[&run], [input("a", "a", "test"), input("b", "first", "train")]);
+        assert_eq!(found[&run], [input("b", "first", "train"), input("a", "a", "test")], "in the order logged");
         assert_eq!(found[&other], [input("b", "first", "eval")]);
     }
 }
