@@ -44,6 +44,7 @@ mod quotas;
 mod readiness;
 mod recorded;
 mod registry;
+mod repeated;
 mod replicas;
 mod rest;
 mod searches;
