@@ -137,7 +137,7 @@ async fn no_unique_index_is_a_way_to_replace(server: Server) {
         decide(&BOB.replace("k1", "k9").replace("''", "'forged'")),
         "INSERT INTO gates SELECT gate_id, version, workspace_id, target, model_pattern, 1, TRUE, expires_after, active, created, created_by, common_maker_allowed FROM gates WHERE gate_id = 'closed'".to_owned(),
         "INSERT INTO model_versions (uid, model_uid, version, description, source, source_digest, run_id, run_link, current_stage, created, updated, created_by) VALUES ('v9', 'm', 1, '', 'other', '', '', '', 'None', 1, 1, 'bob')".to_owned(),
-        "INSERT INTO registered_models SELECT uid, workspace_id, 'other', 'other', description, created, updated, created_by, 0, NULL, NULL FROM registered_models WHERE uid = 'c'".to_owned(),
+        "INSERT INTO registered_models SELECT uid, workspace_id, 'other', 'other', 'other', description, created, updated, created_by, 0, NULL, NULL FROM registered_models WHERE uid = 'c'".to_owned(),
     ] {
         let bob = decide(BOB);
         let lawful = [&open[..], &[bob.as_str()]].concat();
