@@ -45,7 +45,7 @@ client = MlflowClient(uri)
 place = {} if uri.startswith("http") else {"artifact_location": artifacts + "/alpha"}
 alpha = client.create_experiment("alpha", tags={"team": "risk"}, **place)
 gone = client.create_experiment("gone")
-client.create_experiment("mixed fr\u0430ud")
+client.create_experiment("mixed fr\u202eud")
 run = client.create_run(alpha, tags={"mlflow.user": "jo"}, run_name="first", start_time=1_700_000_000_000)
 run_id = run.info.run_id
 for step, value in enumerate([1.0, float("nan"), float("inf"), float("-inf"), -3.5]):
@@ -73,8 +73,8 @@ client.delete_model_version("enet", "4")
 client.transition_model_version_stage("enet", "1", "Archived")
 client.transition_model_version_stage("enet", "3", "Production")
 client.set_registered_model_alias("enet", "champion", "3")
-client.create_registered_model("p\u0430yments")
-client.create_model_version("p\u0430yments", "s3://bucket/model")
+client.create_registered_model("p\u200byments")
+client.create_model_version("p\u200byments", "s3://bucket/model")
 if mlflow.__version__.startswith("3."):
     model = client.create_logged_model(alpha, name="tree", source_run_id=run_id, params={"depth": "3"}, tags={"t": "1"}, model_type="sk")
     client.log_model_artifacts(model.model_id, files)

@@ -23,17 +23,18 @@ fn parse(entity: Entity, text: &str) -> Result<Filter, Fault> {
     let lexemes = lex(text)?;
     let mut cursor = Cursor::new(text, &lexemes);
     let mut clauses = Vec::new();
-    let (mut listed, mut joined) = (0, false);
+    // MLflow passes over any number of ANDs; where two of them end the filter, its last comparison got lost.
+    if let [.., one, last] = lexemes.as_slice()
+        && one.token.is_keyword("AND")
+        && last.token.is_keyword("AND")
+    {
+        return Err(Fault::new("ends with a second AND in a row, where a comparison was expected").at(last.start));
+    }
+    let mut listed = 0;
     while let Some(first) = cursor.next() {
         if first.token.is_keyword("AND") {
-            // MLflow passes over any number of them; two in a row are a comparison that got lost.
-            if joined {
-                return Err(Fault::new("found a second AND in a row, where a comparison was expected").at(first.start));
-            }
-            joined = true;
             continue;
         }
-        joined = false;
         if clauses.len() == MAX_CLAUSES {
             return Err(Fault::new(format!("has more than {MAX_CLAUSES} comparisons")).at(first.start));
         }
