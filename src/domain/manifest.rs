@@ -2,6 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
+/// What a version has in place of a digest whose source lies elsewhere, so that this server has no files of it.
+pub const UNVERIFIED: &str = "unverified";
+
 /// Tells this digest from every other; another layout takes another tag.
 const TAG: &str = "stagegate.manifest.v1";
 

@@ -14,8 +14,8 @@ use crate::access::Subject;
 use crate::clock;
 use crate::domain::ledger::{Holders, ModelNow, VersionNow, with_now};
 use crate::domain::source::{self as version_source, Source as VersionSource};
-use crate::domain::{limits, manifest, stage, text};
-use crate::service::{UNVERIFIED, look_alikes};
+use crate::domain::{limits, stage, text};
+use crate::service::look_alikes;
 use crate::store::artifacts::{self, ManifestFile};
 use crate::store::gates;
 use crate::store::imports::{self, Closed, Imported, Kind};
@@ -23,7 +23,7 @@ use crate::store::logged_models::{self, LoggedModelRow};
 use crate::store::models::{self, ModelRow};
 use crate::store::moves::{self, Authority, Move};
 use crate::store::versions::{self, VersionRow};
-use crate::store::{Kept, Recorded, StoreError, Tx};
+use crate::store::{Kept, Recorded, StoreError, Tx, version_files};
 
 /// One import's registry.
 pub struct Registry<'a> {
@@ -247,7 +247,7 @@ async fn make_version(tx: &Tx, import: &Import, model: &ModelHere, found: &Versi
         version: found.version,
         description: fit::value(&found.description).into_owned(),
         source: fit::value(&found.source).into_owned(),
-        source_digest: files.as_deref().map_or_else(|| UNVERIFIED.to_owned(), digest),
+        source_digest: version_files::digest_of(files.as_deref().unwrap_or_default()),
         run_id,
         run,
         logged_model: logged_model.as_ref().map(|model| model.id),
@@ -317,11 +317,6 @@ async fn files_of(tx: &Tx, import: &Import, found: &Version) -> Result<Option<Ve
 async fn files_below(tx: &Tx, run_id: &str, path: &str) -> Result<Vec<ManifestFile>> {
     let Some(run) = versions::run_of(&**tx, run_id).await? else { return Ok(Vec::new()) };
     Ok(artifacts::manifest_of_run(&**tx, run, path).await?)
-}
-
-fn digest(files: &[ManifestFile]) -> String {
-    let files: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.size, file.sha256.as_str())).collect();
-    manifest::digest(&files)
 }
 
 /// A model's name has no `/`, so this names one version.

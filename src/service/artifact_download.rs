@@ -58,6 +58,7 @@ async fn open(call: &Call, place: &Place, path: &str, offset: u64) -> Result<Wat
     loop {
         let found = rows::file_from(call.store().reader(), &place.owner, path, offset).await?;
         let (blob, digests) = found.ok_or_else(|| Error::not_found("artifact", path))?;
+        place.compare(path, blob.size, &blob.sha256)?;
         let size = blob.size.unsigned_abs();
         if offset > size {
             return Err(Error::invalid("offset", format!("is {offset}; the file has {size} bytes")));

@@ -1,5 +1,7 @@
 //! Whose files a request speaks of: runs and logged models for writing, versions too for reading.
 
+use std::sync::Arc;
+
 use sea_orm::ConnectionTrait;
 
 use super::runs::{absent, still_live};
@@ -7,9 +9,10 @@ use super::{Error, Result, versions};
 use crate::access::{Call, Subject};
 use crate::domain::artifact_owner::{self, Owned, PathOwner};
 use crate::domain::{ids, text};
-use crate::store::artifacts::Owner;
+use crate::store::artifacts::{self, Child, Owner};
 use crate::store::logged_models::{self, LoggedModelRow};
 use crate::store::runs::{self, RunRow};
+use crate::store::version_files::VersionFiles;
 use crate::store::{self, Tx};
 
 /// Where files can be written, as the request names it.
@@ -127,6 +130,32 @@ pub(super) struct Place {
     pub(super) root_uri: String,
     /// The number of the version; empty for others.
     pub(super) version: String,
+    /// The files of the version as its digest says; none for others, whose files may change.
+    files: Option<Arc<VersionFiles>>,
+}
+
+impl Place {
+    /// Errors when a file that the database tells is none of the version's.
+    pub(super) fn compare(&self, path: &str, size: i64, sha256: &str) -> Result<()> {
+        if self.files.as_ref().is_none_or(|files| files.has(path, size, sha256)) {
+            return Ok(());
+        }
+        Err(Error::Internal(format!("the database has another file {path:?} of {} than its digest says", self.root_uri)))
+    }
+
+    /// Files and folders directly below a folder, in the order of their names' bytes, after the name `after`.
+    pub(super) async fn children(&self, call: &Call, folder: &str, after: &str, limit: u64) -> Result<Vec<Child>> {
+        let found = artifacts::children(call.store().reader(), &self.owner, folder, after, limit).await?;
+        for file in found.iter().filter(|child| !child.is_dir) {
+            self.compare(&below(folder, &file.name), file.size, &file.sha256)?;
+        }
+        Ok(found)
+    }
+}
+
+/// The path of what lies directly below a folder.
+pub(super) fn below(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 /// The place of a path of MLflow's store, and the path below it; none for a path without an owner.
@@ -137,7 +166,7 @@ pub(super) async fn place_of<'a>(call: &Call, path: &'a str) -> Result<Option<(P
         PathOwner::LoggedModel { experiment, model_id } => logged_model(call, model_id, Some(experiment)).await?,
         PathOwner::Version { uid } => {
             let found = store::versions::by_uid(call.store().reader(), uid).await?;
-            versions_place(found.ok_or_else(|| Error::not_found("model version", uid))?)
+            versions_place(call, found.ok_or_else(|| Error::not_found("model version", uid))?).await?
         }
     };
     Ok(Some((place, below)))
@@ -149,7 +178,7 @@ pub(super) async fn run(call: &Call, run_id: &str, experiment: Option<i64>) -> R
     let run = runs::by_run_id(call.store().reader(), run_id).await?;
     let run = run.filter(|run| experiment.is_none_or(|experiment| run.experiment == experiment)).ok_or_else(|| absent(run_id))?;
     let root_uri = format!("mlflow-artifacts:/{}/{run_id}/artifacts", run.experiment);
-    Ok(Place { owner: Owner::Run(run.id), root_uri, version: String::new() })
+    Ok(Place { owner: Owner::Run(run.id), root_uri, version: String::new(), files: None })
 }
 
 /// The place of a logged model's files. A deleted one is hidden, as in MLflow.
@@ -159,16 +188,18 @@ pub(super) async fn logged_model(call: &Call, model_id: &str, experiment: Option
     let model = model.filter(|model| model.active && experiment.is_none_or(|experiment| model.experiment == experiment));
     let model = model.ok_or_else(|| no_model(model_id))?;
     let root_uri = format!("mlflow-artifacts:/{}/models/{model_id}/artifacts", model.experiment);
-    Ok(Place { owner: Owner::LoggedModel(model.id), root_uri, version: String::new() })
+    Ok(Place { owner: Owner::LoggedModel(model.id), root_uri, version: String::new(), files: None })
 }
 
 /// The place of a version's files; `fields` are the names of the two request fields.
 pub(super) async fn version(call: &Call, fields: (&str, &str), model: &str, version: &str) -> Result<Place> {
-    versions::referred(call, (fields.0, model), (fields.1, version)).await.map(versions_place)
+    versions_place(call, versions::referred(call, (fields.0, model), (fields.1, version)).await?).await
 }
 
-fn versions_place(found: store::versions::VersionRow) -> Place {
-    Place { root_uri: versions::download_uri(&found), version: found.version.to_string(), owner: Owner::Version(found.uid) }
+async fn versions_place(call: &Call, found: store::versions::VersionRow) -> Result<Place> {
+    let files = call.store().version_files(&found.uid, &found.source_digest).await?;
+    let root_uri = versions::download_uri(&found);
+    Ok(Place { root_uri, version: found.version.to_string(), owner: Owner::Version(found.uid), files: Some(files) })
 }
 
 /// The run or version that a request names: exactly one of them.

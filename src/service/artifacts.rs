@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::artifact_target::{Place, Target, place};
+use super::artifact_target::{Place, Target, below, place};
 use super::artifact_upload::Landing;
 use super::{Error, Result, paging};
 use crate::access::Call;
@@ -22,11 +22,10 @@ pub async fn list_artifacts(call: &Call, request: v1::ListArtifactsRequest) -> R
     // A stage or alias may lead elsewhere by the next page; the version does not.
     let page = paging::query(call, &[place.root_uri.as_bytes(), request.path.as_bytes()]);
     let after: String = paging::cursor(call, &page, &request.page_token)?.unwrap_or_default();
-    let mut found = rows::children(call.store().reader(), &place.owner, &request.path, &after, size + 1).await?;
+    let mut found = place.children(call, &request.path, &after, size + 1).await?;
     let next_page_token = paging::cut(call, &page, &mut found, size, |child| child.name.clone())?;
-    let above = if request.path.is_empty() { String::new() } else { format!("{}/", request.path) };
     let show = |child: rows::Child| v1::FileInfo {
-        path: format!("{above}{}", child.name),
+        path: below(&request.path, &child.name),
         is_dir: child.is_dir,
         file_size: child.size,
         sha256: child.sha256,
@@ -36,7 +35,7 @@ pub async fn list_artifacts(call: &Call, request: v1::ListArtifactsRequest) -> R
 
 /// The files and folders directly below a folder, all of them, for clients that know no pages.
 pub(super) async fn whole_folder(call: &Call, place: &Place, folder: &str) -> Result<Vec<rows::Child>> {
-    let found = rows::children(call.store().reader(), &place.owner, folder, "", limits::ARTIFACT_LISTING + 1).await?;
+    let found = place.children(call, folder, "", limits::ARTIFACT_LISTING + 1).await?;
     if found.len() as u64 > limits::ARTIFACT_LISTING {
         let most = limits::ARTIFACT_LISTING;
         return Err(Error::precondition(

@@ -2,17 +2,18 @@
 //! this server holds. What the caller names must be readable for the caller.
 
 use super::access_change::fresh;
-use super::versions::{UNVERIFIED, of_model};
+use super::versions::of_model;
 use super::{Error, Result, logged_models, models};
 use crate::access::Call;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, ObjectClass, Verdict};
 use crate::domain::source::Source;
-use crate::domain::{manifest, text};
+use crate::domain::manifest::UNVERIFIED;
+use crate::domain::text;
 use crate::store::artifacts::{self, ManifestFile};
 use crate::store::logged_models::LoggedModelRow;
 use crate::store::versions::{self as rows, VersionRow};
-use crate::store::{self, Tx};
+use crate::store::{self, Tx, version_files};
 
 /// Of several logged models of one run and name, so many are told.
 const TOLD_AT_MOST: i64 = 5;
@@ -29,9 +30,7 @@ pub(super) struct Origin {
 impl Origin {
     /// The digest of the version's manifest.
     pub(super) fn digest(&self) -> String {
-        let Some(files) = &self.files else { return UNVERIFIED.to_owned() };
-        let files: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.size, file.sha256.as_str())).collect();
-        manifest::digest(&files)
+        version_files::digest_of(self.files.as_deref().unwrap_or_default())
     }
 }
 

@@ -17,15 +17,13 @@ use crate::domain::ledger::{VersionNow, with_now};
 use crate::domain::search::{Entity, PROMPT_TAG, PromptScope, parse_filter, parse_order_by, prompt_rule};
 use crate::domain::source::{self, Source};
 use crate::domain::version_ref::VersionRef;
+use crate::domain::manifest::UNVERIFIED;
 use crate::domain::{ids, key_value, limits, stage, text};
 use crate::store::artifacts;
 use crate::store::models::ModelRow;
 use crate::store::search::{Cursor, Order, Query};
 use crate::store::versions::{self as rows, VersionRow};
 use crate::store::{self, Kept, Recorded, Tx};
-
-/// The digest of a source that lies elsewhere.
-pub const UNVERIFIED: &str = "unverified";
 
 /// See the proto.
 pub async fn create_model_version(call: &Call, request: v1::CreateModelVersionRequest) -> Result<Kept<v1::CreateModelVersionResponse>> {

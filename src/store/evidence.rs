@@ -152,11 +152,12 @@ async fn texts<C: ConnectionTrait>(
 /// Keeps a record for a request. A record is stored once, however many requests rest on it.
 pub async fn insert(tx: &Tx, request_uid: &str, kept: &KeptEvidence) -> Result<()> {
     let KeptEvidence { digest, text, runs } = kept;
-    let insert = "INSERT INTO evidence (digest, record, candidate_run, holder_run, created) VALUES ($1, $2, $3, $4, $5) \
-                  ON CONFLICT (digest) DO NOTHING";
+    let insert = "INSERT INTO evidence (digest, record, candidate_run, holder_run, created) SELECT $1, $2, $3, $4, $5 \
+                  WHERE NOT EXISTS (SELECT 1 FROM evidence e WHERE e.digest = $1) ON CONFLICT (digest) DO NOTHING";
     let values = bind![digest.as_str(), text.as_str(), runs.candidate.clone(), runs.holder.clone(), tx.now()];
     sql::execute(&**tx, insert, values).await?;
-    let insert = "INSERT INTO request_evidence (request_uid, digest, created) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    let insert = "INSERT INTO request_evidence (request_uid, digest, created) SELECT $1, $2, $3 \
+                  WHERE NOT EXISTS (SELECT 1 FROM request_evidence e WHERE e.request_uid = $1 AND e.digest = $2) ON CONFLICT DO NOTHING";
     sql::execute(&**tx, insert, bind![request_uid, digest.as_str(), tx.now()]).await?;
     Ok(())
 }

@@ -101,7 +101,8 @@ impl Tx {
         );
         for text in &entry.texts {
             // Whoever wrote it first, wrote the same.
-            let insert = "INSERT INTO ledger_texts (sha256, text) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING";
+            let insert = "INSERT INTO ledger_texts (sha256, text) SELECT $1, $2 \
+                          WHERE NOT EXISTS (SELECT 1 FROM ledger_texts t WHERE t.sha256 = $1) ON CONFLICT (sha256) DO NOTHING";
             sql::execute(&**self, insert, bind![text.sha256.as_str(), text.text.as_str()]).await?;
         }
         sql::one(&**self, &insert, values).await?.get(0)

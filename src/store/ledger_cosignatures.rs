@@ -11,7 +11,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// Keeps a witness's line; the first on a checkpoint stays.
 pub async fn insert(tx: &Tx, size: u64, witness: &str, line: &str) -> Result<()> {
-    let insert = "INSERT INTO ledger_cosignatures (size, witness, line, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    let insert = "INSERT INTO ledger_cosignatures (size, witness, line, created) SELECT $1, $2, $3, $4 \
+                  WHERE NOT EXISTS (SELECT 1 FROM ledger_cosignatures c WHERE c.size = $1 AND c.witness = $2) ON CONFLICT DO NOTHING";
     sql::execute(&**tx, insert, bind![size.cast_signed(), witness, line, tx.now()]).await?;
     Ok(())
 }

@@ -7,7 +7,8 @@ use futures::TryStreamExt;
 use sea_orm::DatabaseTransaction;
 
 use super::ledger::{self as rows, Positioned};
-use super::{Reading, Store, StoreError, gates, sql};
+use super::artifacts::ManifestFile;
+use super::{Reading, Store, StoreError, gates, sql, version_files};
 use crate::bind;
 use crate::domain::ledger::replay::{self, Comparison, Decided, Fields, Held, Replay, StateReport, Thing};
 use crate::domain::ledger::{DecisionNow, Filed, GrantNow, RowKey};
@@ -51,7 +52,7 @@ async fn tables(on: &Reading<DatabaseTransaction>, to: &mut Comparison) -> Resul
         to.seen(&Thing::Gate { id: gate.gate_id.clone(), version: gate.version.into() }, &replay::gate_fields(&gate, active));
     }
     each(on, to, "SELECT uid, name, canonical_name, deleted FROM registered_models", model).await?;
-    each(on, to, "SELECT model_uid, uid, version, source_digest, current_stage, deleted FROM model_versions", version).await?;
+    versions(on, to).await?;
     each(on, to, "SELECT model_uid, alias, version_uid FROM model_aliases", alias).await?;
     holdings(on, to).await?;
     let requests =
@@ -87,9 +88,36 @@ fn model(row: &sql::Row) -> Result<(Thing, Fields)> {
     Ok((Thing::Model { id: row.get(0)? }, replay::model_fields(&row.get::<String>(1)?, &row.get::<String>(2)?, deleted.is_some())))
 }
 
-fn version(row: &sql::Row) -> Result<(Thing, Fields)> {
-    let (digest, stage, deleted): (String, String, Option<i64>) = (row.get(3)?, row.get(4)?, row.get(5)?);
-    Ok((Thing::Version { model: row.get(0)?, id: row.get(1)? }, replay::version_fields(row.get(2)?, &digest, &stage, deleted.is_some())))
+/// The versions, each with the digest of the files that the tables have for it.
+async fn versions(on: &Reading<DatabaseTransaction>, to: &mut Comparison) -> Result<()> {
+    let query = "SELECT v.uid, v.model_uid, v.version, v.source_digest, v.current_stage, v.deleted, f.path, f.blob_uid, b.size, b.sha256 \
+                 FROM model_versions v LEFT JOIN version_artifacts f ON f.version_uid = v.uid LEFT JOIN blobs b ON b.uid = f.blob_uid \
+                 ORDER BY v.uid";
+    let mut found = std::pin::pin!(sql::stream(on, query, []).await?);
+    let mut version: Option<(Thing, sql::Row)> = None;
+    let mut files = Vec::new();
+    let mut tell = |version: Option<(Thing, sql::Row)>, files: &mut Vec<ManifestFile>| {
+        let Some((thing, row)) = version else { return Ok::<_, StoreError>(()) };
+        let (digest, stage, deleted): (String, String, Option<i64>) = (row.get(3)?, row.get(4)?, row.get(5)?);
+        let there = version_files::digest_of(&std::mem::take(files));
+        to.seen(&thing, &replay::version_fields(row.get(2)?, (&digest, &there), &stage, deleted.is_some()));
+        Ok(())
+    };
+    while let Some(row) = found.try_next().await? {
+        let thing = Thing::Version { model: row.get(1)?, id: row.get(0)? };
+        if let Some(path) = row.get::<Option<String>>(6)? {
+            if version.as_ref().is_none_or(|(before, _)| *before != thing) {
+                tell(version.take(), &mut files)?;
+            }
+            let (size, sha256): (Option<i64>, Option<String>) = (row.get(8)?, row.get(9)?);
+            // Of a blob that is gone nothing is known; so much suffices for another digest.
+            files.push(ManifestFile { path, blob: row.get(7)?, size: size.unwrap_or(-1), sha256: sha256.unwrap_or_default() });
+        } else {
+            tell(version.take(), &mut files)?;
+        }
+        version = Some((thing, row));
+    }
+    tell(version, &mut files)
 }
 
 fn alias(row: &sql::Row) -> Result<(Thing, Fields)> {

@@ -52,6 +52,7 @@ pub(crate) mod testing;
 mod tx;
 pub mod uploads;
 pub mod usage;
+pub mod version_files;
 pub mod versions;
 mod write;
 
@@ -107,6 +108,7 @@ pub struct Store {
     condition: Arc<condition::Condition>,
     blobs: Option<blobs::Blobs>,
     metric_names: Arc<metrics::Names>,
+    compared: version_files::Compared,
     feed: ledger_feed::LedgerFeed,
     row_key: tx::SharedRowKey,
     seals: ledger_seal::Seals,
@@ -189,6 +191,7 @@ impl Store {
                 file,
                 condition,
                 metric_names: Arc::default(),
+                compared: version_files::Compared::default(),
                 blobs: None,
                 feed: ledger_feed::LedgerFeed::new(),
                 row_key,
@@ -214,6 +217,7 @@ impl Store {
             file,
             condition,
             metric_names: Arc::default(),
+            compared: version_files::Compared::default(),
             blobs: None,
             feed: ledger_feed::LedgerFeed::new(),
             row_key,
@@ -340,6 +344,10 @@ impl Store {
 
     fn writer(&self) -> &write::Writer {
         &self.writer
+    }
+
+    fn compared(&self) -> &version_files::Compared {
+        &self.compared
     }
 
     fn metric_names(&self) -> &metrics::Names {

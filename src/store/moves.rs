@@ -81,9 +81,11 @@ pub async fn set_stage(tx: &Tx, version_uid: &str, stage: &str, transition: i64)
 
 /// Points an alias at the version of a transition.
 pub async fn set_alias(tx: &Tx, model_uid: &str, alias: &str, version_uid: &str, transition: i64) -> Result<()> {
-    let upsert = "INSERT INTO model_aliases (model_uid, alias, target, version_uid, transition_id) VALUES ($1, $2, $3, $4, $5) \
-                  ON CONFLICT (model_uid, alias) DO UPDATE SET version_uid = excluded.version_uid, transition_id = excluded.transition_id";
-    sql::execute(&**tx, upsert, bind![model_uid, alias, format!("@{alias}"), version_uid, transition]).await?;
+    let update = "UPDATE model_aliases SET version_uid = $3, transition_id = $4 WHERE model_uid = $1 AND alias = $2";
+    if sql::execute(&**tx, update, bind![model_uid, alias, version_uid, transition]).await? == 0 {
+        let insert = "INSERT INTO model_aliases (model_uid, alias, target, version_uid, transition_id) VALUES ($1, $2, $3, $4, $5)";
+        sql::execute(&**tx, insert, bind![model_uid, alias, format!("@{alias}"), version_uid, transition]).await?;
+    }
     Ok(())
 }
 

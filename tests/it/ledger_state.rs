@@ -243,7 +243,7 @@ async fn story(server: Server) -> (World, v1::TransitionRequest) {
 }
 
 /// SQL of one who owns the database: no trigger, no foreign key and no check is in the way.
-async fn as_owner(sql: &DatabaseConnection, db: Db, statement: &str) {
+pub(super) async fn as_owner(sql: &DatabaseConnection, db: Db, statement: &str) {
     let (free, bound) = if db == Db::Sqlite {
         let pragmas = |keys: &str, checks: &str| format!("PRAGMA foreign_keys = {keys}; PRAGMA ignore_check_constraints = {checks}");
         (pragmas("OFF", "ON"), pragmas("ON", "OFF"))
@@ -255,7 +255,7 @@ async fn as_owner(sql: &DatabaseConnection, db: Db, statement: &str) {
     sql.execute_unprepared(&all).await.unwrap_or_else(|error| panic!("{error}: {statement}"));
 }
 
-async fn drop_triggers(sql: &DatabaseConnection) {
+pub(super) async fn drop_triggers(sql: &DatabaseConnection) {
     let query = Statement::from_string(sql.get_database_backend(), "SELECT name FROM sqlite_master WHERE type = 'trigger'");
     for row in sql.query_all_raw(query).await.expect("the schema is told") {
         let name: String = row.try_get_by_index(0).expect("a name");

@@ -53,3 +53,4 @@ mod sign_ins;
 mod stops;
 mod strangers;
 mod token_limits;
+mod version_files;

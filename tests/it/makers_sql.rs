@@ -103,7 +103,7 @@ async fn no_maker_vouches(server: Server) {
     fortress.refuses(&vouched, &[&behind("bob", "alice", ""), &behind("bob", "carol", "alice")], VOUCH).await;
     fortress.refuses(&vouched, &[&behind("bob", "alice", ""), &behind("carol", "alice", "")], VOUCH).await;
     fortress.refuses(&vouched, &[&behind("bob", "alice", ""), &behind("carol", "bob", "")], VOUCH).await;
-    fortress.refuses(&["FOREIGN KEY", "foreign key"], &[&behind("bob", "alice", "")], &VOUCH.replace("'carol'", "'nobody'")).await;
+    fortress.refuses(&["user_makers_identity"], &[&behind("bob", "alice", "")], &VOUCH.replace("'carol'", "'nobody'")).await;
 }
 
 async fn a_gate_refuses_common_makers(server: Server) {

@@ -162,7 +162,7 @@ async fn decisions_keep_four_eyes(server: Server) {
     let dave_by_bob = decide("('k3', 'r', 'p-dave', 'p-bob', 'dave', 'APPROVED', '', 'd1', 1, FALSE, 2)");
     fortress.refuses(&["request_decisions_two_persons"], &[&carol_by_bob], &dave_by_bob).await;
     // On evidence that is not there.
-    fortress.refuses(&["FOREIGN KEY", "foreign key"], &[], &decide(&BOB.replace("'d1'", "'d9'"))).await;
+    fortress.refuses(&["request_decisions_evidence"], &[], &decide(&BOB.replace("'d1'", "'d9'"))).await;
 }
 
 async fn requests_keep_their_course(server: Server) {
@@ -332,7 +332,7 @@ async fn aliases_and_holdings_follow_transitions(server: Server) {
     fortress.allows(&[&first, set, &held]).await;
     fortress.refuses(&["holdings_held"], &[&first], &held).await;
     fortress.refuses(&["holdings_held", "holdings_by"], &[&first, set], &hold("('m', 'Production', 'v1', 10, NULL, 1)")).await;
-    let follow = ["holdings_follow"];
+    let follow = ["holdings_follow", "holdings_not_replaced"];
     fortress.refuses(&follow, &[&first, set, &held], &hold("('m', '@best', 'v1', 20, NULL, 1)")).await;
     let end = "UPDATE holdings SET until_time = 20";
     let ended = [&first, set, &held, &second, point, end];
@@ -355,7 +355,7 @@ async fn records_are_kept(server: Server) {
     for (by, attack) in [
         ("evidence_fixed", "UPDATE evidence SET record = '{}' WHERE digest = 'd2'"),
         ("evidence_kept", "DELETE FROM evidence"),
-        ("request_evidence_fixed", "UPDATE request_evidence SET digest = 'd1' WHERE digest = 'd2'"),
+        ("request_evidence_fixed", "UPDATE request_evidence SET digest = 'd3' WHERE digest = 'd2'"),
         ("request_evidence_kept", "DELETE FROM request_evidence"),
         ("request_requesters_identity", "UPDATE request_requesters SET person_uid = 'p-dave', user_uid = 'dave'"),
         ("request_requesters_identity", "UPDATE request_requesters SET issuer_person_uid = 'p-dave'"),

@@ -135,8 +135,7 @@ async fn below(call: &Call, place: &Place, (field, folder): (&str, &str)) -> Res
 }
 
 fn shown(above: &str, child: Child) -> mlflow::FileInfo {
-    let path = if above.is_empty() { child.name } else { format!("{above}/{}", child.name) };
-    mlflow::FileInfo { path, is_dir: child.is_dir, file_size: (!child.is_dir).then_some(child.size) }
+    mlflow::FileInfo { path: target::below(above, &child.name), is_dir: child.is_dir, file_size: (!child.is_dir).then_some(child.size) }
 }
 
 /// See the proto.

@@ -39,7 +39,7 @@ CREATE TABLE users (
     -- Counts what ended the credentials before it: a new password, a deactivation.
     generation BIGINT NOT NULL DEFAULT 0,
     CHECK (kind = 'PERSON' OR password_hash IS NULL)
-);
+) {whole_row_key};
 -- Who stood behind it when a login was made or its password set. A maker without user and person is the command line;
 -- one with a `through_user_uid` stood behind that login when it did it. Makers count until somebody else vouches.
 CREATE TABLE user_makers (
@@ -52,7 +52,7 @@ CREATE TABLE user_makers (
     vouched BIGINT,
     vouched_by TEXT REFERENCES users (uid),
     PRIMARY KEY (user_uid, deed, maker_user_uid, through_user_uid, created)
-);
+) {whole_row_key};
 CREATE INDEX user_makers_in_force ON user_makers (user_uid) WHERE vouched IS NULL;
 CREATE TABLE user_groups (
     uid TEXT PRIMARY KEY,

@@ -18,7 +18,7 @@ SAYS 'a maker is another person, by one of its logins, and nobody has vouched ye
 RULE user_makers_kept BEFORE DELETE ON user_makers
 SAYS 'makers stay on record';
 RULE user_makers_identity BEFORE UPDATE ON user_makers
-REQUIRES OLD.vouched IS NULL AND NEW.vouched IS NOT NULL AND NEW.vouched_by IS NOT NULL AND NEW.user_uid = OLD.user_uid
+REQUIRES OLD.vouched IS NULL AND NEW.vouched IS NOT NULL AND EXISTS (SELECT 1 FROM users v WHERE v.uid = NEW.vouched_by AND v.active) AND NEW.user_uid = OLD.user_uid
     AND NEW.deed = OLD.deed AND NEW.maker_user_uid = OLD.maker_user_uid AND NEW.maker_person_uid = OLD.maker_person_uid
     AND NEW.through_user_uid = OLD.through_user_uid AND NEW.created = OLD.created
 SAYS 'makers stay on record as they are, until somebody vouches';

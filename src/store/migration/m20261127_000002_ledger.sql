@@ -33,23 +33,23 @@ CREATE INDEX ledger_entries_model_names ON ledger_entries (object_name, scope_id
 CREATE TABLE ledger_texts (
     sha256 TEXT PRIMARY KEY,
     text TEXT NOT NULL
-);
+) {whole_row_key};
 -- The order of the log: positions count up from 0 without gaps.
 CREATE TABLE ledger_positions (
-    position BIGINT PRIMARY KEY CHECK (position >= 0),
+    position {number_key} CHECK (position >= 0),
     entry BIGINT NOT NULL UNIQUE REFERENCES ledger_entries (id)
 );
 -- Rows that have no position yet; written with the row, so that the sequencer misses none.
 CREATE TABLE ledger_pending (
-    entry BIGINT PRIMARY KEY REFERENCES ledger_entries (id)
+    entry {number_key} REFERENCES ledger_entries (id)
 );
 -- The hashes of all full subtrees, in the order in which they become full.
 CREATE TABLE ledger_hashes (
-    idx BIGINT PRIMARY KEY,
+    idx {number_key},
     hash {blob} NOT NULL
 );
 CREATE TABLE ledger_checkpoints (
-    size BIGINT PRIMARY KEY,
+    size {number_key},
     note TEXT NOT NULL,
     created BIGINT NOT NULL
 );
@@ -60,4 +60,4 @@ CREATE TABLE ledger_cosignatures (
     line TEXT NOT NULL,
     created BIGINT NOT NULL,
     PRIMARY KEY (size, witness)
-);
+) {whole_row_key};

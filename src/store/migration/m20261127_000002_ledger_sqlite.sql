@@ -27,22 +27,6 @@ CREATE TRIGGER ledger_texts_no_update BEFORE UPDATE ON ledger_texts
 BEGIN SELECT RAISE(ABORT, 'ledger_texts only grows: UPDATE is refused'); END;
 CREATE TRIGGER ledger_texts_no_delete BEFORE DELETE ON ledger_texts
 BEGIN SELECT RAISE(ABORT, 'ledger_texts only grows: DELETE is refused'); END;
--- REPLACE deletes without asking the triggers for DELETE unless recursive_triggers is on.
-CREATE TRIGGER ledger_entries_not_replaced BEFORE INSERT ON ledger_entries
-WHEN EXISTS (SELECT 1 FROM ledger_entries old WHERE old.id = NEW.id OR old.entry_id = NEW.entry_id)
-BEGIN SELECT RAISE(ABORT, 'ledger_entries only grows: REPLACE is refused'); END;
-CREATE TRIGGER ledger_positions_not_replaced BEFORE INSERT ON ledger_positions
-WHEN EXISTS (SELECT 1 FROM ledger_positions old WHERE old.position = NEW.position OR old.entry = NEW.entry)
-BEGIN SELECT RAISE(ABORT, 'ledger_positions only grows: REPLACE is refused'); END;
-CREATE TRIGGER ledger_hashes_not_replaced BEFORE INSERT ON ledger_hashes
-WHEN EXISTS (SELECT 1 FROM ledger_hashes old WHERE old.idx = NEW.idx)
-BEGIN SELECT RAISE(ABORT, 'ledger_hashes only grows: REPLACE is refused'); END;
-CREATE TRIGGER ledger_checkpoints_not_replaced BEFORE INSERT ON ledger_checkpoints
-WHEN EXISTS (SELECT 1 FROM ledger_checkpoints old WHERE old.size = NEW.size)
-BEGIN SELECT RAISE(ABORT, 'ledger_checkpoints only grows: REPLACE is refused'); END;
-CREATE TRIGGER ledger_texts_not_replaced BEFORE INSERT ON ledger_texts
-WHEN EXISTS (SELECT 1 FROM ledger_texts old WHERE old.sha256 = NEW.sha256 AND old.text <> NEW.text)
-BEGIN SELECT RAISE(ABORT, 'ledger_texts only grows: REPLACE is refused'); END;
 CREATE TRIGGER ledger_cosignatures_no_update BEFORE UPDATE ON ledger_cosignatures
 BEGIN SELECT RAISE(ABORT, 'ledger_cosignatures only grows: UPDATE is refused'); END;
 CREATE TRIGGER ledger_cosignatures_no_delete BEFORE DELETE ON ledger_cosignatures

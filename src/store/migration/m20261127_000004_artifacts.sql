@@ -6,7 +6,7 @@ CREATE TABLE blobs (
     sha256 TEXT NOT NULL,
     chunks {blob} NOT NULL,
     created BIGINT NOT NULL
-);
+) {whole_row_key};
 CREATE TABLE run_artifacts (
     run BIGINT NOT NULL REFERENCES runs (id),
     path TEXT {bytewise} NOT NULL,

@@ -15,7 +15,7 @@ CREATE TABLE registered_models (
     name_taken_by TEXT,
     -- What is shown is what is compared; SQL cannot say the same of names beyond ASCII, which have an NFKC form.
     CONSTRAINT registered_models_shown CHECK (canonical_name = name OR {beyond_ascii})
-);
+) {whole_row_key};
 -- A deleted name is free again; the deleted model keeps its uid.
 CREATE UNIQUE INDEX registered_models_name ON registered_models (workspace_id, canonical_name) WHERE deleted IS NULL;
 CREATE INDEX registered_models_by_looks ON registered_models (workspace_id, skeleton);
@@ -57,7 +57,7 @@ CREATE TABLE gates (
     PRIMARY KEY (gate_id, version),
     CHECK ((gate_id = 'no-gate') = (target = '')),
     CHECK (target = '' OR {is_target})
-);
+) {whole_row_key};
 INSERT INTO gates (gate_id, version, workspace_id, target, model_pattern, approvals_required, direct_moves_allowed, expires_after,
                    active, created, created_by)
 VALUES ('default-production', 1, 'default', 'Production', '*', 1, TRUE, NULL, TRUE, 0, ''),
@@ -107,7 +107,7 @@ CREATE TABLE model_versions (
     deleted BIGINT,
     CONSTRAINT model_versions_number UNIQUE (model_uid, version),
     FOREIGN KEY (transition_id, uid, current_stage) REFERENCES transitions (id, version_uid, target)
-);
+) {whole_row_key};
 CREATE INDEX model_versions_by_run ON model_versions (run);
 CREATE INDEX model_versions_by_stage ON model_versions (model_uid, current_stage, version);
 CREATE INDEX model_versions_by_logged_model ON model_versions (logged_model);
@@ -135,7 +135,7 @@ CREATE TABLE model_aliases (
     PRIMARY KEY (model_uid, alias),
     CHECK (target = '@' || alias),
     FOREIGN KEY (transition_id, version_uid, target) REFERENCES transitions (id, version_uid, target)
-);
+) {whole_row_key};
 CREATE INDEX model_aliases_by_version ON model_aliases (version_uid);
 -- Who held a target, and when. The intervals of one target do not overlap.
 CREATE TABLE holdings (

@@ -164,7 +164,8 @@ SAYS 'only those that give way move as a consequence';
 -- Versions.
 RULE model_versions_start BEFORE INSERT ON model_versions
 REQUIRES NEW.current_stage = 'None' AND NEW.transition_id IS NULL
-SAYS 'a version starts without a stage';
+    AND EXISTS (SELECT 1 FROM registered_models m WHERE m.uid = NEW.model_uid AND m.deleted IS NULL)
+SAYS 'a version starts without a stage, in a model that is there';
 RULE model_versions_identity BEFORE UPDATE ON model_versions
 REQUIRES NEW.uid = OLD.uid AND NEW.model_uid = OLD.model_uid AND NEW.version = OLD.version AND NEW.source = OLD.source
     AND NEW.source_digest = OLD.source_digest AND NEW.run_id = OLD.run_id AND NEW.run IS NOT DISTINCT FROM OLD.run
@@ -198,6 +199,13 @@ REFUSES EXISTS (SELECT 1 FROM model_versions v WHERE v.uid = NEW.version_uid AND
     OR EXISTS (SELECT 1 FROM transition_requests r WHERE r.version_uid = NEW.version_uid)
     OR EXISTS (SELECT 1 FROM model_aliases a WHERE a.version_uid = NEW.version_uid)
 SAYS 'the manifest of a version that was moved or asked for does not grow';
+RULE version_artifacts_there BEFORE INSERT ON version_artifacts
+REQUIRES EXISTS (SELECT 1 FROM model_versions v WHERE v.uid = NEW.version_uid)
+    AND EXISTS (SELECT 1 FROM blobs b WHERE b.uid = NEW.blob_uid)
+SAYS 'a manifest is of a version and names bytes that are there';
+RULE blobs_of_versions_kept BEFORE DELETE ON blobs
+REFUSES EXISTS (SELECT 1 FROM version_artifacts f WHERE f.blob_uid = OLD.uid)
+SAYS 'bytes of a version are kept';
 RULE version_artifacts_fixed BEFORE UPDATE ON version_artifacts
 SAYS 'a manifest does not change';
 RULE version_artifacts_kept BEFORE DELETE ON version_artifacts

@@ -11,7 +11,7 @@ CREATE TABLE transition_requests (
     updated BIGINT NOT NULL,
     expires BIGINT,
     FOREIGN KEY (gate_id, gate_version) REFERENCES gates (gate_id, version)
-);
+) {whole_row_key};
 CREATE UNIQUE INDEX transition_requests_one_open ON transition_requests (version_uid, target) WHERE state = 'OPEN';
 CREATE INDEX transition_requests_by_model ON transition_requests (model_uid, created);
 CREATE INDEX transition_requests_by_state ON transition_requests (state, created);
@@ -24,13 +24,13 @@ CREATE TABLE evidence (
     candidate_run TEXT,
     holder_run TEXT,
     created BIGINT NOT NULL
-);
+) {whole_row_key};
 CREATE TABLE request_evidence (
     request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
     digest TEXT NOT NULL REFERENCES evidence (digest),
     created BIGINT NOT NULL,
     PRIMARY KEY (request_uid, digest)
-);
+) {whole_row_key};
 CREATE TABLE request_requesters (
     request_uid TEXT NOT NULL REFERENCES transition_requests (uid),
     person_uid TEXT NOT NULL REFERENCES persons (uid),
@@ -40,7 +40,7 @@ CREATE TABLE request_requesters (
     created BIGINT NOT NULL,
     withdrawn BIGINT,
     PRIMARY KEY (request_uid, person_uid)
-);
+) {whole_row_key};
 CREATE INDEX request_requesters_by_person ON request_requesters (person_uid);
 CREATE TABLE request_decisions (
     uid TEXT NOT NULL PRIMARY KEY,
@@ -56,7 +56,7 @@ CREATE TABLE request_decisions (
     created BIGINT NOT NULL,
     voided BIGINT,
     FOREIGN KEY (request_uid, evidence_digest) REFERENCES request_evidence (request_uid, digest)
-);
+) {whole_row_key};
 -- One person counts once.
 CREATE UNIQUE INDEX request_decisions_once ON request_decisions (request_uid, person_uid) WHERE voided IS NULL;
 -- Who stood behind the login and the token of one who asked (then `decision_uid` is empty) or decided, at that time.
@@ -70,7 +70,7 @@ CREATE TABLE request_makers (
     maker_person_uid TEXT NOT NULL,
     through_user_uid TEXT NOT NULL,
     PRIMARY KEY (request_uid, decision_uid, person_uid, deed, maker_user_uid, maker_person_uid, through_user_uid)
-);
+) {whole_row_key};
 CREATE TABLE comments (
     uid TEXT PRIMARY KEY,
     model_uid TEXT NOT NULL REFERENCES registered_models (uid),

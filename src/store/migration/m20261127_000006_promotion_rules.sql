@@ -66,7 +66,7 @@ SAYS 'what a request rested on is kept';
 
 -- Those who ask.
 RULE request_requesters_open BEFORE INSERT ON request_requesters
-REFUSES (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN'
+REQUIRES (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) = 'OPEN'
 SAYS 'the request has ended';
 RULE request_requesters_person BEFORE INSERT ON request_requesters
 REFUSES NOT EXISTS (SELECT 1 FROM users u WHERE u.uid = NEW.user_uid AND u.person_uid = NEW.person_uid)
@@ -88,11 +88,14 @@ SAYS 'requesters are kept';
 
 -- Those who decide.
 RULE request_decisions_open BEFORE INSERT ON request_decisions
-REFUSES (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN'
+REQUIRES (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) = 'OPEN'
 SAYS 'the request has ended';
 RULE request_decisions_gate BEFORE INSERT ON request_decisions
 REFUSES (SELECT r.gate_version FROM transition_requests r WHERE r.uid = NEW.request_uid) <> NEW.gate_version
 SAYS 'a decision names the version of the gate that the request stands under';
+RULE request_decisions_evidence BEFORE INSERT ON request_decisions
+REQUIRES EXISTS (SELECT 1 FROM request_evidence e WHERE e.request_uid = NEW.request_uid AND e.digest = NEW.evidence_digest)
+SAYS 'a decision rests on evidence of its request';
 RULE request_decisions_person BEFORE INSERT ON request_decisions
 REFUSES NOT EXISTS (SELECT 1 FROM users u WHERE u.uid = NEW.user_uid AND u.person_uid = NEW.person_uid)
 SAYS 'a user acts as its own person';
@@ -121,7 +124,7 @@ SAYS 'decisions are kept';
 
 -- Who stands behind the login of one who asks or decides is written down with it, whatever the code does.
 RULE request_makers_open BEFORE INSERT ON request_makers
-REFUSES (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) <> 'OPEN'
+REQUIRES (SELECT r.state FROM transition_requests r WHERE r.uid = NEW.request_uid) = 'OPEN'
 SAYS 'the request has ended';
 RULE request_makers_true BEFORE INSERT ON request_makers
 REFUSES NEW.decision_uid = '' AND NOT EXISTS (SELECT 1 FROM request_requesters q

@@ -157,7 +157,7 @@ async fn gates_bent_for_a_move(server: Server) {
         attacks.push(attack("OR REPLACE", &["gates_not_replaced"], NOTHING, [closed(1).replace("INSERT INTO", "INSERT OR REPLACE INTO")]));
         attacks.push(attack(
             "UPDATE OR REPLACE",
-            &["gates_fixed"],
+            &["gates_update_not_replaced"],
             NOTHING,
             ["UPDATE OR REPLACE gates SET gate_id = 'closed' WHERE gate_id = 'easy'"],
         ));

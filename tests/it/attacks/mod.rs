@@ -12,6 +12,7 @@ mod models;
 mod moves;
 mod persons;
 mod records;
+mod replaced;
 
 on_both_engines! {
     what_is_lawful_still_goes,

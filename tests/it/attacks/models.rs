@@ -105,7 +105,7 @@ async fn models_and_versions_under_another_name(server: Server) {
         attack("deleted", &["registered_models_kept"], NOTHING, ["DELETE FROM registered_models WHERE uid = 'c'"]),
         attack(
             "the name of a live one",
-            &["registered_models_name_not_replaced", "registered_models_name"],
+            &["registered_models_update_not_replaced", "registered_models_name"],
             [no_request],
             [name("plain", "c")],
         ),
@@ -153,9 +153,15 @@ async fn models_and_versions_under_another_name(server: Server) {
         ));
         attacks.push(attack(
             "UPDATE OR REPLACE by the name",
-            &["registered_models_name_not_replaced"],
+            &["registered_models_update_not_replaced"],
             [off, "UPDATE transition_requests SET state = 'REJECTED' WHERE uid = 'r'"],
             ["UPDATE OR REPLACE registered_models SET name = 'closed[1]', canonical_name = 'closed[1]' WHERE uid = 'm'"],
+        ));
+        attacks.push(attack(
+            "its bytes deleted",
+            &["blobs_of_versions_kept"],
+            NOTHING,
+            ["DELETE FROM blobs WHERE uid = 'b1'", "INSERT INTO blobs (uid, size, sha256, chunks, created) VALUES ('b1', 1, 'y', '', 1)"],
         ));
         attacks.push(attack(
             "OR REPLACE of its bytes",
@@ -165,7 +171,7 @@ async fn models_and_versions_under_another_name(server: Server) {
         ));
         attacks.push(attack(
             "UPDATE OR REPLACE of a model that nothing refers to",
-            &["registered_models_name_not_replaced"],
+            &["registered_models_update_not_replaced"],
             [off, &insert("n", "bare")],
             ["UPDATE OR REPLACE registered_models SET name = 'bare', canonical_name = 'bare' WHERE uid = 'm'"],
         ));

@@ -99,7 +99,7 @@ async fn persons_who_become_others(server: Server) {
         ));
         attacks.push(attack(
             "UPDATE OR REPLACE of a user",
-            &["users_name"],
+            &["users_update_not_replaced"],
             ["PRAGMA defer_foreign_keys = ON"],
             ["UPDATE OR REPLACE users SET canonical_name = 'bob' WHERE uid = 'alice'"],
         ));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
 use stagegate::contract::v1;
 use tempfile::TempDir;
 
@@ -149,8 +149,11 @@ impl Server {
     }
 
     /// SQL on the server's database, beside the server.
+    /// A connection as any other program opens one: SQLite asks for no foreign keys then, and REPLACE for no triggers.
     pub async fn sql(&self) -> DatabaseConnection {
-        Database::connect(&self.url).await.expect("the database answers")
+        let mut options = ConnectOptions::new(&self.url);
+        options.sqlx_logging(false).map_sqlx_sqlite_opts(|options| options.foreign_keys(false));
+        Database::connect(options).await.expect("the database answers")
     }
 
     /// A client without credentials.

@@ -134,7 +134,7 @@ impl Step<'_> {
     fn version(&mut self, now: VersionNow) {
         let thing = Thing::Version { model: self.entry.scope_id.clone(), id: self.id() };
         if let (Some(number), Some(digest), Some(stage)) = (now.number, &now.source_digest, &now.stage) {
-            self.set(thing.clone(), version_fields(number, digest, stage, false));
+            self.set(thing.clone(), version_fields(number, (digest, digest), stage, false));
         } else if let Some(stage) = &now.stage {
             self.set(thing.clone(), fields([(things::STAGE, stage.clone())]));
         }

@@ -65,6 +65,7 @@ const LIFE: &str = "life";
 pub(super) const STAGE: &str = "stage";
 pub(super) const NUMBER: &str = "number";
 const DIGEST: &str = "digest of its files";
+const FILES: &str = "digest of the files that are stored for it";
 pub(super) const VERSION: &str = "version";
 pub(super) const SINCE: &str = "time since when";
 pub(super) const ENDED: &str = "number of earlier holdings";
@@ -101,9 +102,12 @@ pub fn model_fields(name: &str, canonical: &str, deleted: bool) -> Fields {
     fields([(NAME, name.to_owned()), (FOUND_AS, canonical.to_owned()), life(deleted)])
 }
 
-/// Of a version.
-pub fn version_fields(number: i64, digest: &str, stage: &str, deleted: bool) -> Fields {
-    fields([(NUMBER, number.to_string()), (DIGEST, digest.to_owned()), (STAGE, stage.to_owned()), life(deleted)])
+/// Of a version, with the digest that it has and that of the files which are there.
+pub fn version_fields(number: i64, (digest, files): (&str, &str), stage: &str, deleted: bool) -> Fields {
+    let digests = [(DIGEST, digest.to_owned()), (FILES, files.to_owned())];
+    let mut fields = fields([(NUMBER, number.to_string()), (STAGE, stage.to_owned()), life(deleted)]);
+    fields.extend(digests);
+    fields
 }
 
 /// Of an alias.
