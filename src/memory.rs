@@ -28,10 +28,12 @@ const MIB: u64 = 1_024 * 1_024;
 /// Shares of the budget, and what part of it a single call may hold.
 const SHARES: usize = 16;
 const ONE_CALL: usize = 2;
-/// For so long a call waits for room.
+/// For so long a call that holds some waits for more room.
 const WAIT: Duration = Duration::from_secs(3);
-/// So many calls of a principal wait at a time.
-const WAITING: usize = 64;
+/// A call that holds nothing yet is in nobody's way, and waits so many times as long for its principal's other calls.
+const FIRST_WAIT: u32 = 3;
+/// So many calls of a principal wait at a time: the workers of a large training, each of which holds what is free to all.
+const WAITING: usize = 512;
 /// What another try should wait.
 const RETRY: Duration = Duration::from_secs(1);
 /// A principal that holds nothing is forgotten after this long.
@@ -213,27 +215,29 @@ impl Held {
     /// Takes what is missing of the share first, so that a principal's calls wait for each other and not before others.
     async fn take(&self, wanted: usize) -> Result<(), Over> {
         let _place = self.share.queue.try_acquire().map_err(|_| self.for_now("yours"))?;
+        let holds_nothing = { let kept = self.lock(); kept.share.is_none() && kept.large.is_none() };
+        let own_wait = self.budget.wait * if holds_nothing { FIRST_WAIT } else { 1 };
         let wanted = units(wanted.saturating_add((wanted / 4).min(STEP)).min(self.most()));
         if wanted <= self.budget.share_units() / 2 {
             let missing = wanted.saturating_sub(held_by(&self.lock().share));
-            let more = self.waited(&self.share.room, missing).await.ok_or_else(|| self.for_now("yours"))?;
+            let more = self.waited(&self.share.room, missing, own_wait).await.ok_or_else(|| self.for_now("yours"))?;
             merge(&mut self.lock().share, more);
         } else if self.lock().large.is_none() {
-            let large = self.waited(&self.share.large, 1).await.ok_or_else(|| self.for_now("yours"))?;
+            let large = self.waited(&self.share.large, 1, own_wait).await.ok_or_else(|| self.for_now("yours"))?;
             let mut kept = self.lock();
             kept.large = Some(large);
             kept.share = None;
         }
         let missing = wanted.saturating_sub(held_by(&self.lock().room));
-        let more = self.waited(&self.budget.room, missing).await.ok_or_else(|| self.for_now("all calls"))?;
+        let more = self.waited(&self.budget.room, missing, self.budget.wait).await.ok_or_else(|| self.for_now("all calls"))?;
         merge(&mut self.lock().room, more);
         Ok(())
     }
 
     /// So many units, if they are there in time. The semaphores are never closed.
-    async fn waited(&self, from: &Arc<Semaphore>, units: usize) -> Option<OwnedSemaphorePermit> {
+    async fn waited(&self, from: &Arc<Semaphore>, units: usize, wait: Duration) -> Option<OwnedSemaphorePermit> {
         let acquiring = from.clone().acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
-        tokio::time::timeout(self.budget.wait, acquiring).await.ok()?.ok()
+        tokio::time::timeout(wait, acquiring).await.ok()?.ok()
     }
 
     fn for_now(&self, whose: &str) -> Over {

@@ -94,3 +94,16 @@ async fn all_together_hold_no_more_than_the_budget() {
 fn the_default_is_within_its_bounds() {
     assert!((FLOOR..=CEILING).contains(&default_budget()));
 }
+
+#[tokio::test]
+async fn hundreds_of_batches_of_one_principal_wait_for_each_other() {
+    let memory = memory();
+    let calls = (0..400).map(|_| async {
+        let held = memory.of("ann");
+        held.grow(MB / 4).await?;
+        tokio::task::yield_now().await;
+        Ok::<_, Over>(())
+    });
+    let outcomes = futures::future::join_all(calls).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_err()).count(), 0);
+}

@@ -75,7 +75,7 @@ pub async fn search_experiments(call: &Call, request: v1::SearchExperimentsReque
         behind(&order, &mut query, &cursor)?;
     }
     let search = call.store().search(&call.caller().user_uid).await?;
-    let mut found = rows::search(&*search, query, &order, size + 1).await?;
+    let mut found = search.run(rows::search(&*search, query, &order, size + 1)).await?;
     search.done().await?;
     let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
     let experiments = shown_all(call, found.into_iter().map(|(row, _)| row).collect()).await?;

@@ -46,7 +46,7 @@ pub async fn search_logged_models(call: &Call, request: v1::SearchLoggedModelsRe
         behind(&order, &mut query, &cursor)?;
     }
     let search = call.store().search(&call.caller().user_uid).await?;
-    let mut found = rows::search(&*search, query, &order, size + 1).await?;
+    let mut found = search.run(rows::search(&*search, query, &order, size + 1)).await?;
     search.done().await?;
     let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
     let models = shown_all(call, found.into_iter().map(|(row, _)| row).collect()).await?;

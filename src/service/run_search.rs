@@ -47,12 +47,17 @@ pub async fn search_runs(call: &Call, request: v1::SearchRunsRequest) -> Result<
     let reader = &*search;
     let experiment = if let [only] = experiments.as_slice() { Some(*only) } else { None };
     let about = rows::About { experiment, filter: &filter, cursor: cursor.as_deref() };
-    let mut found = rows::search(reader, query, &order, about, size + 1).await?;
-    let mut ids: Vec<i64> = found.iter().map(|(row, _)| row.id).collect();
-    let size = size.min(run_values::within(reader, &ids, most_of_a_page()).await? as u64);
-    let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
-    ids.truncate(found.len());
-    let mut values = run_values::of_runs(reader, &ids).await?;
+    let (found, mut values, next_page_token) = search
+        .run(async {
+            let mut found = rows::search(reader, query, &order, about, size + 1).await?;
+            let mut ids: Vec<i64> = found.iter().map(|(row, _)| row.id).collect();
+            let size = size.min(run_values::within(reader, &ids, most_of_a_page()).await? as u64);
+            let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
+            ids.truncate(found.len());
+            let values = run_values::of_runs(reader, &ids).await?;
+            Ok::<_, super::Error>((found, values, next_page_token))
+        })
+        .await?;
     search.done().await?;
     let runs = found.into_iter().map(|(row, _)| {
         let values = values.remove(&row.id).unwrap_or_default();

@@ -127,7 +127,7 @@ pub async fn search_model_versions(call: &Call, request: v1::SearchModelVersions
         behind(&order, &mut query, &cursor)?;
     }
     let search = call.store().search(&call.caller().user_uid).await?;
-    let mut found = rows::search(&*search, query, &order, size + 1).await?;
+    let mut found = search.run(rows::search(&*search, query, &order, size + 1)).await?;
     search.done().await?;
     let next_page_token = paging::cut(call, &page, &mut found, size, |(_, cursor)| cursor.clone())?;
     let found = found.into_iter().map(|(version, _)| version).collect();

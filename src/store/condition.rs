@@ -108,7 +108,7 @@ impl Store {
             self.condition.renew_connections();
         }
         let query = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'";
-        let read_only: bool = sql::one(&self.reader, query, []).await?.get(0)?;
+        let read_only: bool = sql::one(&self.control, query, []).await?.get(0)?;
         if read_only && !doubted {
             // The next look asks anew, over a connection that knows what holds then.
             self.condition.renew_connections();

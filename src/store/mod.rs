@@ -49,6 +49,7 @@ mod start_lock;
 mod statements;
 #[cfg(test)]
 pub(crate) mod testing;
+mod turns;
 mod tx;
 pub mod uploads;
 pub mod usage;
@@ -84,6 +85,11 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long queries may take to end when the store is closed.
 const READERS_END: Duration = Duration::from_secs(3);
 
+/// Connections of PostgreSQL for all calls but searches, which have [`search_connection::AT_ONCE`].
+const CALLS: u32 = 24;
+/// Connections of PostgreSQL for what must not wait for calls.
+const CONTROL: u32 = 2;
+
 /// The only workspace, for now.
 pub const WORKSPACE: &str = "default";
 
@@ -101,6 +107,8 @@ pub enum Engine {
 pub struct Store {
     engine: Engine,
     reader: Reading<DatabaseConnection>,
+    /// For what must not wait for calls.
+    control: Reading<DatabaseConnection>,
     searches: search_connection::Searches,
     writer: write::Writer,
     /// The file of SQLite.
@@ -182,11 +190,12 @@ impl Store {
             let row_key = tx::SharedRowKey::default();
             let writer = write::Writer::sqlite(sqlite_options(url, 1), row_key.clone()).await?;
             let reader = Database::connect(sqlite_options(url, 8)).await?;
-            let searching = search_connection::sqlite_pool(sqlite_options(url, 8)).await?;
+            let searching = search_connection::sqlite_pool(sqlite_options(url, search_connection::AT_ONCE)).await?;
             let store = Self {
                 engine: Engine::Sqlite,
-                reader: Reading(reader),
-                searches: search_connection::Searches::new(Engine::Sqlite, searching),
+                reader: Reading(reader.clone()),
+                searches: search_connection::Searches::new(Engine::Sqlite, searching, reader.clone()),
+                control: Reading(reader),
                 writer,
                 file,
                 condition,
@@ -201,18 +210,22 @@ impl Store {
             return Ok(store);
         }
         let mut options = ConnectOptions::new(url);
-        options.max_connections(32).sqlx_logging(false).acquire_timeout(Duration::from_secs(10)).test_before_acquire_if_idle_for(IDLE);
+        options.sqlx_logging(false).acquire_timeout(Duration::from_secs(10)).test_before_acquire_if_idle_for(IDLE);
         let known = condition.clone();
         options.map_sqlx_postgres_before_acquire(move |_, connection| {
             let is_fresh = known.is_fresh(connection.age);
             Box::pin(async move { Ok(is_fresh) })
         });
-        let pool = Database::connect(options).await?;
+        let pool = async |connections| Database::connect(options.clone().max_connections(connections).to_owned()).await;
+        // What cancels searches and asks for the database's health waits for neither searches nor calls.
+        let (control, searching) = (pool(CONTROL).await?, pool(search_connection::AT_ONCE).await?);
+        let pool = pool(CALLS).await?;
         let row_key = tx::SharedRowKey::default();
         let store = Self {
             engine: Engine::Postgres,
             reader: Reading(pool.clone()),
-            searches: search_connection::Searches::new(Engine::Postgres, pool.clone()),
+            searches: search_connection::Searches::new(Engine::Postgres, searching, control.clone()),
+            control: Reading(control),
             writer: write::Writer::postgres(pool, row_key.clone()),
             file,
             condition,
@@ -237,8 +250,15 @@ impl Store {
                 tracing::warn!("queries that had not ended hold the database open");
             }
             self.writer.close(checkpoint).await;
-        } else if let Err(error) = self.reader.0.clone().close().await {
-            tracing::warn!(%error, "connections to the database were not closed well");
+        } else {
+            for pool in [&self.reader, &self.control] {
+                if let Err(error) = pool.0.clone().close().await {
+                    tracing::warn!(%error, "connections to the database were not closed well");
+                }
+            }
+            if let Err(error) = self.searches.close().await {
+                tracing::warn!(%error, "connections for searches were not closed well");
+            }
         }
     }
 
@@ -274,7 +294,7 @@ impl Store {
     }
 
     /// A connection for a search of a principal. What the search still does in the database ends when this is dropped
-    /// before it was done. Waits for other searches of the principal. Errors when those take too long.
+    /// before it was done. Waits for its turn among all searches. Errors when that takes too long.
     pub async fn search(&self, principal: &str) -> Result<Search, StoreError> {
         self.searches.begin(principal).await
     }

@@ -1,6 +1,6 @@
 //! Load by those who are signed in or not: what is bounded is told, and what nobody waits for any more ends.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::house::{Client, Db, Server};
 
 on_both_engines! {
     a_search_ends_in_the_database_when_its_caller_leaves,
+    slow_searches_of_many_keep_nobody_from_theirs,
     a_pattern_over_a_limit_is_refused_with_the_limit,
     sign_ins_of_made_up_names_are_refused_for_a_while,
     a_source_has_so_many_connections_and_others_have_theirs,
@@ -92,6 +93,37 @@ async fn a_search_ends_in_the_database_when_its_caller_leaves(server: Server) {
     assert!(becomes(&server, false).await, "nobody waits for them, and they go on");
     let page = admin.http().post("runs/search", &json!({"experiment_ids": [experiment], "max_results": 5})).await;
     assert_eq!(page.json()["runs"].as_array().map(Vec::len), Some(5), "their connections serve others");
+}
+
+/// The first line of an answer.
+fn answered(mut stream: TcpStream) -> String {
+    stream.set_read_timeout(Some(Duration::from_secs(90))).expect("a socket");
+    let mut line = [0; 512];
+    let read = stream.read(&mut line).expect("an answer");
+    String::from_utf8_lossy(&line[..read]).into_owned()
+}
+
+async fn slow_searches_of_many_keep_nobody_from_theirs(server: Server) {
+    runs_with_long_tags(&server).await;
+    let admin = server.admin().await;
+    let experiments = admin.http().post("experiments/search", &json!({"max_results": 1})).await.json();
+    let experiment = experiments["experiments"][0]["experiment_id"].as_str().expect("an experiment").to_owned();
+    let mut searches = Vec::new();
+    for _ in 0..17 {
+        let slow = server.as_("viewer").await;
+        searches.extend([long_search(&slow, &experiment), long_search(&slow, &experiment)]);
+    }
+    assert!(becomes(&server, true).await, "the searches take long enough");
+    let other = server.as_("data_scientist").await.http();
+    let page = other.post("runs/search", &json!({"experiment_ids": [experiment], "max_results": 5})).await;
+    assert_eq!(page.status, StatusCode::OK, "another's search: {}", page.message());
+    let run = other.post("runs/create", &json!({"experiment_id": experiment})).await;
+    assert_eq!(run.status, StatusCode::OK, "another's write: {}", run.message());
+    assert_eq!(other.send(Method::GET, "/health", &[], b"").await.status, StatusCode::OK);
+    let first = answered(searches.remove(0));
+    assert!(first.starts_with("HTTP/1.1 429") && first.to_lowercase().contains("retry-after: "), "{first}");
+    drop(searches);
+    assert!(becomes(&server, false).await, "nobody waits for them, and they go on");
 }
 
 async fn a_pattern_over_a_limit_is_refused_with_the_limit(server: Server) {
