@@ -215,7 +215,10 @@ impl Held {
     /// Takes what is missing of the share first, so that a principal's calls wait for each other and not before others.
     async fn take(&self, wanted: usize) -> Result<(), Over> {
         let _place = self.share.queue.try_acquire().map_err(|_| self.for_now("yours"))?;
-        let holds_nothing = { let kept = self.lock(); kept.share.is_none() && kept.large.is_none() };
+        let holds_nothing = {
+            let kept = self.lock();
+            kept.share.is_none() && kept.large.is_none()
+        };
         let own_wait = self.budget.wait * if holds_nothing { FIRST_WAIT } else { 1 };
         let wanted = units(wanted.saturating_add((wanted / 4).min(STEP)).min(self.most()));
         if wanted <= self.budget.share_units() / 2 {

@@ -89,7 +89,7 @@ pub enum Refusal {
     #[error("{0}: one person stands behind both, and counts once (four eyes)")]
     BoundToApprover(String),
     /// One person counts once.
-    #[error("this person has approved the request already")]
+    #[error("you have approved the request already, and one person counts once")]
     ApprovedTwice,
     /// The approver looked at something else.
     #[error(
@@ -102,7 +102,7 @@ pub enum Refusal {
         seen: String,
     },
     /// Joined or filed before.
-    #[error("this person is a requester already")]
+    #[error("you have asked for this already, and one person asks once")]
     AlreadyRequester,
     /// Asking again must not hide who asked before, and through whom.
     #[error("this person asked before and withdrew, and can ask again only as before: not through a token that someone else made")]
@@ -163,23 +163,34 @@ impl Request {
         Ok(())
     }
 
-    /// Someone approves what they saw.
+    /// Someone approves what they saw. Who has approved may do so again when the quorum is met without another: that of
+    /// the approvals some did not count for a while.
     pub fn approve(&mut self, by: Actor, seen_digest: &str, now: i64) -> Result<Outcome, Refusal> {
         self.open_at(now)?;
         self.four_eyes(&by, self.common_maker_allowed)?;
-        if self.approvals.iter().any(|approval| approval.by.person == by.person) {
+        let again = self.has_approved(&by.person);
+        if again && self.approvals.len() < self.approvals_required {
             return Err(Refusal::ApprovedTwice);
         }
-        self.apart_from_approvers(&by)?;
+        if !again {
+            self.apart_from_approvers(&by)?;
+        }
         if seen_digest != self.evidence_digest {
             return Err(Refusal::StaleEvidence { expected: self.evidence_digest.clone(), seen: seen_digest.to_owned() });
         }
-        self.approvals.push(Approval { by, evidence_digest: seen_digest.to_owned() });
+        if !again {
+            self.approvals.push(Approval { by, evidence_digest: seen_digest.to_owned() });
+        }
         if self.approvals.len() >= self.approvals_required {
             self.state = State::Approved;
             return Ok(Outcome::Promote);
         }
         Ok(Outcome::StillOpen)
+    }
+
+    /// Whether an approval of a person counts.
+    pub fn has_approved(&self, person: &str) -> bool {
+        self.approvals.iter().any(|approval| approval.by.person == person)
     }
 
     /// Someone who may decide says no, and takes back an approval of their own. Requesters withdraw instead.

@@ -12,7 +12,7 @@ use crate::contract::Permission;
 use crate::domain::access::{Object, ObjectClass, Snapshot, TokenLimits};
 use crate::domain::request::State;
 use crate::store;
-use crate::store::requests::{self as rows, RequestRow};
+use crate::store::requests::{self as rows, Approver, RequestRow};
 
 /// The persons whose approvals of an open request do not count now, each with the reason.
 pub(super) async fn lapsed<C: ConnectionTrait>(on: &C, snapshot: &Snapshot, row: &RequestRow) -> Result<HashMap<String, String>> {
@@ -26,28 +26,43 @@ pub(super) async fn lapsed<C: ConnectionTrait>(on: &C, snapshot: &Snapshot, row:
     }
     let left = gate_left(on, row).await?.map(|gate| gate.target);
     let runs = store::evidence::runs(on, &row.evidence_digest).await?;
-    for (user_uid, person_uid) in approvers {
+    for approver in approvers {
         let mut targets = std::iter::once(&row.target).chain(&left);
-        let mut reason = targets.find_map(|target| missing(snapshot, row, target, &user_uid));
+        let mut reason = targets.find_map(|target| missing(snapshot, row, target, &approver));
         if reason.is_none() {
-            let may = |permission, object: &Object| snapshot.decide(&user_uid, &TokenLimits::default(), permission, object).allowed;
+            let limits = limits(&approver);
+            let may = |permission, object: &Object| snapshot.decide(&approver.user, &limits, permission, object).allowed;
             let closed = evidence::withheld(on, &runs, may).await?;
             reason =
                 closed.first().map(|whose| format!("the approver may no longer read the {whose}'s run, which is part of the evidence"));
         }
         if let Some(reason) = reason {
-            lapsed.insert(person_uid, reason);
+            lapsed.insert(approver.person, reason);
         }
     }
     Ok(lapsed)
 }
 
-/// Why a user may not approve for a target now; none when they may.
-fn missing(snapshot: &Snapshot, row: &RequestRow, target: &str, user_uid: &str) -> Option<String> {
-    if !snapshot.users.get(user_uid).is_some_and(|user| user.active) {
+/// An approval through a token that somebody else made rests on that one's rights as well.
+fn limits(approver: &Approver) -> TokenLimits {
+    TokenLimits { maker: approver.token_maker.clone(), ..TokenLimits::default() }
+}
+
+/// Why an approver may not approve for a target now; none when they may.
+fn missing(snapshot: &Snapshot, row: &RequestRow, target: &str, approver: &Approver) -> Option<String> {
+    let is_active = |uid: &str| snapshot.users.get(uid).is_some_and(|user| user.active);
+    if !is_active(&approver.user) {
         return Some("the approver's login was deactivated".to_owned());
     }
+    if approver.token_maker.as_deref().is_some_and(|maker| !is_active(maker)) {
+        return Some("the login of who made the approver's token was deactivated".to_owned());
+    }
     let object = Object { target: Some(target.to_owned()), ..Object::named(ObjectClass::Model, &row.model_uid, &row.model_name) };
-    let allowed = snapshot.decide(user_uid, &TokenLimits::default(), Permission::RequestsApprove, &object).allowed;
-    (!allowed).then(|| format!("the approver no longer has the permission `{}` for {target}", Permission::RequestsApprove.name()))
+    let may = |limits: &TokenLimits| snapshot.decide(&approver.user, limits, Permission::RequestsApprove, &object).allowed;
+    let permission = Permission::RequestsApprove.name();
+    match (may(&TokenLimits::default()), may(&limits(approver))) {
+        (false, _) => Some(format!("the approver no longer has the permission `{permission}` for {target}")),
+        (true, false) => Some(format!("whoever made the approver's token no longer has the permission `{permission}` for {target}")),
+        (true, true) => None,
+    }
 }

@@ -13,7 +13,7 @@ use crate::domain::evidence::Evidence;
 use crate::domain::field::Check;
 use crate::domain::gate::Gate;
 use crate::domain::ledger::{DecisionNow, RequestNow, with_now};
-use crate::domain::request::{Outcome, State};
+use crate::domain::request::{Outcome, Refusal, State};
 use crate::domain::stage::Target;
 use crate::domain::{ids, limits, text};
 use crate::memory;
@@ -82,7 +82,14 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
     let snapshot = fresh(tx, call).await?;
     let filed = evidence::stored(&**tx, &open).await?;
     may_read_evidence(tx, call, &snapshot, &filed).await?;
-    // Asked before sources are compared: who may not decide changes nothing.
+    let lapsed = approvers::lapsed(&**tx, &snapshot, &open).await?;
+    let own_has_lapsed = lapsed.contains_key(&actor.person);
+    if own_has_lapsed {
+        // What they gave before does not count; now they may give another.
+        machine.approvals.retain(|approval| approval.by.person != actor.person);
+    }
+    // Asked before sources are compared: who may not decide changes nothing. Approvals that do not count may count again,
+    // and still keep those from approving who are bound to them.
     machine.clone().approve(actor.clone(), &open.evidence_digest, tx.now())?;
     let differences = evidence::decisive_changes(&**tx, &filed, &open, &version).await?;
     if !differences.is_empty() {
@@ -95,10 +102,14 @@ async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestReq
         let recorded = record(tx, call, &open, &with_now(payload, &now)).await?;
         return Ok(recorded.map(|()| Approved::Changed(differences)));
     }
-    let lapsed = approvers::lapsed(&**tx, &snapshot, &open).await?;
     machine.approvals.retain(|approval| !lapsed.contains_key(&approval.by.person));
-    let outcome = machine.approve(actor, &request.evidence_digest, tx.now())?;
-    let mut now = RequestNow { decision: insert_decision(tx, call, &open, true, &request.comment).await?, ..RequestNow::default() };
+    let again = machine.has_approved(&actor.person);
+    let outcome = machine.approve(actor.clone(), &request.evidence_digest, tx.now())?;
+    if own_has_lapsed {
+        rows::void_approval(tx, &open.uid, &actor.person).await?;
+    }
+    let decision = if again { None } else { insert_decision(tx, call, &open, true, &request.comment).await? };
+    let mut now = RequestNow { decision, ..RequestNow::default() };
     let makers = access_shown::names(&call.caller().makers);
     let mut payload = json!({"comment": request.comment, "evidence_digest": open.evidence_digest, "gate": open.gate_id, "gate_version": open.gate_version, "makers": makers});
     if outcome == Outcome::Promote {
@@ -197,7 +208,10 @@ async fn insert_decision(tx: &Tx, call: &Call, open: &RequestRow, approved: bool
         created: tx.now(),
         voided: None,
     };
-    rows::insert_decision(tx, &open.uid, &decision).await.map_err(Error::on_duplicate("decision", "of the same person"))?;
+    rows::insert_decision(tx, &open.uid, &decision).await.map_err(|error| match error {
+        store::StoreError::Duplicate(_) => Refusal::ApprovedTwice.into(),
+        other => Error::from(other),
+    })?;
     Ok(Some(DecisionNow {
         person_id: decision.actor.person,
         user_id: decision.user,

@@ -38,6 +38,9 @@ pub enum Error {
         /// What can be done, or empty.
         hint: &'static str,
     },
+    /// The caller has done this already, and it can be done once.
+    #[error("{0}")]
+    DoneAlready(String),
     /// The object's state does not allow it.
     #[error("{message}")]
     Precondition {
@@ -100,7 +103,7 @@ impl Error {
             Self::Invalid(_) => "invalid",
             Self::TooLarge(_) => "too large",
             Self::NotFound { .. } => "not found",
-            Self::AlreadyExists { .. } => "already exists",
+            Self::AlreadyExists { .. } | Self::DoneAlready(_) => "already exists",
             Self::Precondition { reason, .. } | Self::Denied { reason, .. } => reason,
             Self::Unauthenticated => "unauthenticated",
             Self::TokenExpired(_) => "token expired",
@@ -235,10 +238,7 @@ impl From<Refusal> for Error {
         let message = refusal.to_string();
         match refusal {
             Refusal::OwnRequest(_) | Refusal::BoundToApprover(_) => Self::Denied { permission: None, reason: FOUR_EYES, message },
-            Refusal::ApprovedTwice => Self::already_exists("approval", "by the same person"),
-            Refusal::AlreadyRequester => {
-                Self::AlreadyExists { kind: "your request for this", name: String::new(), hint: "; one person asks once" }
-            }
+            Refusal::ApprovedTwice | Refusal::AlreadyRequester => Self::DoneAlready(message),
             Refusal::NotOpen(_) => Self::precondition("REQUEST_NOT_OPEN", message),
             Refusal::Expired => Self::precondition("REQUEST_EXPIRED", message),
             Refusal::StaleEvidence { .. } => Self::precondition("EVIDENCE_CHANGED", message),

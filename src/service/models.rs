@@ -190,7 +190,7 @@ pub async fn delete_registered_model(
         Box::pin(async move {
             let model = lock(tx, &request.name).await?;
             protection::model(tx, &model.uid).await?;
-            let holders = moves::release_all(tx, call, &model.uid, None).await?;
+            let holders = moves::delete_versions(tx, call, &model.uid, None).await?;
             rows::delete(tx, &model.uid).await?;
             store::access::raise_epoch(tx).await?;
             let now = ModelNow { deleted: true, holders, ..ModelNow::default() };

@@ -206,6 +206,11 @@ impl Direct<'_> {
             ask(Permission::StagesPromote, &gate.target, &hint)?;
             direct_under(gate, &mover)?;
         }
+        for target in [written.as_str(), from] {
+            for person in gates::ended_by(&**tx, &self.model.uid, target).await? {
+                not_by_who(&mover, person, "gave up a gate there", &format!("a gate protected {target}"))?;
+            }
+        }
         if let Some(open) = requests::open_of(&**tx, &version.uid, &written).await? {
             let requesters = requests::requesters(&**tx, &open.uid).await?;
             let ties = |asked: &requests::RequesterRow| tie(&mover, &asked.actor, "requested it", true);
@@ -224,14 +229,18 @@ fn direct_under(gate: &Gate, mover: &Actor) -> Result<()> {
         let words = format!("the gate on {} allows no direct moves; {HOW_TO_ASK}", gate.target);
         return Err(Error::precondition(GATE_DEMANDS_REQUEST, words));
     }
+    let Some(author) = gate.author_person.clone() else { return Ok(()) };
+    not_by_who(mover, author, "wrote the gate in force", &format!("a gate protects {}", gate.target))
+}
+
+/// Refuses a direct move by a person who loosened what protects the target, or could have.
+fn not_by_who(mover: &Actor, person: String, did: &str, about: &str) -> Result<()> {
     // A direct move is one person's deed, so that who made whose login says nothing here.
-    let author = gate.author_person.clone().map(|person| Actor { person, ..Actor::default() });
     let mover = Actor { makers: Vec::new(), ..mover.clone() };
-    if let Some(tied) = author.and_then(|author| tie(&mover, &author, "wrote the gate in force", true)) {
-        let words = format!("a gate protects {}, and {tied}; someone else moves a version past it, or: {HOW_TO_ASK}", gate.target);
-        return Err(Error::precondition(OWN_GATE, words));
-    }
-    Ok(())
+    let name = if person == mover.person { mover.name.clone() } else { String::new() };
+    let Some(tied) = tie(&mover, &Actor { person, name, ..Actor::default() }, did, true) else { return Ok(()) };
+    let words = format!("{about}, and {tied}; someone else moves a version past it, or: {HOW_TO_ASK}");
+    Err(Error::precondition(OWN_GATE, words))
 }
 
 /// One move, allowed and on its way.
@@ -371,9 +380,9 @@ pub(super) async fn end_request(tx: &Tx, call: &Call, request: &requests::Reques
     Ok(())
 }
 
-/// Before a version, or with none named a whole model, is deleted: aliases, holdings and open requests end.
-/// Gives who holds what from then on.
-pub(super) async fn release_all(tx: &Tx, call: &Call, model_uid: &str, version_uid: Option<&str>) -> Result<Holders> {
+/// Deletes a version, or with none named all of a model: aliases, holdings and open requests end with it. Gives who holds
+/// what from then on.
+pub(super) async fn delete_versions(tx: &Tx, call: &Call, model_uid: &str, version_uid: Option<&str>) -> Result<Holders> {
     let mut holders = Holders::new();
     let concerned = |uid: &str| version_uid.is_none_or(|only| only == uid);
     for request in requests::open_in(&**tx, model_uid, "").await? {
@@ -381,14 +390,21 @@ pub(super) async fn release_all(tx: &Tx, call: &Call, model_uid: &str, version_u
             end_request(tx, call, &request, State::Cancelled).await?;
         }
     }
+    let mut stages = Vec::new();
     for target in rows::held_in(&**tx, model_uid).await? {
         let Some(holder) = rows::holder(&**tx, model_uid, &target).await?.filter(|holder| concerned(holder)) else {
             continue;
         };
-        if let Some(alias) = target.strip_prefix('@') {
-            holders.extend(release_alias(tx, call, model_uid, alias).await?);
-            continue;
+        match target.strip_prefix('@') {
+            Some(alias) => holders.extend(release_alias(tx, call, model_uid, alias).await?),
+            None => stages.push((target, holder)),
         }
+    }
+    match version_uid {
+        Some(uid) => store::versions::delete(tx, uid).await?,
+        None => store::versions::delete_of_model(tx, model_uid).await?,
+    }
+    for (target, holder) in stages {
         let transition = release(tx, call, model_uid, &target).await?;
         rows::end_holding(tx, model_uid, &target).await?;
         let others = store::versions::in_stage(&**tx, model_uid, &target).await?;

@@ -14,10 +14,10 @@ use crate::contract::{Permission, v1};
 use crate::domain::access::{ObjectClass, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::ledger::{VersionNow, with_now};
+use crate::domain::manifest::UNVERIFIED;
 use crate::domain::search::{Entity, PROMPT_TAG, PromptScope, parse_filter, parse_order_by, prompt_rule};
 use crate::domain::source::{self, Source};
 use crate::domain::version_ref::VersionRef;
-use crate::domain::manifest::UNVERIFIED;
 use crate::domain::{ids, key_value, limits, stage, text};
 use crate::store::artifacts;
 use crate::store::models::ModelRow;
@@ -162,8 +162,7 @@ pub async fn delete_model_version(call: &Call, request: v1::DeleteModelVersionRe
         Box::pin(async move {
             let (model, version) = lock(tx, &request.name, *number).await?;
             protection::version(tx, &version.uid).await?;
-            let holders = moves::release_all(tx, call, &model.uid, Some(&version.uid)).await?;
-            rows::delete(tx, &version.uid).await?;
+            let holders = moves::delete_versions(tx, call, &model.uid, Some(&version.uid)).await?;
             store::models::touch(tx, &model.uid).await?;
             let now = VersionNow { deleted: true, holders, ..VersionNow::default() };
             record(tx, call, &version, &with_now(json!({"source_digest": version.source_digest}), &now)).await

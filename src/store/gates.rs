@@ -24,6 +24,12 @@ pub async fn all_in_force<C: ConnectionTrait>(on: &C, model_uid: &str) -> Result
     sql::all(on, &query, bind![model_uid]).await?.iter().map(read).collect()
 }
 
+/// The persons who gave up a gate that protected a target of a model.
+pub async fn ended_by<C: ConnectionTrait>(on: &C, model_uid: &str, target: &str) -> Result<Vec<String>> {
+    let query = "SELECT DISTINCT author_person_uid FROM gates_ended WHERE model_uid = $1 AND target = $2 ORDER BY author_person_uid";
+    sql::all(on, query, bind![model_uid, target]).await?.iter().map(|row| row.get(0)).collect()
+}
+
 /// A gate in one of its versions, in force or not.
 pub async fn in_version<C: ConnectionTrait>(on: &C, gate_id: &str, version: i32) -> Result<Option<Gate>> {
     let query = format!(

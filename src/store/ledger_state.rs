@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use futures::TryStreamExt;
 use sea_orm::DatabaseTransaction;
 
-use super::ledger::{self as rows, Positioned};
 use super::artifacts::ManifestFile;
+use super::ledger::{self as rows, Positioned};
 use super::{Reading, Store, StoreError, gates, sql, version_files};
 use crate::bind;
 use crate::domain::ledger::replay::{self, Comparison, Decided, Fields, Held, Replay, StateReport, Thing};

@@ -143,14 +143,8 @@ pub async fn touch(tx: &Tx, uid: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes a tombstone of a model and of its versions.
+/// Leaves a tombstone of a model, after those of its versions.
 pub async fn delete(tx: &Tx, uid: &str) -> Result<()> {
-    sql::execute(
-        &**tx,
-        "UPDATE model_versions SET deleted = $2, updated = $2 WHERE model_uid = $1 AND deleted IS NULL",
-        bind![uid, tx.now()],
-    )
-    .await?;
     sql::execute(&**tx, "UPDATE registered_models SET deleted = $2, updated = $2 WHERE uid = $1", bind![uid, tx.now()]).await?;
     Ok(())
 }

@@ -224,10 +224,24 @@ pub struct DecisionRow {
     pub voided: Option<i64>,
 }
 
-/// User and person of those whose approvals of a request were not voided.
-pub async fn approvers<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Vec<(String, String)>> {
-    let query = "SELECT user_uid, person_uid FROM request_decisions WHERE request_uid = $1 AND kind = 'APPROVED' AND voided IS NULL";
-    sql::all(on, query, bind![uid]).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+/// One whose approval of a request was not voided.
+#[derive(Debug)]
+pub struct Approver {
+    /// The user's id.
+    pub user: String,
+    /// The person's id.
+    pub person: String,
+    /// The user, by id, who made the token that the approval came through; none when it was the approver's own.
+    pub token_maker: Option<String>,
+}
+
+/// Those whose approvals of a request were not voided.
+pub async fn approvers<C: ConnectionTrait>(on: &C, uid: &str) -> Result<Vec<Approver>> {
+    let query = "SELECT d.user_uid, d.person_uid, (SELECT MIN(k.maker_user_uid) FROM request_makers k WHERE k.request_uid = d.request_uid \
+                 AND k.decision_uid = d.uid AND k.deed = 'TOKEN' AND k.through_user_uid = '' AND k.maker_user_uid <> '') \
+                 FROM request_decisions d WHERE d.request_uid = $1 AND d.kind = 'APPROVED' AND d.voided IS NULL";
+    let read = |row: &sql::Row| Ok(Approver { user: row.get(0)?, person: row.get(1)?, token_maker: row.get(2)? });
+    sql::all(on, query, bind![uid]).await?.iter().map(read).collect()
 }
 
 /// The decisions on a request, the first first; `user` is the user's name.

@@ -136,9 +136,10 @@ impl Turns {
             return;
         }
         let Some(fewest) = state.waiting.iter().map(|waiting| of(&waiting.principal)).min() else { return };
-        let long = state.running.iter().filter(|running| {
-            !running.end.is_cancelled() && of(&running.principal) > fewest && running.since.elapsed() >= SLICE
-        });
+        let long = state
+            .running
+            .iter()
+            .filter(|running| !running.end.is_cancelled() && of(&running.principal) > fewest && running.since.elapsed() >= SLICE);
         if let Some(longest) = long.max_by_key(|running| (of(&running.principal), running.since.elapsed())) {
             longest.end.cancel();
         }
@@ -176,9 +177,11 @@ impl State {
         let free = places.saturating_sub(self.running.len());
         let counts = self.counts();
         let of = |waiting: &Waiting| counts.get(waiting.principal.as_str()).copied().unwrap_or_default();
-        let (index, next) = self.waiting.iter().enumerate().min_by_key(|(_, waiting)| {
-            (of(waiting), self.turns.get(&waiting.principal).copied().unwrap_or_default(), waiting.id)
-        })?;
+        let (index, next) = self
+            .waiting
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, waiting)| (of(waiting), self.turns.get(&waiting.principal).copied().unwrap_or_default(), waiting.id))?;
         let kept = if of(next) == 0 { 0 } else { places / KEPT_FREE };
         (free > kept).then_some(index)
     }

@@ -186,6 +186,13 @@ pub async fn delete(tx: &Tx, uid: &str) -> Result<()> {
     Ok(())
 }
 
+/// Leaves tombstones of all versions of a model.
+pub async fn delete_of_model(tx: &Tx, model_uid: &str) -> Result<()> {
+    let update = "UPDATE model_versions SET deleted = $2, updated = $2 WHERE model_uid = $1 AND deleted IS NULL";
+    sql::execute(&**tx, update, bind![model_uid, tx.now()]).await?;
+    Ok(())
+}
+
 /// Sets a tag.
 pub async fn set_tag(tx: &Tx, uid: &str, key: &str, value: &str) -> Result<()> {
     let upsert = "INSERT INTO model_version_tags (version_uid, tag_key, value) VALUES ($1, $2, $3) \

@@ -78,7 +78,9 @@ fn classify(error: &Error) -> Faces {
         Error::Invalid(_) => faces(Code::InvalidArgument, "INVALID_ARGUMENT", StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE"),
         Error::TooLarge(_) => faces(Code::ResourceExhausted, "TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE, "INVALID_PARAMETER_VALUE"),
         Error::NotFound { .. } => faces(Code::NotFound, "NOT_FOUND", StatusCode::NOT_FOUND, "RESOURCE_DOES_NOT_EXIST"),
-        Error::AlreadyExists { .. } => faces(Code::AlreadyExists, "ALREADY_EXISTS", StatusCode::BAD_REQUEST, "RESOURCE_ALREADY_EXISTS"),
+        Error::AlreadyExists { .. } | Error::DoneAlready(_) => {
+            faces(Code::AlreadyExists, "ALREADY_EXISTS", StatusCode::BAD_REQUEST, "RESOURCE_ALREADY_EXISTS")
+        }
         // What a gate refuses is a matter of rights to clients that know nothing of gates.
         Error::Precondition { reason: reason @ (GATE_DEMANDS_REQUEST | OWN_GATE | OWN_REQUEST_OPEN), .. } => {
             faces(Code::FailedPrecondition, reason, StatusCode::FORBIDDEN, "PERMISSION_DENIED")

@@ -13,6 +13,8 @@ on_both_engines! {
     another_holder_voids_what_was_approved,
     a_large_record_is_bounded_and_stored_once,
     who_may_not_approve_any_more_is_not_counted,
+    an_approval_through_a_token_counts_while_its_maker_may_approve,
+    a_quorum_that_is_met_again_promotes_by_whom_has_approved,
     what_a_denied_run_logged_is_withheld,
 }
 
@@ -196,6 +198,66 @@ async fn who_may_not_approve_any_more_is_not_counted(server: Server) {
         assert_eq!(approve(&third, &open).await.expect("two that count").state(), v1::TransitionRequestState::Approved, "{way}");
         assert_eq!(stage_of(&world.ann, number).await, "Production", "{way}");
     }
+}
+
+/// A token that somebody else made for the caller.
+async fn token_for(maker: &Client, server: &Server, user_name: &str) -> Client {
+    let request = v1::CreateTokenRequest { user_name: user_name.to_owned(), ..Default::default() };
+    let answer: v1::CreateTokenResponse = maker.call("CreateToken", request).await.expect("a token");
+    server.with_token(user_name, answer.token_text)
+}
+
+async fn an_approval_through_a_token_counts_while_its_maker_may_approve(server: Server) {
+    let world = world(server).await;
+    let admin = world.server.admin().await;
+    world.gate(("two", 1), "Production", "*", 2, true, "NULL").await;
+    let (second, third) = (world.server.signed_in("manager").await, world.server.signed_in("manager").await);
+    for way in ["deactivated", "denied"] {
+        let number: u32 = version(&world.ann, NAME, "s3://bucket/model", "").await.version.parse().expect("a number");
+        let open = asked(&world.ann, number, "Production").await;
+        let (maker, first) = (world.server.signed_in("admin").await, world.server.signed_in("manager").await);
+        let through = token_for(&maker, &world.server, &first.user_name).await;
+        assert_eq!(approve(&through, &open).await.expect("may approve now").approvals_given, 1, "{way}");
+        if way == "deactivated" {
+            deactivate(&admin, &maker.user_name).await;
+        } else {
+            let (principal, effect) = (to_user(&maker.user_name), v1::GrantEffect::Deny.into());
+            let request = v1::CreateGrantRequest { principal, persona: "manager".into(), scope: on_model(), effect, ..Default::default() };
+            grant(&admin, request).await;
+        }
+        let now = approve(&second, &open).await.expect("counts itself");
+        assert_eq!((now.state(), now.approvals_given), (v1::TransitionRequestState::Open, 1), "{way}");
+        assert!(now.decisions[0].not_counted_reason.contains("made the approver's token"), "{way}: {now:?}");
+        if way == "denied" {
+            // What does not count can be given anew, by the approver's own right.
+            assert_eq!(approve(&first, &open).await.expect("for themselves").state(), v1::TransitionRequestState::Approved);
+        } else {
+            assert_eq!(approve(&third, &open).await.expect("two that count").state(), v1::TransitionRequestState::Approved);
+        }
+        assert_eq!(stage_of(&world.ann, number).await, "Production", "{way}");
+    }
+}
+
+async fn a_quorum_that_is_met_again_promotes_by_whom_has_approved(server: Server) {
+    let world = world(server).await;
+    let admin = world.server.admin().await;
+    world.gate(("two", 1), "Production", "*", 2, true, "NULL").await;
+    let (first, second) = (world.server.signed_in("manager").await, world.server.signed_in("manager").await);
+    let open = asked(&world.ann, 1, "Production").await;
+    approve(&first, &open).await.expect("may approve");
+    let twice = approve(&first, &open).await.expect_err("one person counts once");
+    assert_eq!((twice.code(), twice.message()), (Code::AlreadyExists, "you have approved the request already, and one person counts once"));
+    deactivate(&admin, &first.user_name).await;
+    assert_eq!(approve(&second, &open).await.expect("counts itself").state(), v1::TransitionRequestState::Open);
+    let request = v1::UpdateUserRequest { user_name: first.user_name.clone(), active: Some(true), ..Default::default() };
+    let _: v1::UpdateUserResponse = admin.call("UpdateUser", request).await.expect("is back");
+    let seen = get(&second, &open.request_id).await;
+    assert_eq!((seen.approvals_given, seen.state()), (2, v1::TransitionRequestState::Open), "nobody has said so since");
+    assert_eq!(approve(&second, &open).await.expect("once more").state(), v1::TransitionRequestState::Approved);
+    assert_eq!(stage_of(&world.ann, 1).await, "Production");
+    assert_eq!(get(&second, &open.request_id).await.decisions.len(), 2, "nobody counts twice");
+    let (sound, said) = world.server.command(&["ledger", "verify", "--state"]);
+    assert!(said.contains("gate \"two\" version 1") && !sound && !said.contains("request"), "{said}");
 }
 
 async fn what_a_denied_run_logged_is_withheld(server: Server) {

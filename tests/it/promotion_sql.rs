@@ -343,8 +343,10 @@ async fn aliases_and_holdings_follow_transitions(server: Server) {
     for change in ["until_time = 30", "until_time = NULL", "from_time = 1"] {
         fortress.refuses(&once, &ended, &format!("UPDATE holdings SET {change}")).await;
     }
-    fortress.refuses(&once, &[&first, set, &held, &second], "UPDATE holdings SET version_uid = 'v2', until_time = 20").await;
-    fortress.refuses(&["CHECK constraint", "check constraint"], &[&first, set, &held, &second], "UPDATE holdings SET until_time = 9").await;
+    fortress.refuses(&once, &[&first, set, &held, &second, point], "UPDATE holdings SET version_uid = 'v2', until_time = 20").await;
+    fortress
+        .refuses(&["CHECK constraint", "check constraint"], &[&first, set, &held, &second, point], "UPDATE holdings SET until_time = 9")
+        .await;
     fortress.refuses(&["holdings_kept"], &[&first, set, &held], "DELETE FROM holdings").await;
 }
 

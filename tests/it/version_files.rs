@@ -50,7 +50,9 @@ async fn files_put_in_place_of_others_are_not_served(mut server: Server) {
     for (what, attack, undo) in [
         (
             "another blob",
-            format!("CREATE TABLE kept AS SELECT * FROM version_artifacts; UPDATE version_artifacts SET blob_uid = {other} WHERE path = 'MLmodel'"),
+            format!(
+                "CREATE TABLE kept AS SELECT * FROM version_artifacts; UPDATE version_artifacts SET blob_uid = {other} WHERE path = 'MLmodel'"
+            ),
             "DELETE FROM version_artifacts; INSERT INTO version_artifacts SELECT * FROM kept; DROP TABLE kept",
         ),
         (

@@ -18,6 +18,13 @@ CREATE VIEW gates_in_force AS
 SELECT model_uid, target, gate_id, version, model_pattern, approvals_required, direct_moves_allowed, expires_after, common_maker_allowed,
     author_person_uid
 FROM gates_matching WHERE place = 1;
+-- Who gave up a gate that protected a target of a model.
+CREATE VIEW gates_ended AS
+SELECT m.uid AS model_uid, g.target, u.person_uid AS author_person_uid
+FROM gates g
+JOIN registered_models m ON m.workspace_id = g.workspace_id AND {name_matches}
+JOIN users u ON u.uid = g.created_by
+WHERE NOT g.active AND g.target <> '';
 -- Which version is where.
 CREATE VIEW targets_held AS
 SELECT v.model_uid, v.current_stage AS target, v.uid AS version_uid FROM model_versions v
@@ -85,7 +92,8 @@ RULE gates_author BEFORE INSERT ON gates
 REQUIRES EXISTS (SELECT 1 FROM users u WHERE u.uid = NEW.created_by AND u.active)
 SAYS 'a gate has an author';
 -- The way to loosen what protects a version in place or a request is a new version of that gate, which its author
--- cannot use alone (transitions_own_gate); not another gate that takes its place, and not its end.
+-- cannot use alone (transitions_own_gate); not another gate that takes its place, and not its end. Where nothing is in
+-- place yet a gate may end, and who ended it moves nothing past it alone either.
 RULE gates_displace AFTER INSERT ON gates
 REFUSES NEW.version = 1 AND EXISTS (
     SELECT 1 FROM gates_matching n
@@ -101,6 +109,11 @@ REFUSES NOT NEW.active AND EXISTS (
     WHERE f.gate_id = NEW.gate_id AND f.target = NEW.target)
 SAYS 'a gate is not given up while what it protects is held or asked for';
 
+RULE gates_single AFTER INSERT ON gates
+REFUSES EXISTS (SELECT 1 FROM gates_in_force f WHERE f.gate_id = NEW.gate_id AND f.target NOT LIKE '@%'
+    AND (SELECT COUNT(*) FROM targets_held h WHERE h.model_uid = f.model_uid AND h.target = f.target) > 1)
+SAYS 'a gated stage holds one version: archive the others first';
+
 -- Moves.
 RULE transitions_fixed BEFORE UPDATE ON transitions
 SAYS 'transitions do not change';
@@ -108,7 +121,13 @@ RULE transitions_kept BEFORE DELETE ON transitions
 SAYS 'transitions are kept';
 RULE transitions_version BEFORE INSERT ON transitions
 REQUIRES CASE WHEN NEW.version_uid IS NULL
-    THEN NEW.authority = 'direct' AND NEW.from_target = '' AND EXISTS (SELECT 1 FROM registered_models m WHERE m.uid = NEW.model_uid)
+    THEN NEW.authority = 'direct' AND NEW.from_target = ''
+        AND EXISTS (SELECT 1 FROM registered_models m WHERE m.uid = NEW.model_uid)
+        -- An alias is let go of, or a version that was deleted lets go of its stage.
+        AND CASE WHEN NEW.target LIKE '@%'
+            THEN EXISTS (SELECT 1 FROM model_aliases a WHERE a.model_uid = NEW.model_uid AND a.target = NEW.target)
+            ELSE EXISTS (SELECT 1 FROM holdings h JOIN model_versions v ON v.uid = h.version_uid WHERE h.model_uid = NEW.model_uid
+                AND h.target = NEW.target AND h.until_time IS NULL AND v.deleted IS NOT NULL) END
     ELSE EXISTS (SELECT 1 FROM model_versions v JOIN registered_models m ON m.uid = v.model_uid
         WHERE v.uid = NEW.version_uid AND v.model_uid = NEW.model_uid AND v.deleted IS NULL AND m.deleted IS NULL
             AND NEW.from_target = CASE WHEN NEW.target LIKE '@%' THEN '' ELSE v.current_stage END) END
@@ -143,8 +162,10 @@ REFUSES NEW.authority = 'direct' AND EXISTS (SELECT 1 FROM gates_in_force f WHER
 SAYS 'the gate allows no direct moves';
 RULE transitions_own_gate BEFORE INSERT ON transitions
 REFUSES NEW.authority = 'direct' AND EXISTS (SELECT 1 FROM gates_in_force f JOIN users u ON u.person_uid = f.author_person_uid
-    WHERE f.model_uid = NEW.model_uid AND f.target IN (NEW.target, NEW.from_target) AND u.uid = NEW.actor_uid)
-SAYS 'who wrote the gate in force does not move directly under it';
+        WHERE f.model_uid = NEW.model_uid AND f.target IN (NEW.target, NEW.from_target) AND u.uid = NEW.actor_uid)
+    OR NEW.authority = 'direct' AND EXISTS (SELECT 1 FROM gates_ended e JOIN users u ON u.person_uid = e.author_person_uid
+        WHERE e.model_uid = NEW.model_uid AND e.target IN (NEW.target, NEW.from_target) AND u.uid = NEW.actor_uid)
+SAYS 'who wrote the gate in force, or gave one up, does not move directly there';
 RULE transitions_own_request BEFORE INSERT ON transitions
 REFUSES NEW.authority = 'direct' AND EXISTS (SELECT 1 FROM transition_requests r, request_requesters q, users u
     WHERE r.version_uid = NEW.version_uid AND r.target = NEW.target AND r.state = 'OPEN' AND q.request_uid = r.uid
@@ -249,8 +270,12 @@ REQUIRES OLD.until_time IS NULL AND NEW.until_time IS NOT NULL AND NEW.id = OLD.
 SAYS 'a holding can only end';
 RULE holdings_ended BEFORE UPDATE ON holdings
 REQUIRES EXISTS (SELECT 1 FROM transitions t WHERE t.model_uid = OLD.model_uid AND t.id > OLD.transition_id
-    AND (t.target = OLD.target OR t.from_target = OLD.target AND t.version_uid = OLD.version_uid))
-SAYS 'a holding ends by a move';
+        AND (t.target = OLD.target OR t.from_target = OLD.target AND t.version_uid = OLD.version_uid))
+    AND (NOT EXISTS (SELECT 1 FROM targets_held h WHERE h.model_uid = OLD.model_uid AND h.target = OLD.target AND h.version_uid = OLD.version_uid)
+        OR OLD.target NOT LIKE '@%' AND EXISTS (SELECT 1 FROM targets_held h JOIN transitions t ON t.version_uid = h.version_uid
+            AND t.target = h.target AND t.model_uid = h.model_uid AND t.id > OLD.transition_id
+            WHERE h.model_uid = OLD.model_uid AND h.target = OLD.target AND h.version_uid <> OLD.version_uid))
+SAYS 'a holding ends when its version leaves the target, or another enters it';
 RULE holdings_kept BEFORE DELETE ON holdings
 SAYS 'holdings are kept';
 -- The names of what is promoted are remembered, whoever moves it or puts it under a gate.

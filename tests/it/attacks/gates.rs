@@ -149,6 +149,30 @@ async fn gates_bent_for_a_move(server: Server) {
             [format!("UPDATE gates SET {change} WHERE gate_id = 'closed'")],
         ));
     }
+    let alias =
+        "INSERT INTO model_aliases (model_uid, alias, target, version_uid, transition_id) VALUES ('c', 'champion', '@champion', 'w1', 1)";
+    let ended = gate(("closed-alias", 2), "@champion", "closed[1]*", 2, false, false, "alice");
+    for by in ["alice", "bot"] {
+        attacks.push(attack(
+            format!("given up where nothing is held, and used by {by}"),
+            &["transitions_own_gate"],
+            NOTHING,
+            [&ended, &direct("c", "w1", "@champion", "", by), alias],
+        ));
+    }
+    let open_staging = gate(("easy", 2), "Staging", "*", 1, true, false, "alice");
+    attacks.push(attack(
+        "over a stage that two versions hold",
+        &["gates_single"],
+        [
+            &open_staging,
+            &direct("m", "v1", "Staging", "None", "bob"),
+            &stage("v1", "Staging", 1),
+            &direct("m", "v2", "Staging", "None", "bob").replace("(1, 't1'", "(2, 't2'"),
+            &stage("v2", "Staging", 2),
+        ],
+        [gate(("late", 1), "Staging", "plain", 1, true, true, "carol")],
+    ));
     // Names that this session gives to something else: on SQLite triggers look only into their own database.
     let none = "CREATE TEMPORARY VIEW gates_in_force AS SELECT g.*, 'c' AS model_uid, 'x' AS author_person_uid FROM gates g WHERE 1 = 2";
     let of_no_gate = into.replace("f.gate_id, f.version FROM n", "NULL, NULL FROM n");

@@ -1,8 +1,8 @@
 //! Holdings, aliases and records that tell what was not.
 
-use super::{NOTHING, all_refused, attack, direct, promoted};
+use super::{NOTHING, all_refused, attack, direct, promoted, stage};
 use crate::house::{Db, Server};
-use crate::promotion_sql::{BOB, Fortress, decide, hold};
+use crate::promotion_sql::{BOB, Fortress, decide, hold, moves};
 
 on_both_engines! {
     records_told_otherwise,
@@ -14,7 +14,9 @@ async fn records_told_otherwise(server: Server) {
     let set = "INSERT INTO model_aliases (model_uid, alias, target, version_uid, transition_id) VALUES ('m', 'best', '@best', 'v1', 1)";
     let lawful = [first.as_str(), set];
     let held = hold("('m', '@best', 'v1', 10, NULL, 1)");
-    let moved_on = || [&first, set, &held, &direct("m", "v2", "@best", "", "bob").replace("(1, 't1'", "(2, 't2'")].map(str::to_owned);
+    let pointed = "UPDATE model_aliases SET version_uid = 'v2', transition_id = 2 WHERE alias = 'best'";
+    let moved_on =
+        || [&first, set, &held, &direct("m", "v2", "@best", "", "bob").replace("(1, 't1'", "(2, 't2'"), pointed].map(str::to_owned);
     let with_holding = || [&first, set, &held].map(str::to_owned);
     let mut attacks = vec![
         attack("a holding that ends while it is held", &["holdings_ended"], with_holding(), ["UPDATE holdings SET until_time = 20"]),
@@ -31,6 +33,37 @@ async fn records_told_otherwise(server: Server) {
             &["holdings_end_once", "NOT NULL", "null value"],
             moved_on(),
             ["UPDATE holdings SET target = NULL"],
+        ),
+        attack(
+            "a holding that a made-up release ends",
+            &["transitions_version"],
+            [direct("m", "v1", "Production", "None", "bob"), stage("v1", "Production", 1), hold("('m', 'Production', 'v1', 10, NULL, 1)")],
+            [
+                moves("(2, 't2', 'm', NULL, 'Production', '', 'direct', NULL, NULL, 'bob', 'bob', 3)"),
+                "UPDATE holdings SET until_time = 20".to_owned(),
+            ],
+        ),
+        attack(
+            "a holding that ends by a release which releases nothing",
+            &["holdings_ended"],
+            [
+                first.clone(),
+                set.to_owned(),
+                held.clone(),
+                moves("(2, 't2', 'm', NULL, '@best', '', 'direct', NULL, NULL, 'bob', 'bob', 3)"),
+            ],
+            ["UPDATE holdings SET until_time = 20"],
+        ),
+        attack(
+            "a holding that ends by a move which was never carried out",
+            &["holdings_ended"],
+            [
+                direct("m", "v1", "Production", "None", "bob"),
+                stage("v1", "Production", 1),
+                hold("('m', 'Production', 'v1', 10, NULL, 1)"),
+                direct("m", "v2", "Production", "None", "bob").replace("(1, 't1'", "(2, 't2'"),
+            ],
+            ["UPDATE holdings SET until_time = 20"],
         ),
         attack("a holding deleted", &["holdings_kept"], with_holding(), ["DELETE FROM holdings"]),
         attack("a holding with another id", &["holdings_end_once"], moved_on(), ["UPDATE holdings SET id = 99"]),

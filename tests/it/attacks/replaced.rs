@@ -37,22 +37,46 @@ async fn rows_replaced_through_any_key(server: Server) {
     let mut attacks = Vec::new();
     // Another row takes the number of the one that is to go.
     for (what, insert) in [
-        ("requesters", "request_requesters (rowid, request_uid, person_uid, user_uid, comment, created) SELECT rowid, 'r', 'p-dave', 'dave', '', 1 FROM request_requesters"),
-        ("gates", "gates (rowid, gate_id, version, workspace_id, target, model_pattern, approvals_required, direct_moves_allowed, active, created, created_by) \
-            SELECT rowid, 'other', 1, 'default', 'Staging', 'x', 1, TRUE, TRUE, 1, 'bob' FROM gates WHERE gate_id = 'closed'"),
-        ("makers", "user_makers (rowid, user_uid, deed, maker_user_uid, maker_person_uid, through_user_uid, created) \
-            SELECT rowid, 'carol', 'LOGIN', '', '', '', 5 FROM user_makers"),
-        ("users", "users (rowid, uid, name, canonical_name, display_name, kind, person_uid, active, created) \
-            SELECT rowid, 'eve', 'eve', 'eve', '', 'PERSON', 'p-dave', TRUE, 1 FROM users WHERE uid = 'dave'"),
-        ("models", "registered_models (rowid, uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version) \
-            SELECT rowid, 'n', 'default', 'n', 'n', '', 1, 1, 'bob', 0 FROM registered_models WHERE uid = 'm'"),
-        ("versions", "model_versions (rowid, uid, model_uid, version, description, source, source_digest, run_id, run_link, current_stage, created, updated, created_by) \
-            SELECT rowid, 'v3', 'm', 3, '', '', '', '', '', 'None', 1, 1, 'bob' FROM model_versions WHERE uid = 'v1'"),
+        (
+            "requesters",
+            "request_requesters (rowid, request_uid, person_uid, user_uid, comment, created) SELECT rowid, 'r', 'p-dave', 'dave', '', 1 FROM request_requesters",
+        ),
+        (
+            "gates",
+            "gates (rowid, gate_id, version, workspace_id, target, model_pattern, approvals_required, direct_moves_allowed, active, created, created_by) \
+            SELECT rowid, 'other', 1, 'default', 'Staging', 'x', 1, TRUE, TRUE, 1, 'bob' FROM gates WHERE gate_id = 'closed'",
+        ),
+        (
+            "makers",
+            "user_makers (rowid, user_uid, deed, maker_user_uid, maker_person_uid, through_user_uid, created) \
+            SELECT rowid, 'carol', 'LOGIN', '', '', '', 5 FROM user_makers",
+        ),
+        (
+            "users",
+            "users (rowid, uid, name, canonical_name, display_name, kind, person_uid, active, created) \
+            SELECT rowid, 'eve', 'eve', 'eve', '', 'PERSON', 'p-dave', TRUE, 1 FROM users WHERE uid = 'dave'",
+        ),
+        (
+            "models",
+            "registered_models (rowid, uid, workspace_id, name, canonical_name, description, created, updated, created_by, last_version) \
+            SELECT rowid, 'n', 'default', 'n', 'n', '', 1, 1, 'bob', 0 FROM registered_models WHERE uid = 'm'",
+        ),
+        (
+            "versions",
+            "model_versions (rowid, uid, model_uid, version, description, source, source_digest, run_id, run_link, current_stage, created, updated, created_by) \
+            SELECT rowid, 'v3', 'm', 3, '', '', '', '', '', 'None', 1, 1, 'bob' FROM model_versions WHERE uid = 'v1'",
+        ),
         ("blobs", "blobs (rowid, uid, size, sha256, chunks, created) SELECT rowid, 'b3', 1, 'z', '', 1 FROM blobs WHERE uid = 'b1'"),
         ("evidence", "evidence (rowid, digest, record, created) SELECT rowid, 'd3', '{}', 1 FROM evidence WHERE digest = 'd1'"),
-        ("evidence of requests", "request_evidence (rowid, request_uid, digest, created) SELECT rowid, 's', 'd1', 1 FROM request_evidence WHERE digest = 'd1'"),
-        ("requests", "transition_requests (rowid, uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated) \
-            SELECT rowid, 's', 'm', 'v1', 'Archived', 'OPEN', 'no-gate', 1, 'd1', 1, 1 FROM transition_requests"),
+        (
+            "evidence of requests",
+            "request_evidence (rowid, request_uid, digest, created) SELECT rowid, 's', 'd1', 1 FROM request_evidence WHERE digest = 'd1'",
+        ),
+        (
+            "requests",
+            "transition_requests (rowid, uid, model_uid, version_uid, target, state, gate_id, gate_version, evidence_digest, created, updated) \
+            SELECT rowid, 's', 'm', 'v1', 'Archived', 'OPEN', 'no-gate', 1, 'd1', 1, 1 FROM transition_requests",
+        ),
         ("texts", "ledger_texts (rowid, sha256, text) SELECT rowid, 'u', 'other' FROM ledger_texts WHERE sha256 = 't'"),
         ("positions", "ledger_positions (rowid, entry) SELECT position, 901 FROM ledger_positions WHERE entry = 900"),
         ("positions of the same entry", "ledger_positions (position, entry) SELECT MAX(position) + 1, 900 FROM ledger_positions"),
@@ -111,7 +135,9 @@ async fn every_guarded_table_has_keys_that_are_guarded(server: Server) {
              WHERE c.pk = 1 AND UPPER(c.type) = 'INTEGER' AND NOT EXISTS (SELECT 1 FROM pragma_table_info('{table}') d WHERE d.pk = 2))"
         );
         assert!(lines(sql, &hidden).await.is_empty(), "{table}: its rows have a hidden number");
-        let guards = format!("SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = '{table}' AND name LIKE '%_not_replaced' ORDER BY 1");
+        let guards = format!(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = '{table}' AND name LIKE '%_not_replaced' ORDER BY 1"
+        );
         assert_eq!(lines(sql, &guards).await, [format!("{table}_not_replaced"), format!("{table}_update_not_replaced")]);
         let keys = format!("SELECT CAST(COUNT(*) AS TEXT) FROM {table}");
         if lines(sql, &keys).await[0] != "0" {

@@ -272,7 +272,8 @@ impl Registry {
         let mut comparison = replay.compare();
         comparison.seen(&Thing::Model { id: "m".to_owned() }, &model_fields("a", "a", false));
         for (number, (id, (stage, deleted))) in (1..).zip(&self.stages) {
-            comparison.seen(&Thing::Version { model: "m".to_owned(), id: id.clone() }, &version_fields(number, ("d", "d"), stage, *deleted));
+            comparison
+                .seen(&Thing::Version { model: "m".to_owned(), id: id.clone() }, &version_fields(number, ("d", "d"), stage, *deleted));
         }
         let mut held: BTreeMap<&str, Held> = BTreeMap::new();
         for (target, version, from, until) in &self.holdings {
