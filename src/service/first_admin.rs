@@ -61,7 +61,8 @@ async fn insert_admin(tx: &Tx, hash: &str) -> Result<Recorded<bool>, Error> {
     rows::raise_epoch(tx).await?;
     let caller = Caller::without_user(Credential::System, "");
     let subject = Subject { kind: "user", id: &user.uid, name: &user.name, scope: "" };
-    let now = UserNow { grants: given(&grant), ..UserNow::from(&user) };
+    let credentials = Some(rows::credentials(&**tx, &user.uid).await?);
+    let now = UserNow { grants: given(&grant), credentials, ..UserNow::from(&user) };
     let payload = with_now(json!({"user_name": user.name, "persona": ADMIN}), &now);
     let row = entry(&caller, "stagegate.v1.AccessService/CreateUser", "", ClientAddress::NONE, tx.now(), &subject, &payload);
     Ok(tx.record(&row).await?.map(|()| true))

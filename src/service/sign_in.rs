@@ -7,6 +7,7 @@ use super::{Error, Result, access_shown, tokens, users};
 use crate::access::{Call, Refused, Subject, sign_in_row};
 use crate::contract::v1;
 use crate::domain::access::UserKind;
+use crate::domain::ledger::{TokenNow, UserNow, with_now};
 use crate::domain::limits;
 use crate::domain::person::Deed;
 use crate::domain::text;
@@ -46,11 +47,13 @@ pub async fn sign_out(call: &Call, _: v1::SignOutRequest) -> Result<Kept<v1::Sig
             Box::pin(async move {
                 let Some(token) = &call.caller().token_id else { return Ok(Recorded::nothing(())) };
                 rows::raise_epoch(tx).await?;
-                if !rows::revoke_token(tx, token).await? {
+                let revoked = rows::revoke_token(tx, token).await?;
+                if revoked.is_empty() {
                     return Ok(Recorded::nothing(()));
                 }
                 let subject = Subject { kind: "token", id: token, name: &call.caller().user_name, scope: "" };
-                Ok::<_, Error>(tx.record(&call.entry(tx.now(), &subject, &json!({}))).await?)
+                let payload = with_now(json!({}), &TokenNow { revoked });
+                Ok::<_, Error>(tx.record(&call.entry(tx.now(), &subject, &payload)).await?)
             })
         })
         .await?;
@@ -128,7 +131,9 @@ async fn replace_password(tx: &Tx, call: &Call, user: &UserRow, hash: &str) -> R
     makers.retain(|maker| maker.through.is_none() || on_record.iter().all(|known| known.person != maker.person));
     rows::insert_makers(tx, &user.uid, &makers).await?;
     let revoked = rows::end_credentials(tx, &user.uid).await?;
-    let payload = json!({"tokens_revoked": revoked, "temporary": temporary, "makers": access_shown::names(&makers)});
+    let credentials = Some(rows::credentials(&**tx, &user.uid).await?);
+    let payload = json!({"tokens_revoked": revoked.len(), "temporary": temporary, "makers": access_shown::names(&makers)});
+    let payload = with_now(payload, &UserNow { credentials, revoked, ..UserNow::default() });
     let subject = Subject { kind: "user", id: &user.uid, name: &user.name, scope: "" };
     Ok(tx.record(&call.entry(tx.now(), &subject, &payload)).await?)
 }

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::contract::{Permission, v1};
 use crate::domain::access::{Object, TokenLimits};
 use crate::domain::field::Check;
+use crate::domain::ledger::{TokenNow, with_now};
 use crate::domain::{limits, text};
 use crate::store::access::{KeyRow, TokenRow, UserRow};
 use crate::store::{Kept, Recorded, Tx, access as rows};
@@ -239,11 +240,13 @@ pub async fn revoke_token(call: &Call, request: v1::RevokeTokenRequest) -> Resul
             Box::pin(async move {
                 let row = rows::token(&**tx, token_id).await?.ok_or_else(|| Error::not_found("token", token_id))?;
                 let snapshot = begin(tx, call, &user_object(&row.user_uid)).await?;
-                if !rows::revoke_token(tx, token_id).await? {
+                let revoked = rows::revoke_token(tx, token_id).await?;
+                if revoked.is_empty() {
                     return Ok(Recorded::nothing(()));
                 }
                 let owner = snapshot.users.get(&row.user_uid).map(|user| user.name.as_str()).unwrap_or_default();
-                record(tx, call, token_id, owner, &json!({"user_name": owner, "description": row.description})).await
+                let payload = json!({"user_name": owner, "description": row.description});
+                record(tx, call, token_id, owner, &with_now(payload, &TokenNow { revoked })).await
             })
         })
         .await?;

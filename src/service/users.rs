@@ -153,7 +153,7 @@ async fn insert(
 ) -> Result<Recorded<()>> {
     rows::insert_user(tx, user).await.map_err(Error::on_duplicate("user", &user.name))?;
     rows::insert_makers(tx, &user.uid, makers).await?;
-    let mut now = UserNow::from(user);
+    let mut now = UserNow { credentials: Some(rows::credentials(&**tx, &user.uid).await?), ..UserNow::from(user) };
     if !persona.is_empty() {
         let rights = access_change::persona(snapshot, persona)?.rights;
         must_hold(tx, call, snapshot, &rights, &Scope::Server, &[]).await?;
@@ -226,11 +226,13 @@ async fn update(tx: &Tx, call: &Call, request: &v1::UpdateUserRequest) -> Result
     rows::update_user(tx, &before.uid, &after.display_name, after.active).await?;
     let state = |row: &UserRow| json!({"display_name": row.display_name, "active": row.active});
     let mut payload = json!({"before": state(&before), "after": state(&after)});
+    let mut now = UserNow { active: Some(after.active), ..UserNow::default() };
     if !after.active {
         keep_an_admin(tx, &snapshot).await?;
-        payload["tokens_revoked"] = rows::end_credentials(tx, &before.uid).await?.into();
+        now.revoked = rows::end_credentials(tx, &before.uid).await?;
+        payload["tokens_revoked"] = now.revoked.len().into();
+        now.credentials = Some(rows::credentials(&**tx, &before.uid).await?);
     }
-    let now = UserNow { active: Some(after.active), ..UserNow::default() };
     Ok(record(tx, call, &before, &with_now(payload, &now)).await?.map(|()| after))
 }
 

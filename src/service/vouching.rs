@@ -8,6 +8,7 @@ use crate::access::{Call, Subject};
 use crate::contract::v1;
 use crate::domain::access::Object;
 use crate::domain::field::Check;
+use crate::domain::ledger::{UserNow, with_now};
 use crate::domain::person::{Actor, tie};
 use crate::domain::{limits, text};
 use crate::store::access::UserRow;
@@ -39,7 +40,8 @@ async fn vouch(tx: &Tx, call: &Call, request: &v1::VouchForUserRequest) -> Resul
     apart(&call.caller().actor(), &user)?;
     rows::vouch(tx, &row.uid, &call.caller().user_uid).await?;
     let subject = Subject { kind: "user", id: &row.uid, name: &row.name, scope: "" };
-    let payload = json!({"makers": access_shown::names(&makers), "comment": request.comment});
+    let now = UserNow { credentials: Some(rows::credentials(&**tx, &row.uid).await?), ..UserNow::default() };
+    let payload = with_now(json!({"makers": access_shown::names(&makers), "comment": request.comment}), &now);
     Ok(tx.record(&call.entry(tx.now(), &subject, &payload)).await?.map(|()| row))
 }
 

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::ledger::{self as rows, Positioned};
 use super::{Store, StoreError, ledger_state, sql};
 use crate::bind;
+use crate::clock;
 use crate::domain::gate;
 use crate::domain::ledger::replay::Replay;
 use crate::domain::ledger::{self, Hash, Hashes, LedgerKey, Report, Verifier};
@@ -69,6 +70,9 @@ pub async fn tail_fault(store: &Store, key: &LedgerKey) -> Result<Option<String>
     Ok((!is_leaf).then(|| format!("row {} is not the one that the newest checkpoint covers", size.saturating_sub(1))))
 }
 
+/// Tokens that end so soon may end while they are compared.
+const TOKENS_LEFT_OUT_MS: i64 = 600_000;
+
 impl Check {
     /// Begins to verify a database; with `state`, also that the tables hold what the rows say.
     pub async fn begin(store: Store, verifier: Verifier, state: bool) -> Result<Self> {
@@ -79,7 +83,7 @@ impl Check {
         let mut check = Self {
             store,
             verifier,
-            replay: state.then(|| Replay::new(&gate::built_in())),
+            replay: state.then(|| Replay::new(&gate::built_in(), clock::now_ms() + TOKENS_LEFT_OUT_MS)),
             checkpoints: Vec::new(),
             tree_size,
             end,

@@ -8,7 +8,7 @@ use sea_orm::DatabaseTransaction;
 
 use super::artifacts::ManifestFile;
 use super::ledger::{self as rows, Positioned};
-use super::{Reading, Store, StoreError, gates, sql, version_files};
+use super::{Reading, Store, StoreError, access, gates, sql, version_files};
 use crate::bind;
 use crate::domain::ledger::replay::{self, Comparison, Decided, Fields, Held, Replay, StateReport, Thing};
 use crate::domain::ledger::{DecisionNow, Filed, GrantNow, RowKey};
@@ -60,12 +60,34 @@ async fn tables(on: &Reading<DatabaseTransaction>, to: &mut Comparison) -> Resul
     each(on, to, requests, request).await?;
     each(on, to, "SELECT request_uid, person_uid, withdrawn FROM request_requesters", requester).await?;
     decisions(on, to).await?;
-    each(on, to, "SELECT uid, name, canonical_name, kind, person_uid, active FROM users", user).await?;
+    users(on, to).await?;
     each(on, to, "SELECT uid, name, canonical_name FROM user_groups", group).await?;
     each(on, to, "SELECT group_uid, user_uid FROM group_members", member).await?;
     each(on, to, "SELECT name, permissions FROM personas", persona).await?;
     let grants = "SELECT uid, principal_kind, principal_uid, persona, scope_kind, scope_value, targets, effect FROM grants";
-    each(on, to, grants, grant).await
+    each(on, to, grants, grant).await?;
+    let mut revoked = std::pin::pin!(
+        sql::stream(on, "SELECT token_id FROM tokens WHERE revoked IS NOT NULL AND expires > $1", bind![to.tokens_until]).await?
+    );
+    while let Some(row) = revoked.try_next().await? {
+        to.seen(&Thing::Revocation { token: row.get(0)? }, &Fields::new());
+    }
+    Ok(())
+}
+
+/// Users, with what they sign in with and who stands behind that.
+async fn users(on: &Reading<DatabaseTransaction>, to: &mut Comparison) -> Result<()> {
+    let mut makers = access::makers_now(on).await?;
+    let query = format!("SELECT {}, uid, name, canonical_name, kind, person_uid, active FROM users", access::CREDENTIAL_COLUMNS);
+    let mut found = std::pin::pin!(sql::stream(on, &query, []).await?);
+    while let Some(row) = found.try_next().await? {
+        let uid: String = row.get(3)?;
+        let credentials = access::read_credentials(&row, makers.remove(&uid).unwrap_or_default())?;
+        let mut fields = user_fields(&row)?;
+        fields.extend(replay::credential_fields(&credentials));
+        to.seen(&Thing::User { id: uid }, &fields);
+    }
+    Ok(())
 }
 
 /// Shows each row of a query to the comparison.
@@ -166,10 +188,10 @@ async fn decisions(on: &Reading<DatabaseTransaction>, to: &mut Comparison) -> Re
     Ok(())
 }
 
-fn user(row: &sql::Row) -> Result<(Thing, Fields)> {
-    let (name, canonical, kind): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?);
-    let fields = replay::user_fields(&name, &canonical, &kind, &row.get::<String>(4)?, row.get(5)?);
-    Ok((Thing::User { id: row.get(0)? }, fields))
+/// Reads a user from the columns after the credentials.
+fn user_fields(row: &sql::Row) -> Result<Fields> {
+    let (name, canonical, kind): (String, String, String) = (row.get(4)?, row.get(5)?, row.get(6)?);
+    Ok(replay::user_fields(&name, &canonical, &kind, &row.get::<String>(7)?, row.get(8)?))
 }
 
 fn group(row: &sql::Row) -> Result<(Thing, Fields)> {

@@ -238,6 +238,14 @@ async fn story(server: Server) -> (World, v1::TransitionRequest) {
     let _: v1::CreateUserResponse = admin.call("CreateUser", request).await.expect("a user");
     let request = v1::UpdateUserRequest { user_name: "gone".to_owned(), active: Some(false), ..Default::default() };
     let _: v1::UpdateUserResponse = admin.call("UpdateUser", request).await.expect("is deactivated");
+    for (description, revoked) in [("kept", false), ("lost", true)] {
+        let request = v1::CreateTokenRequest { description: description.to_owned(), ..Default::default() };
+        let made: v1::CreateTokenResponse = admin.call("CreateToken", request).await.expect("a token");
+        if revoked {
+            let token_id = made.token.expect("is answered").token_id;
+            let _: v1::RevokeTokenResponse = admin.call("RevokeToken", v1::RevokeTokenRequest { token_id }).await.expect("is revoked");
+        }
+    }
     let asked = promotion::asked(&world.ann, 2, "Production").await;
     (world, asked)
 }
@@ -336,6 +344,41 @@ const ATTACKS: &[Attack] = &[
         "UPDATE users SET canonical_name = 'xdmin' WHERE name = 'admin'",
         "UPDATE users SET canonical_name = 'admin' WHERE name = 'admin'",
         "user \"admin\": the name that it is found by is xdmin, the rows say admin (last set by row 0)",
+    ),
+    (
+        "CREATE TABLE kept AS SELECT password_hash FROM users WHERE name = 'admin'; UPDATE users SET password_hash = 'planted' WHERE name = 'admin'",
+        "UPDATE users SET password_hash = (SELECT k.password_hash FROM kept k) WHERE name = 'admin'; DROP TABLE kept",
+        "user \"admin\": the digest of the password's hash is ",
+    ),
+    (
+        "UPDATE users SET password_temporary = TRUE WHERE name = 'admin'",
+        "UPDATE users SET password_temporary = FALSE WHERE name = 'admin'",
+        "user \"admin\": the need of another password is yes, the rows say no",
+    ),
+    (
+        "UPDATE users SET generation = 0 WHERE name = 'gone'",
+        "UPDATE users SET generation = 1 WHERE name = 'gone'",
+        "user \"gone\": the generation of the credentials is 0, the rows say 1",
+    ),
+    (
+        "UPDATE user_makers SET vouched = 1 WHERE user_uid = (SELECT uid FROM users WHERE name = 'gone')",
+        "UPDATE user_makers SET vouched = NULL",
+        "user \"gone\": the list of those who stand behind it is empty, the rows say LOGIN by ",
+    ),
+    (
+        "UPDATE user_makers SET maker_person_uid = 'other' WHERE user_uid = (SELECT uid FROM users WHERE name = 'gone')",
+        "UPDATE user_makers SET maker_person_uid = (SELECT person_uid FROM users WHERE name = 'admin') WHERE maker_person_uid = 'other'",
+        "user \"gone\": the list of those who stand behind it is LOGIN by ",
+    ),
+    (
+        "UPDATE tokens SET revoked = NULL WHERE description = 'lost'",
+        "UPDATE tokens SET revoked = 1 WHERE description = 'lost'",
+        ": it is not in the tables, and the rows say that it is",
+    ),
+    (
+        "UPDATE tokens SET revoked = 1 WHERE description = 'kept'",
+        "UPDATE tokens SET revoked = NULL WHERE description = 'kept'",
+        "revocation of the token ",
     ),
     (
         "INSERT INTO group_members (group_uid, user_uid) SELECT g.uid, u.uid FROM user_groups g, users u WHERE u.name = 'gone'",

@@ -21,8 +21,8 @@ pub use cosignature::Cosigner;
 pub use entry::{Entry, FORMAT_VERSION, NEW_ORIGIN, NewOrigin, Outcome, REFUSED_ENTRY, payload_digest};
 pub use export::{ExportError, Line, read_export};
 pub use now::{
-    DecisionNow, Filed, GrantNow, Grants, GrantsNow, GroupNow, Holders, ModelNow, NOW, PersonaNow, RequestNow, RequesterNow, UserNow,
-    VersionNow, given, read_now, with_now,
+    CredentialsNow, DecisionNow, Filed, GrantNow, Grants, GrantsNow, GroupNow, Holders, MakerNow, ModelNow, NOW, PersonaNow, RequestNow,
+    RequesterNow, Revoked, TokenNow, UserNow, VersionNow, given, read_now, with_now,
 };
 pub use proof::{Hashes, appended, consistency, inclusion, tile_hashes, tree_root};
 pub use report::{Finding, Report, Restart, Witnessed};

@@ -17,6 +17,9 @@ pub type Holders = BTreeMap<String, Option<String>>;
 /// Grants by their ids; null for one that is gone.
 pub type Grants = BTreeMap<String, Option<GrantNow>>;
 
+/// Tokens by their ids that were revoked before their time, with when that ends, in Unix milliseconds.
+pub type Revoked = BTreeMap<String, i64>;
+
 /// Of a registered model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -130,9 +133,52 @@ pub struct UserNow {
     /// Whether its credentials work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
+    /// What it signs in with, and who stands behind that; in each row that changes any of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsNow>,
+    /// Tokens that ended with a change.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub revoked: Revoked,
     /// Grants that came with it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub grants: Grants,
+}
+
+/// What a login's credentials are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialsNow {
+    /// SHA-256, in hexadecimal, of the salted hash that the database keeps of the password; none without a password.
+    pub password: Option<String>,
+    /// Somebody else set the password.
+    pub temporary: bool,
+    /// Counts what ended all credentials before it.
+    pub generation: i64,
+    /// Those who stand behind the login and for whom nobody has vouched, sorted.
+    pub makers: Vec<MakerNow>,
+}
+
+/// One who stands behind a login.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MakerNow {
+    /// `LOGIN` or `PASSWORD`: what was done for the login.
+    pub deed: String,
+    /// The user's id; empty for the command line.
+    pub user_id: String,
+    /// The person's id; empty for the command line.
+    pub person_id: String,
+    /// The id of the login behind which the user stood when that one did it; empty for their own deed.
+    pub through_id: String,
+}
+
+/// Of the row of a token.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenNow {
+    /// The token and those that were made with it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub revoked: Revoked,
 }
 
 /// Of a group.

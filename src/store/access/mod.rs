@@ -1,5 +1,6 @@
 //! Users, groups, personas, grants and tokens, and the snapshot of them all.
 
+mod credentials;
 mod keys;
 mod makers;
 mod tokens;
@@ -9,6 +10,7 @@ use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, Value};
 
+pub use credentials::*;
 pub use keys::*;
 pub use makers::*;
 pub use tokens::*;

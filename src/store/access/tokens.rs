@@ -4,6 +4,7 @@ use sea_orm::ConnectionTrait;
 
 use super::{Result, json, list};
 use crate::bind;
+use crate::domain::ledger::Revoked;
 use crate::store::{Tx, sql};
 
 /// A token without its text.
@@ -97,19 +98,21 @@ pub async fn tokens_before<C: ConnectionTrait>(on: &C, user: &str, before: (i64,
     sql::all(on, &query, values).await?.iter().map(read_token).collect()
 }
 
-/// Revokes a token and all that were made with it; false when they are revoked already or there is none.
-pub async fn revoke_token(tx: &Tx, token_id: &str) -> Result<bool> {
-    Ok(revoke_with_children(tx, "token_id = $1", token_id).await? > 0)
+/// Revokes a token and all that were made with it. Gives those that were revoked now.
+pub async fn revoke_token(tx: &Tx, token_id: &str) -> Result<Revoked> {
+    revoke_with_children(tx, "token_id = $1", token_id).await
 }
 
-/// Revokes the tokens of a condition on `$1`, and all that were made with them.
-pub(super) async fn revoke_with_children(tx: &Tx, condition: &str, value: &str) -> Result<u64> {
+/// Revokes the tokens of a condition on `$1`, and all that were made with them. Gives those that were revoked now and would
+/// still be good.
+pub(super) async fn revoke_with_children(tx: &Tx, condition: &str, value: &str) -> Result<Revoked> {
     let update = format!(
         "WITH RECURSIVE fallen (id) AS (SELECT token_id FROM tokens WHERE {condition} \
          UNION SELECT t.token_id FROM tokens t JOIN fallen f ON t.parent_id = f.id) \
-         UPDATE tokens SET revoked = $2 WHERE revoked IS NULL AND token_id IN (SELECT id FROM fallen)"
+         UPDATE tokens SET revoked = $2 WHERE revoked IS NULL AND expires > $2 AND token_id IN (SELECT id FROM fallen) \
+         RETURNING token_id, expires"
     );
-    sql::execute(&**tx, &update, bind![value, tx.now()]).await
+    sql::all(&**tx, &update, bind![value, tx.now()]).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 /// Notes when tokens were last used.

@@ -5,7 +5,7 @@ use sea_orm::ConnectionTrait;
 use super::{Result, json};
 use crate::bind;
 use crate::domain::access::UserKind;
-use crate::domain::ledger::UserNow;
+use crate::domain::ledger::{Revoked, UserNow};
 use crate::domain::text::canonical_principal;
 use crate::store::{Tx, sql};
 
@@ -126,8 +126,8 @@ pub async fn set_password_hash(tx: &Tx, uid: &str, hash: &str, temporary: bool) 
 }
 
 /// Ends for good what a user has made and been given so far: sessions, tokens, tokens made for others, and all that
-/// was made with these. Gives how many tokens ended.
-pub async fn end_credentials(tx: &Tx, uid: &str) -> Result<u64> {
+/// was made with these. Gives the tokens that ended before their time.
+pub async fn end_credentials(tx: &Tx, uid: &str) -> Result<Revoked> {
     // Tokens bear the generation: one that is being made at this moment ends as well.
     sql::execute(&**tx, "UPDATE users SET generation = generation + 1 WHERE uid = $1", bind![uid]).await?;
     super::tokens::revoke_with_children(tx, "user_uid = $1 OR issued_by = $1", uid).await

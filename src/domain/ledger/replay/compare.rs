@@ -13,6 +13,8 @@ pub struct Comparison {
     report: StateReport,
     /// The thing of the first difference.
     first: Option<Thing>,
+    /// Tokens that end by then, in Unix milliseconds, are left out.
+    pub tokens_until: i64,
 }
 
 /// What came of it.
@@ -60,7 +62,7 @@ impl Replay {
             report.differences = 1;
             report.first = Some(format!("what {} says of the state is not understood: {error}", row_in_words(*row)));
         }
-        Comparison { objects: self.objects, lost: self.lost, report, first: None }
+        Comparison { objects: self.objects, lost: self.lost, report, first: None, tokens_until: self.tokens_until }
     }
 }
 
@@ -182,6 +184,7 @@ impl Comparison {
                 Some(principal) => format!("grant {id} to {principal}"),
                 None => format!("grant {id}"),
             },
+            Thing::Revocation { token } => format!("revocation of the token {token}"),
         }
     }
 

@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::de::DeserializeOwned;
 
 use super::{
-    DecisionNow, Entry, Grants, GrantsNow, GroupNow, Holders, ModelNow, Outcome, PersonaNow, RequestNow, UserNow, VersionNow, read_now,
+    DecisionNow, Entry, Grants, GrantsNow, GroupNow, Holders, ModelNow, Outcome, PersonaNow, RequestNow, Revoked, TokenNow, UserNow,
+    VersionNow, read_now,
 };
 use crate::domain::gate::Gate;
 use crate::domain::text::{canonical_name, canonical_principal};
@@ -21,8 +22,8 @@ use crate::domain::text::{canonical_name, canonical_principal};
 pub use compare::{Comparison, StateReport};
 pub use held::Held;
 pub use things::{
-    Fields, Thing, alias_fields, decision_fields, gate_fields, grant_fields, group_fields, model_fields, persona_fields, request_fields,
-    requester_fields, user_fields, version_fields,
+    Fields, Thing, alias_fields, credential_fields, decision_fields, gate_fields, grant_fields, group_fields, model_fields, persona_fields,
+    request_fields, requester_fields, user_fields, version_fields,
 };
 use things::{Object, fields};
 
@@ -44,12 +45,15 @@ pub struct Replay {
     lost: HashMap<String, Row>,
     /// The first row whose `now` this program does not understand.
     misread: Option<(Row, String)>,
+    /// Tokens that end by then, in Unix milliseconds, are left out.
+    tokens_until: i64,
 }
 
 impl Replay {
-    /// Before the first row: nothing but the gates that every server begins with.
-    pub fn new(gates: &[Gate]) -> Self {
-        let mut replay = Self::default();
+    /// Before the first row: nothing but the gates that every server begins with. Tokens that end until `tokens_until`, in
+    /// Unix milliseconds, are not compared.
+    pub fn new(gates: &[Gate], tokens_until: i64) -> Self {
+        let mut replay = Self { tokens_until, ..Self::default() };
         for gate in gates {
             let thing = Thing::Gate { id: gate.gate_id.clone(), version: gate.version.into() };
             replay.objects.insert(thing, Object::begun_with(gate_fields(gate, true)));
@@ -70,6 +74,7 @@ impl Replay {
             "user" => step.of(Step::user),
             "group" => step.of(Step::group),
             "persona" => step.of(Step::persona),
+            "token" => step.of(|step, now: TokenNow| step.revoked(now.revoked)),
             "grant" => step.of(|step, now: GrantsNow| step.grants(now.grants)),
             _ => Ok(()),
         };
@@ -192,12 +197,25 @@ impl Step<'_> {
 
     fn user(&mut self, now: UserNow) {
         let thing = Thing::User { id: self.id() };
+        if let Some(credentials) = &now.credentials {
+            self.set(thing.clone(), credential_fields(credentials));
+        }
+        self.revoked(now.revoked);
         if let (Some(name), Some(kind), Some(person), Some(active)) = (&now.name, &now.kind, &now.person_id, now.active) {
             self.set(thing, user_fields(name, &canonical_principal(name), kind, person, active));
         } else if let Some(active) = now.active {
             self.set(thing, fields([things::active(active)]));
         }
         self.grants(now.grants);
+    }
+
+    /// Tokens whose time is over are forgotten by the tables, and end all the same.
+    fn revoked(&mut self, revoked: Revoked) {
+        for (token, expires) in revoked {
+            if expires > self.replay.tokens_until {
+                self.set(Thing::Revocation { token }, Fields::new());
+            }
+        }
     }
 
     fn group(&mut self, now: GroupNow) {

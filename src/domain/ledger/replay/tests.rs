@@ -113,7 +113,7 @@ fn story() -> Vec<Entry> {
 }
 
 fn replayed(rows: &[Entry]) -> Replay {
-    let mut replay = Replay::new(&built_in());
+    let mut replay = Replay::new(&built_in(), 0);
     for (position, row) in (0..).zip(rows) {
         replay.row(Some(position), row);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Decided, Row};
 use crate::domain::gate::Gate;
-use crate::domain::ledger::{Filed, GrantNow};
+use crate::domain::ledger::{CredentialsNow, Filed, GrantNow, MakerNow};
 
 /// Something that rows make, change and take away. The order is that in which differences are told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +35,8 @@ pub enum Thing {
     Persona { name: String },
     /// A grant.
     Grant { id: String },
+    /// That a token was revoked before its time.
+    Revocation { token: String },
 }
 
 impl Thing {
@@ -52,6 +54,7 @@ impl Thing {
             Self::Requester { request, .. } | Self::Decisions { request, .. } => [request, request],
             Self::Member { group, user } => [group, user],
             Self::Persona { name } => [name, name],
+            Self::Revocation { token } => [token, token],
         }
     }
 }
@@ -157,6 +160,22 @@ pub fn user_fields(name: &str, canonical: &str, kind: &str, person: &str, is_act
         ("kind", kind.to_owned()),
         ("person", person.to_owned()),
         active(is_active),
+    ])
+}
+
+/// Of what a user signs in with.
+pub fn credential_fields(now: &CredentialsNow) -> Fields {
+    let maker = |maker: &MakerNow| {
+        let who = if maker.user_id.is_empty() { "command line" } else { maker.user_id.as_str() };
+        let through = if maker.through_id.is_empty() { String::new() } else { format!(" through {}", maker.through_id) };
+        format!("{} by {who} of {}{through}", maker.deed, maker.person_id)
+    };
+    let makers: Vec<String> = now.makers.iter().map(maker).collect();
+    fields([
+        ("digest of the password's hash", now.password.clone().unwrap_or_else(|| "none".to_owned())),
+        ("need of another password", yes(now.temporary)),
+        ("generation of the credentials", now.generation.to_string()),
+        ("list of those who stand behind it", makers.join(", ")),
     ])
 }
 
