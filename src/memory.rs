@@ -3,7 +3,8 @@
 //! who holds some waits for more without end.
 //!
 //! A call that needs more than half of a share is a large one, of which each principal has one at a time. It takes
-//! nothing of the share, so that large calls do not wait for each other's halves.
+//! nothing of the share, so that large calls do not wait for each other's halves. All large calls together leave a part of
+//! the budget to the others, which so never wait for large ones.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,8 @@ const MIB: u64 = 1_024 * 1_024;
 /// Shares of the budget, and what part of it a single call may hold.
 const SHARES: usize = 16;
 const ONE_CALL: usize = 2;
+/// What part of the budget large calls leave to others.
+const LEFT: usize = 4;
 /// For so long a call that holds some waits for more room.
 const WAIT: Duration = Duration::from_secs(3);
 /// A call that holds nothing yet is in nobody's way, and waits so many times as long for its principal's other calls.
@@ -68,6 +71,8 @@ struct Budget {
     bytes: usize,
     wait: Duration,
     room: Arc<Semaphore>,
+    /// What large calls may hold of it together.
+    large_room: Arc<Semaphore>,
     shares: Cache<String, Arc<Share>>,
 }
 
@@ -99,6 +104,8 @@ struct Kept {
     room: Option<OwnedSemaphorePermit>,
     share: Option<OwnedSemaphorePermit>,
     large: Option<OwnedSemaphorePermit>,
+    /// Of what large calls may hold together.
+    large_room: Option<OwnedSemaphorePermit>,
     refused: Option<Over>,
 }
 
@@ -155,7 +162,8 @@ impl Budget {
     fn new(bytes: u64, wait: Duration) -> Arc<Self> {
         let bytes = usize::try_from(bytes.max(FLOOR)).unwrap_or(usize::MAX).min(u32::MAX as usize * UNIT);
         let shares = Cache::builder().max_capacity(100_000).time_to_idle(FORGOTTEN).build();
-        Arc::new(Self { bytes, wait, room: Arc::new(Semaphore::new(bytes / UNIT)), shares })
+        let room = |bytes: usize| Arc::new(Semaphore::new(bytes / UNIT));
+        Arc::new(Self { bytes, wait, room: room(bytes), large_room: room(bytes - bytes / LEFT), shares })
     }
 
     fn share_units(&self) -> usize {
@@ -179,8 +187,8 @@ impl Held {
         let mut kept = self.lock();
         kept.used = kept.used.min(bytes);
         let units = units(kept.used);
-        let Kept { room, share, large, .. } = &mut *kept;
-        for held in [room, share] {
+        let Kept { room, share, large, large_room, .. } = &mut *kept;
+        for held in [room, share, large_room] {
             let surplus = held_by(held).saturating_sub(units);
             // What is split off is given back.
             drop(held.as_mut().and_then(|held| held.split(surplus)));
@@ -231,6 +239,12 @@ impl Held {
             kept.large = Some(large);
             kept.share = None;
         }
+        if self.lock().large.is_some() {
+            let missing = wanted.saturating_sub(held_by(&self.lock().large_room));
+            let more =
+                self.waited(&self.budget.large_room, missing, self.budget.wait).await.ok_or_else(|| self.for_now("all large calls"))?;
+            merge(&mut self.lock().large_room, more);
+        }
         let missing = wanted.saturating_sub(held_by(&self.lock().room));
         let more = self.waited(&self.budget.room, missing, self.budget.wait).await.ok_or_else(|| self.for_now("all calls"))?;
         merge(&mut self.lock().room, more);
@@ -250,6 +264,10 @@ impl Held {
                 "your calls hold as much memory as one principal's may: one large call at a time, and {share} for all others, a \
                  sixteenth of --memory-budget ({budget}); try again"
             ),
+            "all large calls" => {
+                let most = shown(self.budget.bytes - self.budget.bytes / LEFT);
+                format!("all large calls together hold the {most} that they may of --memory-budget ({budget}); try again")
+            }
             _ => format!("all calls together hold the {budget} of --memory-budget; try again"),
         };
         Over::ForNow { message, retry: RETRY }

@@ -64,8 +64,8 @@ pub struct Passwords {
     failures: Cache<String, Arc<Mutex<Failures>>>,
     /// Checks that run or wait, by the same digest.
     same: Cache<[u8; 32], Arc<tokio::sync::Mutex<()>>>,
-    /// Users by name and source from which they have signed in.
-    at_home: Cache<String, ()>,
+    /// Users by name and source from which they have signed in, with the digest of the password that was right.
+    at_home: Cache<String, [u8; 32]>,
     /// What each source's strangers may still ask for.
     brakes: Cache<String, Arc<Brake>>,
     secret: [u8; 32],
@@ -163,8 +163,13 @@ impl Passwords {
             return Ok(true);
         }
         let pair = pair(user, source);
+        // Whoever came with the right password here lately is not held up by wrong ones of others at the same address. It
+        // is checked all the same, and who guesses learns nothing by it: another password is no such one.
+        let welcome = self.at_home.get(&pair) == Some(digest);
         let failures = self.failures.get_with(pair.clone(), || Arc::new(Mutex::new(Failures { count: 0, until: Instant::now() })));
-        waiting(&failures)?;
+        if !welcome {
+            waiting(&failures)?;
+        }
         // One check for all who come with the same password at once.
         let same = self.same.get_with(digest, Arc::default);
         let _turn = same.lock().await;
@@ -177,11 +182,13 @@ impl Passwords {
         }
         let Some(_place) = self.turn(stranger).await? else { return Ok(false) };
         // Of guesses that came all at once, those before this one have failed by now.
-        waiting(&failures)?;
+        if !welcome {
+            waiting(&failures)?;
+        }
         let good = self.compare(password, stored).await;
         if good {
             self.verified.insert(digest, ());
-            self.at_home.insert(pair.clone(), ());
+            self.at_home.insert(pair.clone(), digest);
             self.failures.invalidate(&pair);
         } else {
             note_failure(&failures);
@@ -299,6 +306,20 @@ mod tests {
         }
         assert!(passwords.verify("BOB", "a", "correct horse battery", Some(&hash)).await.is_err());
         assert_eq!(passwords.verify("bob", "b", "correct horse battery", Some(&hash)).await, Ok(true), "from elsewhere");
+        for _ in 0..6 {
+            let _ = passwords.verify("bob", "b", "wrong", Some(&hash)).await;
+        }
+        assert!(passwords.verify("bob", "b", "wrong", Some(&hash)).await.is_err(), "guesses are held up");
+        passwords.forget();
+        assert_eq!(passwords.verify("bob", "b", "correct horse battery", Some(&hash)).await, Ok(true), "by those at home as well");
+        for _ in 0..6 {
+            let _ = passwords.verify("bob", "b", "wrong", Some(&hash)).await;
+        }
+        let other = passwords.hash("another battery staple").await.unwrap();
+        assert!(
+            passwords.verify("bob", "b", "correct horse battery", Some(&other)).await.is_err(),
+            "that is no password of theirs any more"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

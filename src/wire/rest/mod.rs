@@ -152,10 +152,20 @@ async fn written<O: Serialize + prost::Message>(answer: &O, held: &Held) -> Resu
     if bytes <= SMALL {
         return json::write(answer).map_err(broken);
     }
-    let length = json::length(answer).map_err(broken)?;
+    let length = aside(bytes, || json::length(answer)).map_err(broken)?;
     held.shrink_to(bytes);
     held.grow(length).await?;
-    json::write_within(answer, length).map_err(broken)
+    aside(bytes, || json::write_within(answer, length)).map_err(broken)
+}
+
+/// From so many bytes on reading or writing JSON takes milliseconds, for which other calls of the same thread would wait.
+const LONG: usize = 256 * 1_024;
+
+/// Works on so many bytes. Other calls do not wait for it when they are many.
+fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    let others = Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes >= LONG && others { tokio::task::block_in_place(work) } else { work() }
 }
 
 #[cfg(test)]

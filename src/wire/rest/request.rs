@@ -14,6 +14,7 @@ use crate::domain::field::{FieldError, Invalid};
 use crate::memory::Held;
 use crate::service::{Error, Result};
 use crate::wire::error;
+use crate::wire::rest::aside;
 
 /// So much of what is too large is read and dropped, for the sake of an answer that arrives.
 const DROPPED_BYTES: usize = 64 * MIB;
@@ -146,24 +147,25 @@ impl Given {
             return refuse("query", NOT_THE_QUERY);
         }
         held.grow(OBJECT * objects(&self.body)).await?;
-        let (in_body, in_query) = json::with(self.unknown, || {
+        let read = || {
             let in_body = if self.body.is_empty() { Ok(None) } else { json::read::<I>(&self.body).map(Some) };
             let in_query = if self.query.is_empty() { Ok(None) } else { json::read_query::<I>(&self.query).map(Some) };
             Ok::<_, Invalid>((in_body?, in_query?))
-        })?;
-        let said = |message: &Option<I>| message.as_ref().map(prost::Message::encode_to_vec).filter(|bytes| !bytes.is_empty());
-        match (self.place, said(&in_body), said(&in_query)) {
-            (Place::Body, body, Some(query)) if body.as_ref() != Some(&query) => {
-                return refuse("query", NOT_THE_QUERY);
+        };
+        let (in_body, in_query) = aside(self.body.len(), || json::with(self.unknown, read))?;
+        let says = |message: &Option<I>| message.as_ref().is_some_and(|message| message.encoded_len() > 0);
+        let bytes = |message: &Option<I>| message.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default();
+        if says(&in_query) && bytes(&in_body) != bytes(&in_query) {
+            match self.place {
+                Place::Body => return refuse("query", NOT_THE_QUERY),
+                Place::Either if says(&in_body) => {
+                    return refuse("body", "says something else than the query; give the fields in one of them");
+                }
+                _ => {}
             }
-            (Place::Either, Some(body), Some(query)) if body != query => {
-                return refuse("body", "says something else than the query; give the fields in one of them");
-            }
-            _ => {}
         }
         let (first, second) = if self.place == Place::Body { (in_body, in_query) } else { (in_query, in_body) };
-        let said_first = said(&first).is_some();
-        let message = if said_first { first } else { second.or(first) };
+        let message = if says(&first) { first } else { second.or(first) };
         Ok(message.map_or_else(|| json::with(self.unknown, || json::read_query("")), Ok)?)
     }
 }

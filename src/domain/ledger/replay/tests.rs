@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::gate::built_in;
-use crate::domain::ledger::{Filed, GrantNow, RequesterNow, with_now};
+use crate::domain::ledger::{CredentialsNow, Filed, GrantNow, MakerNow, RequesterNow, with_now};
 
 fn row<T: Serialize>(kind: &str, id: &str, scope: &str, time: i64, now: &T) -> Entry {
     Entry {
@@ -59,12 +59,22 @@ struct Tables {
     state: &'static str,
     approved_by: Option<&'static str>,
     active: bool,
+    generation: i64,
 }
 
 fn tables() -> Tables {
     let mut held = Held::default();
     held.stored("v1".to_owned(), 3, None);
-    Tables { model: Some("credit-default"), stage: "Staging", held, admin: Some("viewer"), state: "OPEN", approved_by: None, active: true }
+    Tables {
+        model: Some("credit-default"),
+        stage: "Staging",
+        held,
+        admin: Some("viewer"),
+        state: "OPEN",
+        approved_by: None,
+        active: true,
+        generation: 0,
+    }
 }
 
 fn granted(persona: &str) -> GrantNow {
@@ -88,12 +98,19 @@ fn filed() -> Filed {
     }
 }
 
+fn credentials(generation: i64) -> CredentialsNow {
+    let maker = MakerNow { deed: "LOGIN".to_owned(), user_id: "u0".to_owned(), person_id: "p0".to_owned(), through_id: String::new() };
+    CredentialsNow { password: Some("hash".to_owned()), temporary: true, generation, makers: vec![maker] }
+}
+
 fn story() -> Vec<Entry> {
     let user = UserNow {
         name: Some("ann".to_owned()),
         kind: Some("PERSON".to_owned()),
         person_id: Some("p".to_owned()),
         active: Some(true),
+        credentials: Some(credentials(0)),
+        revoked: Revoked::new(),
         grants: [("g".to_owned(), Some(granted("viewer")))].into(),
     };
     let request = RequestNow {
@@ -142,7 +159,9 @@ fn compared(rows: &[Entry], with: &Tables) -> StateReport {
         comparison
             .seen(&Thing::Decisions { request: "r".to_owned(), person: person_id.to_owned() }, &decision_fields(&[(decision, false)]));
     }
-    comparison.seen(&Thing::User { id: "u".to_owned() }, &user_fields("ann", "ann", "PERSON", "p", with.active));
+    let mut user = user_fields("ann", "ann", "PERSON", "p", with.active);
+    user.extend(credential_fields(&credentials(with.generation)));
+    comparison.seen(&Thing::User { id: "u".to_owned() }, &user);
     if let Some(persona) = with.admin {
         comparison.seen(&Thing::Grant { id: "g".to_owned() }, &grant_fields(&granted(persona)));
     }
@@ -191,6 +210,10 @@ fn a_difference_is_told_with_the_row_that_said_otherwise() {
             first(&|tables| tables.approved_by = Some("q")),
             "request r (model \"credit-default\" version 1 to Production), decided on by the person q: it is in the tables (decision \
              APPROVED on the evidence ev as the user u), and by the rows there is none",
+        ),
+        (
+            first(&|tables| tables.generation = 1),
+            "user \"ann\": the generation of the credentials is 1, the rows say 0 (last set by row 3)",
         ),
         (first(&|tables| tables.active = false), "user \"ann\": the state is deactivated, the rows say active (last set by row 3)"),
         (
