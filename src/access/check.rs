@@ -62,7 +62,8 @@ impl Access {
         if rule.clauses.is_empty() {
             return Ok(call(caller));
         }
-        if arrival.operation.keeps_something() {
+        // Who has used up a quota can still change the own password.
+        if arrival.operation.keeps_something() && !rule.password_due {
             self.usage.check(&self.store, &caller.user_uid).await?;
         }
         let begun = Instant::now();

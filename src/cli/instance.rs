@@ -31,6 +31,7 @@ pub struct Instance {
     no_more_checkpoints: CancellationToken,
     requests: JoinHandle<()>,
     uploads: JoinHandle<()>,
+    sweeping: JoinHandle<()>,
     tending: JoinHandle<()>,
     /// On SQLite, that this is the one server of the file.
     _lock: StartLock,
@@ -120,6 +121,7 @@ impl Instance {
             ledger: tokio::spawn(service::tend_ledger(access.clone(), last_row)),
             requests: tokio::spawn(service::expire_requests(access.clone(), stopped.clone())),
             uploads: tokio::spawn(service::mlflow::tend_uploads(access.clone())),
+            sweeping: tokio::spawn(service::sweep_purged(access.clone())),
             running: tokio::spawn(server.run(stopped)),
             access,
             _lock: lock,
@@ -144,7 +146,7 @@ impl Instance {
         self.stop.send_replace(true);
         self.running.await?;
         self.requests.await?;
-        for task in [self.tending, self.uploads] {
+        for task in [self.tending, self.uploads, self.sweeping] {
             task.abort();
             // It ends by this, and holds no connection any more.
             let _ = task.await;

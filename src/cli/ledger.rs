@@ -252,7 +252,10 @@ async fn export(data: &DataOptions, output: Option<&Path>) -> Result<ExitCode, F
     let (origin, key) = keys(&store).await?;
     let mut export = Export::new(store, &origin, &key).await?;
     let mut out: Box<dyn Write> = match output {
-        Some(path) => Box::new(File::create_new(path).map_err(|error| format!("{}: {error}", path.display()))?),
+        Some(path) => Box::new(File::create_new(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => format!("{} is there already: give another name, or remove it first", path.display()),
+            _ => format!("{}: {error}", path.display()),
+        })?),
         None => Box::new(std::io::stdout().lock()),
     };
     while let Some(lines) = export.next().await? {

@@ -388,13 +388,27 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
 
 /// What is wrong in the file. The reader's own text shows the line, and values.
 fn unread(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let said = error.message();
+    let start = line_of_unknown(text, said).or_else(|| error.span().map(|span| span.start));
+    let before = start.and_then(|start| text.get(..start)).unwrap_or_default();
     let what = match (said.find('"'), said.rfind('"')) {
         (Some(first), Some(last)) if first < last => format!("{}…{}", &said[..=first], &said[last..]),
         _ => said.to_owned(),
     };
     ConfigError::Parse { path: path.to_owned(), line: before.matches('\n').count() + 1, what }
+}
+
+/// Where the unknown field of an error stands: of one in a section with quotas the reader only says where the section does.
+fn line_of_unknown(text: &str, said: &str) -> Option<usize> {
+    let name = said.strip_prefix("unknown field `")?.split_once('`')?.0;
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=')) {
+            return Some(start);
+        }
+        start += line.len();
+    }
+    None
 }
 
 #[cfg(test)]

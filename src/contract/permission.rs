@@ -6,8 +6,14 @@ const PREFIX: &str = "PERMISSION_";
 
 /// A text that names no permission.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("there is no permission {0:?}")]
-pub struct UnknownPermission(pub String);
+#[error("there is no permission {name:?}{}", .nearest.as_ref().map(|nearest| format!("; do you mean {nearest:?}?")).unwrap_or_default())]
+pub struct UnknownPermission {
+    name: String,
+    nearest: Option<String>,
+}
+
+/// A name that is less alike than this was not meant.
+const ALIKE: f64 = 0.6;
 
 impl Permission {
     /// The name in messages and personas, such as `requests.approve`.
@@ -17,7 +23,11 @@ impl Permission {
 
     /// The permission of a name. Errors when there is none.
     pub fn from_name(name: &str) -> Result<Self, UnknownPermission> {
-        Self::every().find(|permission| permission.name() == name).ok_or_else(|| UnknownPermission(name.to_owned()))
+        Self::every().find(|permission| permission.name() == name).ok_or_else(|| {
+            let likeness = |known: &String| strsim::normalized_damerau_levenshtein(name, known);
+            let nearest = Self::every().map(Self::name).max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
+            UnknownPermission { name: name.to_owned(), nearest: nearest.filter(|nearest| likeness(nearest) >= ALIKE) }
+        })
     }
 
     /// Whether it lets its holder see things and change none.
@@ -59,7 +69,9 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused() {
-        assert!(Permission::from_name("requests.approve_all").is_err());
+        let told = |name| Permission::from_name(name).unwrap_err().to_string();
+        assert_eq!(told("models.reed"), "there is no permission \"models.reed\"; do you mean \"models.read\"?");
+        assert_eq!(told("everything"), "there is no permission \"everything\"");
         assert!(Permission::from_name("").is_err());
     }
 }

@@ -11,6 +11,8 @@ pub const PUBLIC_MESSAGE_BYTES: usize = 64 * 1024;
 pub const EXPERIMENT_NAME: usize = 500;
 /// A registered model's name: MLflow's column.
 pub const MODEL_NAME: usize = 256;
+/// Experiments to which one call of PurgeDeleted is limited.
+pub const PURGE_EXPERIMENTS: usize = 1_000;
 /// A key of a metric, param or tag: MLflow's.
 pub const KEY: usize = 250;
 /// A param's value, of a run or logged model: what MLflow's column holds on MySQL. MLflow cuts those of runs silently after

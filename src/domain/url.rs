@@ -42,7 +42,7 @@ pub fn unambiguous(text: &str) -> Result<Url, UrlFault> {
     }
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    if path.contains('@') {
+    if path.contains('@') || authority.matches('@').count() > 1 {
         return Err(UrlFault::Ambiguous);
     }
     if let Some((_, hosts)) = authority.rsplit_once('@')

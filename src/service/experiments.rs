@@ -105,9 +105,11 @@ pub async fn update_experiment(call: &Call, request: v1::UpdateExperimentRequest
 /// A deleted experiment keeps its name, which nobody sees in a list.
 async fn not_of_a_deleted_one(tx: &Tx, name: &str) -> Result<()> {
     match rows::by_name(&**tx, name).await? {
-        Some(row) if !row.active => {
-            Err(Error::AlreadyExists { kind: "experiment", name: row.name, hint: ", and is deleted: restore it, or choose another name" })
-        }
+        Some(row) if !row.active => Err(Error::AlreadyExists {
+            kind: "experiment",
+            name: row.name,
+            hint: ", and is deleted: restore or purge it, or choose another name",
+        }),
         _ => Ok(()),
     }
 }

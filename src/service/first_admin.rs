@@ -19,7 +19,7 @@ pub async fn ensure_admin(access: &Arc<Access>, given: Option<String>) -> Result
     }
     let generated = given.is_none();
     let password = given.unwrap_or_else(|| clock::new_uid()[..24].to_owned());
-    text::password("STAGEGATE_ADMIN_PASSWORD", &password)?;
+    text::password("--admin-password-file or STAGEGATE_ADMIN_PASSWORD", &password)?;
     let hash = access.passwords.hash(&password).await.ok_or_else(|| Error::Internal("hashing failed".to_owned()))?;
     let made = access.store.write(hash, |tx, hash| Box::pin(insert_admin(tx, hash))).await?;
     access.refresh().await?;

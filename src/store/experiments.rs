@@ -69,7 +69,13 @@ pub async fn rename(tx: &Tx, id: i64, name: &str) -> Result<()> {
 /// Deletes or restores an experiment and all its runs.
 pub async fn set_active(tx: &Tx, id: i64, active: bool) -> Result<()> {
     sql::execute(&**tx, "UPDATE experiments SET active = $2, updated = $3 WHERE id = $1", bind![id, active, tx.now()]).await?;
-    sql::execute(&**tx, "UPDATE runs SET active = $2 WHERE experiment = $1", bind![id, active]).await?;
+    let runs = if active {
+        "UPDATE runs SET active = TRUE, deleted_time = NULL WHERE experiment = $1"
+    } else {
+        "UPDATE runs SET active = FALSE, deleted_time = COALESCE(deleted_time, (SELECT x.updated FROM experiments x WHERE x.id = $1)) \
+         WHERE experiment = $1"
+    };
+    sql::execute(&**tx, runs, bind![id]).await?;
     Ok(())
 }
 

@@ -47,10 +47,8 @@ impl Tx {
     pub async fn record(&self, entry: &Entry) -> Result<Recorded<()>> {
         let id = self.insert_entry(entry).await?;
         if is_sqlite(&**self) {
-            // One writer at a time: the position can be given here.
+            // One writer at a time: the position can be given here. On PostgreSQL the row waits for it.
             give_next_position(self, id).await?;
-        } else {
-            sql::execute(&**self, "INSERT INTO ledger_pending (entry) VALUES ($1)", bind![id]).await?;
         }
         Ok(Recorded::in_ledger(()))
     }
@@ -65,7 +63,7 @@ impl Tx {
         Ok(Recorded::in_ledger(()))
     }
 
-    /// Inserts a row and gives its internal id.
+    /// Inserts a row, which waits for its position from then on, and gives its internal id.
     pub(super) async fn insert_entry(&self, entry: &Entry) -> Result<i64> {
         let mut values: Vec<Value> = bind![
             entry.entry_id.as_str(),
@@ -117,6 +115,7 @@ pub async fn text<C: ConnectionTrait>(on: &C, sha256: &str) -> Result<Option<Str
 pub(super) async fn give_next_position(tx: &Tx, entry: i64) -> Result<()> {
     let insert = "INSERT INTO ledger_positions (position, entry) SELECT COALESCE(MAX(position), -1) + 1, $1 FROM ledger_positions";
     sql::execute(&**tx, insert, bind![entry]).await?;
+    sql::execute(&**tx, "DELETE FROM ledger_pending WHERE entry = $1", bind![entry]).await?;
     Ok(())
 }
 

@@ -117,18 +117,20 @@ pub async fn sequence(tx: &Tx) -> Result<Step> {
             }
         }
     }
-    for chunk in taken.chunks(CHUNK) {
-        let delete = format!("DELETE FROM ledger_pending WHERE entry IN {}", sql::rows_of(1, 1, chunk.len()));
-        sql::execute(&**tx, &delete, chunk.iter().map(|id| (*id).into())).await?;
-    }
     for refused in &refused {
-        good.push(tx.insert_entry(&refusal(tx.now(), refused)).await?);
+        let refusal = tx.insert_entry(&refusal(tx.now(), refused)).await?;
+        good.push(refusal);
+        taken.push(refusal);
     }
     let first = rows::next_position(&**tx).await?;
     let given: Vec<(i64, i64)> = (first..).zip(good).collect();
     for chunk in given.chunks(CHUNK) {
         let insert = format!("INSERT INTO ledger_positions (position, entry) VALUES {}", sql::rows_of(1, chunk.len(), 2));
         sql::execute(&**tx, &insert, chunk.iter().flat_map(|(position, entry)| bind![*position, *entry])).await?;
+    }
+    for chunk in taken.chunks(CHUNK) {
+        let delete = format!("DELETE FROM ledger_pending WHERE entry IN {}", sql::rows_of(1, 1, chunk.len()));
+        sql::execute(&**tx, &delete, chunk.iter().map(|id| (*id).into())).await?;
     }
     Ok(Step { worked: !taken.is_empty(), refused })
 }

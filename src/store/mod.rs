@@ -34,6 +34,7 @@ pub mod models;
 pub mod moves;
 pub mod objects;
 pub mod protection;
+pub mod purge;
 mod reading;
 pub mod request_makers;
 pub mod requests;
@@ -62,8 +63,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
-    TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
+    RuntimeErr, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 
@@ -218,7 +219,11 @@ impl Store {
         });
         let pool = async |connections| Database::connect(options.clone().max_connections(connections).to_owned()).await;
         // What cancels searches and asks for the database's health waits for neither searches nor calls.
-        let (control, searching) = (pool(CONTROL).await?, pool(search_connection::AT_ONCE).await?);
+        let control = match pool(CONTROL).await {
+            Ok(control) => control,
+            Err(error) => return Err(no_connection(url).await.unwrap_or_else(|| error.into())),
+        };
+        let searching = pool(search_connection::AT_ONCE).await?;
         let pool = pool(CALLS).await?;
         let row_key = tx::SharedRowKey::default();
         let store = Self {
@@ -396,6 +401,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Why there is no connection to PostgreSQL, of which a pool says no more than that it took too long.
+async fn no_connection(url: &str) -> Option<StoreError> {
+    use sea_orm::sqlx::{Connection, PgConnection};
+    let tried = tokio::time::timeout(Duration::from_secs(5), PgConnection::connect(url)).await.ok()?;
+    Some(DbErr::Conn(RuntimeErr::SqlxError(tried.err()?.into())).into())
 }
 
 fn understood(url: &str) -> Result<DatabaseUrl, StoreError> {

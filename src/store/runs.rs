@@ -80,8 +80,8 @@ fn locking(tx: &Tx, strength: &str) -> String {
 
 /// Inserts a run and gives its internal id; the row's own is not looked at.
 pub async fn insert(tx: &Tx, run: &RunRow) -> Result<i64> {
-    let insert = "INSERT INTO runs (run_id, experiment, name, user_id, status, start_time, end_time, active, created_by) \
-                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
+    let insert = "INSERT INTO runs (run_id, experiment, name, user_id, status, start_time, end_time, active, created_by, deleted_time) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
     let values = bind![
         run.run_id.as_str(),
         run.experiment,
@@ -92,6 +92,7 @@ pub async fn insert(tx: &Tx, run: &RunRow) -> Result<i64> {
         run.end_time,
         run.active,
         run.created_by.as_str(),
+        (!run.active).then(|| tx.now()),
     ];
     sql::one(&**tx, insert, values).await?.get(0)
 }
@@ -111,7 +112,8 @@ pub async fn rename(tx: &Tx, run: i64, name: &str) -> Result<()> {
 
 /// Deletes or restores a run.
 pub async fn set_active(tx: &Tx, run: i64, active: bool) -> Result<()> {
-    sql::execute(&**tx, "UPDATE runs SET active = $2 WHERE id = $1", bind![run, active]).await?;
+    let deleted = (!active).then(|| tx.now());
+    sql::execute(&**tx, "UPDATE runs SET active = $2, deleted_time = $3 WHERE id = $1", bind![run, active, deleted]).await?;
     Ok(())
 }
 

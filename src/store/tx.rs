@@ -209,6 +209,8 @@ pub enum Unrecorded {
     Uploads,
     /// When tokens were last used.
     TokenUse,
+    /// Metric points of runs that were removed for good.
+    Sweep,
     /// How much principals stored, for quotas.
     Usage,
     /// What the first start makes: keys, and the experiment `Default`.
@@ -247,6 +249,7 @@ impl Unrecorded {
             ),
             Self::Uploads => matches!(table, "uploads" | "upload_parts" | "blobs"),
             Self::TokenUse => verb == Verb::Update && table == "tokens",
+            Self::Sweep => verb == Verb::Delete && matches!(table, "metrics" | "purged_runs"),
             Self::Usage => table == "usage_by_day",
             Self::Trial => table == "settings",
             Self::FirstStart => verb == Verb::Insert && matches!(table, "settings" | "secret_keys" | "experiments"),

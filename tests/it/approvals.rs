@@ -1,7 +1,9 @@
 //! Approvals: what makes them void, whose still count when a version is promoted, and who sees the evidence.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use stagegate::contract::v1;
 use tonic::{Code, Status};
 
@@ -15,6 +17,7 @@ on_both_engines! {
     who_may_not_approve_any_more_is_not_counted,
     an_approval_through_a_token_counts_while_its_maker_may_approve,
     a_quorum_that_is_met_again_promotes_by_whom_has_approved,
+    an_approval_waits_for_a_change_of_access_that_has_begun,
     what_a_denied_run_logged_is_withheld,
 }
 
@@ -258,6 +261,27 @@ async fn a_quorum_that_is_met_again_promotes_by_whom_has_approved(server: Server
     assert_eq!(get(&second, &open.request_id).await.decisions.len(), 2, "nobody counts twice");
     let (sound, said) = world.server.command(&["ledger", "verify", "--state"]);
     assert!(said.contains("gate \"two\" version 1") && !sound && !said.contains("request"), "{said}");
+}
+
+/// What people may do is read again within the approval, and what has begun to change it is waited for.
+async fn an_approval_waits_for_a_change_of_access_that_has_begun(server: Server) {
+    let world = world(server).await;
+    world.gate(("two", 1), "Production", "*", 2, true, "NULL").await;
+    let (first, second) = (world.server.signed_in("manager").await, world.server.signed_in("manager").await);
+    let open = asked(&world.ann, 1, "Production").await;
+    approve(&first, &open).await.expect("may approve");
+    let change = world.sql.begin().await.expect("a transaction");
+    let deactivation = format!("UPDATE users SET active = FALSE WHERE name = '{}'", first.user_name);
+    for statement in ["UPDATE access_epoch SET epoch = epoch + 1", &deactivation] {
+        change.execute_unprepared(statement).await.expect("is lawful");
+    }
+    let mut approval = std::pin::pin!(approve(&second, &open));
+    let early = tokio::time::timeout(Duration::from_millis(700), &mut approval).await;
+    assert!(early.is_err(), "{early:?}");
+    change.commit().await.expect("is committed");
+    let now = approval.await.expect("counts itself");
+    assert_eq!((now.state(), now.approvals_given), (v1::TransitionRequestState::Open, 1), "{now:?}");
+    assert_eq!(stage_of(&world.ann, 1).await, "None");
 }
 
 async fn what_a_denied_run_logged_is_withheld(server: Server) {

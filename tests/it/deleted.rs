@@ -64,7 +64,7 @@ async fn the_name_of_a_deleted_experiment_is_told_to_be_that(server: Server) {
     let there = http.post("experiments/create", &create("first")).await;
     assert_eq!((there.error_code().as_str(), there.message().as_str()), ("RESOURCE_ALREADY_EXISTS", "experiment \"first\" already exists"));
     assert_eq!(http.post("experiments/delete", &json!({"experiment_id": made})).await.status, 200);
-    let told = "experiment \"first\" already exists, and is deleted: restore it, or choose another name";
+    let told = "experiment \"first\" already exists, and is deleted: restore or purge it, or choose another name";
     for refused in [
         http.post("experiments/create", &create("first")).await,
         http.post("experiments/update", &json!({"experiment_id": other, "new_name": "first"})).await,

@@ -40,6 +40,7 @@ mod promotion_sql;
 mod promotion_sql_more;
 mod promotion_sql_races;
 mod promotion_walks;
+mod purge;
 mod quotas;
 mod readiness;
 mod recorded;

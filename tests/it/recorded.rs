@@ -187,6 +187,22 @@ impl Scene {
                 self.done("WriteArtifact", &json!({"path": self.file(), "chunk": "bytes"})).await;
                 json!({"path": self.file()})
             }
+            "PurgeRun" => self.after("DeleteRun", json!({"run_id": self.run().await})).await,
+            "PurgeLoggedModel" => self.after("DeleteLoggedModel", json!({"model_id": w.model_id})).await,
+            "PurgeExperiment" => self.after("DeleteExperiment", json!({"experiment_id": self.experiment().await})).await,
+            "PurgeDeleted" => {
+                self.after("DeleteExperiment", json!({"experiment_id": self.experiment().await})).await;
+                json!({"older_than_ms": 0})
+            }
+            "PurgeModelVersion" | "PurgeRegisteredModel" => {
+                self.done("CreateRegisteredModel", &json!({"name": fresh})).await;
+                self.done("CreateModelVersion", &json!({"name": fresh, "source": "s3://bucket/other"})).await;
+                self.done("DeleteModelVersion", &json!({"name": fresh, "version": "1"})).await;
+                if operation.name == "PurgeModelVersion" {
+                    return json!({"name": fresh, "version": "1"});
+                }
+                self.after("DeleteRegisteredModel", json!({"name": fresh})).await
+            }
             "CompleteMultipartUpload" => self.upload_in_parts().await,
             other => panic!("{other} records, and nothing here says how it is called: add it to `prepare`"),
         }

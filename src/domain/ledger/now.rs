@@ -51,6 +51,9 @@ pub struct VersionNow {
     /// It is deleted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
+    /// Its files were removed for good.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub purged: bool,
     /// Who holds the targets of its model.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub holders: Holders,

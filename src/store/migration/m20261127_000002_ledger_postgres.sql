@@ -50,3 +50,5 @@ CREATE TRIGGER ledger_cosignatures_only_grows BEFORE UPDATE OR DELETE ON ledger_
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER ledger_cosignatures_no_truncate BEFORE TRUNCATE ON ledger_cosignatures
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_pending_no_truncate BEFORE TRUNCATE ON ledger_pending
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -26,7 +26,14 @@ CREATE TABLE runs (
     start_time BIGINT NOT NULL,
     end_time BIGINT,
     active BOOLEAN NOT NULL,
+    -- When it was deleted, itself or with its experiment.
+    deleted_time BIGINT,
     created_by TEXT NOT NULL
+);
+CREATE INDEX runs_by_deletion ON runs (deleted_time, id) WHERE deleted_time IS NOT NULL;
+-- Runs that were removed for good, and of which metric points may be left: those go piece by piece.
+CREATE TABLE purged_runs (
+    run {number_key}
 );
 CREATE INDEX runs_by_start ON runs (experiment, active, start_time DESC, run_id);
 CREATE TABLE metric_keys (

@@ -95,9 +95,10 @@ CREATE TABLE model_versions (
     source TEXT NOT NULL,
     source_digest TEXT NOT NULL,
     run_id TEXT NOT NULL,
-    run BIGINT REFERENCES runs (id),
+    -- They may have been removed for good since, when the version is deleted and was never promoted under a gate.
+    run BIGINT,
     -- The logged model that it was made of.
-    logged_model BIGINT REFERENCES logged_models (id),
+    logged_model BIGINT,
     run_link TEXT NOT NULL,
     current_stage TEXT NOT NULL CHECK (current_stage IN {stages}),
     transition_id BIGINT,
@@ -105,6 +106,8 @@ CREATE TABLE model_versions (
     updated BIGINT NOT NULL,
     created_by TEXT NOT NULL,
     deleted BIGINT,
+    -- When files, tags and description of a deleted version were removed for good.
+    purged BIGINT,
     CONSTRAINT model_versions_number UNIQUE (model_uid, version),
     FOREIGN KEY (transition_id, uid, current_stage) REFERENCES transitions (id, version_uid, target)
 ) {whole_row_key};

@@ -184,7 +184,7 @@ SAYS 'only those that give way move as a consequence';
 
 -- Versions.
 RULE model_versions_start BEFORE INSERT ON model_versions
-REQUIRES NEW.current_stage = 'None' AND NEW.transition_id IS NULL
+REQUIRES NEW.current_stage = 'None' AND NEW.transition_id IS NULL AND NEW.deleted IS NULL AND NEW.purged IS NULL
     AND EXISTS (SELECT 1 FROM registered_models m WHERE m.uid = NEW.model_uid AND m.deleted IS NULL)
 SAYS 'a version starts without a stage, in a model that is there';
 RULE model_versions_identity BEFORE UPDATE ON model_versions
@@ -216,7 +216,7 @@ SAYS 'a version that holds a gated stage or an alias or has an open request is n
 RULE model_versions_kept BEFORE DELETE ON model_versions
 SAYS 'versions leave a tombstone';
 RULE version_artifacts_complete BEFORE INSERT ON version_artifacts
-REFUSES EXISTS (SELECT 1 FROM model_versions v WHERE v.uid = NEW.version_uid AND v.transition_id IS NOT NULL)
+REFUSES EXISTS (SELECT 1 FROM model_versions v WHERE v.uid = NEW.version_uid AND (v.transition_id IS NOT NULL OR v.deleted IS NOT NULL))
     OR EXISTS (SELECT 1 FROM transition_requests r WHERE r.version_uid = NEW.version_uid)
     OR EXISTS (SELECT 1 FROM model_aliases a WHERE a.version_uid = NEW.version_uid)
 SAYS 'the manifest of a version that was moved or asked for does not grow';
@@ -230,6 +230,7 @@ SAYS 'bytes of a version are kept';
 RULE version_artifacts_fixed BEFORE UPDATE ON version_artifacts
 SAYS 'a manifest does not change';
 RULE version_artifacts_kept BEFORE DELETE ON version_artifacts
+REQUIRES EXISTS (SELECT 1 FROM model_versions v WHERE v.uid = OLD.version_uid AND v.purged IS NOT NULL)
 SAYS 'a manifest does not change';
 
 -- Aliases.

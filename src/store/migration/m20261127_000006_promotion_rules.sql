@@ -6,6 +6,16 @@ CREATE VIEW targets_at_stake AS
 SELECT h.model_uid, h.target FROM targets_held h
 UNION SELECT r.model_uid, r.target FROM transition_requests r WHERE r.state = 'OPEN';
 
+-- Versions that were ever asked for or moved to a target of a gate, whatever models that one is for. What they were is
+-- evidence, and is never removed.
+CREATE VIEW versions_gated AS
+SELECT t.version_uid FROM transitions t JOIN gates g ON g.target = t.target WHERE t.version_uid IS NOT NULL
+UNION SELECT r.version_uid FROM transition_requests r JOIN gates g ON g.target = r.target;
+RULE model_versions_purged BEFORE UPDATE ON model_versions
+REFUSES NEW.purged IS DISTINCT FROM OLD.purged AND (OLD.purged IS NOT NULL OR OLD.deleted IS NULL
+    OR EXISTS (SELECT 1 FROM versions_gated g WHERE g.version_uid = OLD.uid))
+SAYS 'only a deleted version that was never promoted under a gate is removed for good';
+
 -- Requests.
 RULE transition_requests_start_open BEFORE INSERT ON transition_requests
 REQUIRES NEW.state = 'OPEN'

@@ -20,6 +20,11 @@ REQUIRES NEW.source = OLD.source AND NEW.kind = OLD.kind AND NEW.source_key = OL
     AND NEW.here_id = OLD.here_id AND (NEW.kind <> 'registered_model' OR OLD.fingerprint = '' OR NEW.fingerprint = OLD.fingerprint)
 SAYS 'what was imported as what does not change, and a first import ends once';
 RULE import_objects_kept BEFORE DELETE ON import_objects
+REFUSES CASE OLD.kind
+    WHEN 'run' THEN EXISTS (SELECT 1 FROM runs r WHERE r.id = OLD.here_id)
+    WHEN 'logged_model' THEN EXISTS (SELECT 1 FROM logged_models g WHERE g.id = OLD.here_id)
+    WHEN 'experiment' THEN EXISTS (SELECT 1 FROM experiments x WHERE x.id = OLD.here_id)
+    ELSE TRUE END
 SAYS 'what was imported is kept';
 -- Stages and aliases come with a model's first import, once, as long as nobody has moved a version of it here.
 RULE transitions_import BEFORE INSERT ON transitions

@@ -72,7 +72,7 @@ impl MigratorTrait for Migrator {
             Box::new(Step {
                 name: "m20261127_000002_ledger",
                 tables: include_str!("m20261127_000002_ledger.sql"),
-                rules: "",
+                rules: include_str!("m20261127_000002_ledger_rules.sql"),
                 sqlite: include_str!("m20261127_000002_ledger_sqlite.sql"),
                 postgres: include_str!("m20261127_000002_ledger_postgres.sql"),
             }),

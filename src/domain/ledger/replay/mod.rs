@@ -17,6 +17,7 @@ use super::{
     VersionNow, read_now,
 };
 use crate::domain::gate::Gate;
+use crate::domain::manifest::UNVERIFIED;
 use crate::domain::text::{canonical_name, canonical_principal};
 
 pub use compare::{Comparison, StateReport};
@@ -75,7 +76,8 @@ impl Replay {
             "group" => step.of(Step::group),
             "persona" => step.of(Step::persona),
             "token" => step.of(|step, now: TokenNow| step.revoked(now.revoked)),
-            "grant" => step.of(|step, now: GrantsNow| step.grants(now.grants)),
+            // An experiment that is removed for good takes the grants on it along.
+            "grant" | "experiment" => step.of(|step, now: GrantsNow| step.grants(now.grants)),
             _ => Ok(()),
         };
         if let Err(error) = understood {
@@ -144,7 +146,10 @@ impl Step<'_> {
             self.set(thing.clone(), fields([(things::STAGE, stage.clone())]));
         }
         if now.deleted {
-            self.set(thing, fields([things::life(true)]));
+            self.set(thing.clone(), fields([things::life(true)]));
+        }
+        if now.purged {
+            self.set(thing, fields([(things::FILES, UNVERIFIED.to_owned())]));
         }
         self.hold(self.entry.scope_id.clone(), now.holders);
     }
