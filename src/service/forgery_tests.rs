@@ -35,6 +35,8 @@ async fn is_kept_out(house: House, forge: &[&str]) {
     house.grow(3).await;
     plain(&house, forge).await;
     assert!(actors(&house).await.iter().all(|(_, actor, _)| actor != "mallory"), "what is not the server's own is never shown");
+    let early = house.report(None).await;
+    assert!(!early.sound() && early.to_string().contains("f0f0f0"), "{early}");
     assert_eq!(house.store().authentic_end().await.unwrap(), 3, "nor streamed");
     house.record(row("CreateRun", "run", "genuine", "0")).await;
     house.checkpoint().await;

@@ -89,13 +89,17 @@ impl House {
         let mut text = if sqlite { "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON;".to_owned() } else { String::new() };
         for table in ["entries", "positions", "hashes", "checkpoints"] {
             text += &if sqlite {
-                format!("DROP TRIGGER IF EXISTS ledger_{table}_no_update; DROP TRIGGER IF EXISTS ledger_{table}_no_delete;")
+                ["no_update", "no_delete", "wait"].map(|name| format!("DROP TRIGGER IF EXISTS ledger_{table}_{name};")).concat()
             } else {
                 format!("ALTER TABLE ledger_{table} DISABLE TRIGGER ALL;")
             };
         }
         let connection = sea_orm::Database::connect(&self.url).await.unwrap();
         connection.execute_unprepared(&(text + change)).await.unwrap();
+        if !sqlite {
+            // The server's own rows need them.
+            connection.execute_unprepared("ALTER TABLE ledger_entries ENABLE TRIGGER ALL").await.unwrap();
+        }
         connection.close().await.unwrap();
     }
 }

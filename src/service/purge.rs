@@ -8,11 +8,13 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::access_change::fresh;
 use super::artifacts::{discard, to_the_end};
 use super::{Error, Result, models, versions};
 use crate::access::{Access, Call, Subject};
 use crate::clock;
-use crate::contract::v1;
+use crate::contract::{Permission, v1};
+use crate::domain::access::{Object, ObjectClass, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::ledger::{GrantsNow, VersionNow, with_now};
 use crate::domain::text::canonical_name;
@@ -20,7 +22,7 @@ use crate::domain::{ids, limits, text};
 use crate::store::logged_models::{self, LoggedModelRow};
 use crate::store::purge::{self as rows, Deleted, GoneFile, Kind, Source, Tombstone};
 use crate::store::runs::{self, RunRow};
-use crate::store::{Kept, Recorded, Store, Tx, access, artifacts, experiments};
+use crate::store::{Kept, Recorded, Store, Tx, access, artifacts, experiments, objects};
 
 /// Runs or logged models of an experiment that go in one write.
 const BATCH: u64 = 200;
@@ -126,6 +128,7 @@ pub async fn purge_deleted(call: &Call, request: v1::PurgeDeletedRequest) -> Res
     let until = clock::now_ms().saturating_sub(age.unwrap_or_default());
     let call = call.clone();
     to_the_end(async move {
+        let snapshot = call.access().snapshot().await?;
         let mut round = Round {
             call: &call,
             dry: request.dry_run,
@@ -134,6 +137,8 @@ pub async fn purge_deleted(call: &Call, request: v1::PurgeDeletedRequest) -> Res
             kept: 0,
             reason: String::new(),
             more: false,
+            snapshot,
+            allowed: HashMap::new(),
         };
         for kind in [Kind::LoggedModels, Kind::Runs, Kind::Experiments] {
             round.all(kind, until, &experiments).await?;
@@ -366,7 +371,10 @@ async fn take_version(
 }
 
 async fn deleted_models(tx: &Tx, call: &Call, name: &str, gone: &mut Gone) -> Result<Recorded<()>> {
-    let found = rows::deleted_models(tx, &canonical_name(name)).await?;
+    let snapshot = fresh(tx, call).await?;
+    let may = |uid: &String| call.decide(&snapshot, Permission::ModelsPurge, &Object::named(ObjectClass::Model, uid, name)).allowed;
+    let mut found = rows::deleted_models(tx, &canonical_name(name)).await?;
+    found.retain(may);
     if found.is_empty() {
         return Err(Error::not_found("deleted registered model", name));
     }
@@ -392,6 +400,9 @@ struct Round<'a> {
     kept: i64,
     reason: String,
     more: bool,
+    snapshot: Arc<Snapshot>,
+    /// What the caller may purge, by experiment.
+    allowed: HashMap<i64, bool>,
 }
 
 impl Round<'_> {
@@ -409,6 +420,9 @@ impl Round<'_> {
                     self.more = true;
                     return Ok(());
                 }
+                if !self.may(thing.experiment).await? {
+                    continue;
+                }
                 match self.thing(kind, thing).await {
                     Ok(purged) => self.gone.add(&purged),
                     Err(error @ Error::Precondition { .. }) => {
@@ -423,6 +437,17 @@ impl Round<'_> {
                 }
             }
         }
+    }
+
+    /// Whether the caller may purge what is in an experiment.
+    async fn may(&mut self, experiment: i64) -> Result<bool> {
+        if let Some(known) = self.allowed.get(&experiment) {
+            return Ok(*known);
+        }
+        let object = objects::experiment(self.call.store().reader(), experiment).await?;
+        let may = object.is_some_and(|object| self.call.decide(&self.snapshot, Permission::ExperimentsPurge, &object).allowed);
+        self.allowed.insert(experiment, may);
+        Ok(may)
     }
 
     async fn thing(&self, kind: Kind, thing: &Deleted) -> Result<v1::Purged> {

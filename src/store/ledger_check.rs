@@ -260,6 +260,16 @@ impl Check {
         if tree_size < self.tree_size || given < self.end {
             self.bad(Some(size), "", "rows or checkpoints were removed while they were verified".to_owned());
         }
+        if let Some(key) = self.store.row_key() {
+            let forged = match rows::waiting(self.store.reader()).await {
+                Ok(waiting) => waiting.into_iter().find(|row| !row.is_authentic(key)).map(|row| row.entry.entry_id),
+                Err(StoreError::Internal(_)) => Some("that cannot be read".to_owned()),
+                Err(error) => return Err(error),
+            };
+            if let Some(entry_id) = forged {
+                self.bad(None, &entry_id, format!("the entry {entry_id} waits for a position, and the server did not write it"));
+            }
+        }
         if let Some(entry_id) = rows::without_position(self.store.reader()).await? {
             self.bad(
                 None,

@@ -39,6 +39,8 @@ pub struct Deleted {
     pub id: i64,
     /// As clients know it.
     pub public_id: String,
+    /// The experiment that it is in, or is.
+    pub experiment: i64,
 }
 
 /// A file of something that goes: the blob's uid and its bytes.
@@ -66,8 +68,8 @@ pub async fn bound<C: ConnectionTrait>(on: &C, source: Source) -> Result<Option<
 
 /// The logged models that a run made, and whether each is live.
 pub async fn models_of_run(tx: &Tx, run: i64) -> Result<Vec<(Deleted, bool)>> {
-    let query = "SELECT id, model_id, active FROM logged_models WHERE source_run = $1 ORDER BY id";
-    sql::all(&**tx, query, bind![run]).await?.iter().map(|row| Ok((deleted(row)?, row.get(2)?))).collect()
+    let query = "SELECT id, model_id, experiment, active FROM logged_models WHERE source_run = $1 ORDER BY id";
+    sql::all(&**tx, query, bind![run]).await?.iter().map(|row| Ok((deleted(row)?, row.get(3)?))).collect()
 }
 
 /// Runs and logged models of an experiment, at most so many of each.
@@ -76,8 +78,8 @@ pub async fn of_experiment<C: ConnectionTrait>(on: &C, experiment: i64, limit: u
         let found = sql::all(on, query, bind![experiment, limit.cast_signed()]).await?;
         found.iter().map(deleted).collect::<Result<Vec<_>>>()
     };
-    let models = list("SELECT id, model_id FROM logged_models WHERE experiment = $1 ORDER BY id LIMIT $2").await?;
-    Ok((list("SELECT id, run_id FROM runs WHERE experiment = $1 ORDER BY id LIMIT $2").await?, models))
+    let models = list("SELECT id, model_id, experiment FROM logged_models WHERE experiment = $1 ORDER BY id LIMIT $2").await?;
+    Ok((list("SELECT id, run_id, experiment FROM runs WHERE experiment = $1 ORDER BY id LIMIT $2").await?, models))
 }
 
 /// Which kind of deleted things is looked for.
@@ -100,9 +102,11 @@ pub async fn deleted_until<C: ConnectionTrait>(
     limit: u64,
 ) -> Result<Vec<Deleted>> {
     let (columns, table, condition, experiment) = match kind {
-        Kind::LoggedModels => ("id, model_id", "logged_models", "active = FALSE AND updated <= $1", "experiment"),
-        Kind::Runs => ("id, run_id", "runs", "deleted_time <= $1", "experiment"),
-        Kind::Experiments => ("id, CAST(id AS TEXT) AS public_id", "experiments", "active = FALSE AND updated <= $1", "id"),
+        Kind::LoggedModels => ("id, model_id, experiment", "logged_models", "active = FALSE AND updated <= $1", "experiment"),
+        Kind::Runs => ("id, run_id, experiment", "runs", "deleted_time <= $1", "experiment"),
+        Kind::Experiments => {
+            ("id, CAST(id AS TEXT) AS public_id, id AS experiment", "experiments", "active = FALSE AND updated <= $1", "id")
+        }
     };
     let mut query = format!("SELECT {columns} FROM {table} WHERE {condition} AND id > $2");
     let mut values: Vec<Value> = bind![until, after, limit.cast_signed()].into();
@@ -114,7 +118,7 @@ pub async fn deleted_until<C: ConnectionTrait>(
 }
 
 fn deleted(row: &sql::Row) -> Result<Deleted> {
-    Ok(Deleted { id: row.get(0)?, public_id: row.get(1)? })
+    Ok(Deleted { id: row.get(0)?, public_id: row.get(1)?, experiment: row.get(2)? })
 }
 
 /// Removes a run, all but its metric points; gives its files. See [`Store::sweep`] for the points.

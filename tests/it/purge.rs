@@ -300,7 +300,20 @@ async fn nobody_but_admins_purges(server: Server) {
         let who = server.as_(persona).await;
         refused(purge_run(&who, &owners.run_id).await, Code::PermissionDenied, "experiments.purge");
         let request = v1::PurgeDeletedRequest { older_than_ms: Some(0), ..Default::default() };
-        refused(who.call::<_, v1::PurgeDeletedResponse>("PurgeDeleted", request).await, Code::PermissionDenied, "experiments.purge");
+        let nothing: v1::PurgeDeletedResponse = who.call("PurgeDeleted", request).await.expect("of nothing that they may purge");
+        assert_eq!((nothing.purged, nothing.kept), (Some(v1::Purged::default()), 0));
     }
+    let request = v1::CreateRegisteredModelRequest { name: "gone".to_owned(), ..Default::default() };
+    let _: v1::CreateRegisteredModelResponse = admin.call("CreateRegisteredModel", request).await.expect("a model");
+    let request = v1::DeleteRegisteredModelRequest { name: "gone".to_owned() };
+    let _: v1::DeleteRegisteredModelResponse = admin.call("DeleteRegisteredModel", request).await.expect("is deleted");
+    let request = || v1::PurgeRegisteredModelRequest { name: "gone".to_owned() };
+    let engineer = server.as_("ml_engineer").await;
+    refused(
+        engineer.call::<_, v1::PurgeRegisteredModelResponse>("PurgeRegisteredModel", request()).await,
+        Code::NotFound,
+        "does not exist",
+    );
+    let _: v1::PurgeRegisteredModelResponse = admin.call("PurgeRegisteredModel", request()).await.expect("an admin may");
     purge_run(&admin, &owners.run_id).await.expect("an admin may");
 }

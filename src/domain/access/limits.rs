@@ -19,14 +19,15 @@ pub struct TokenLimits {
 }
 
 /// Permissions on experiments and what is in them.
-const ON_EXPERIMENTS: [Permission; 7] =
-    [ExperimentsRead, ExperimentsCreate, ExperimentsEdit, ExperimentsDelete, RunsCreate, RunsEdit, RunsDelete];
+const ON_EXPERIMENTS: [Permission; 8] =
+    [ExperimentsRead, ExperimentsCreate, ExperimentsEdit, ExperimentsDelete, ExperimentsPurge, RunsCreate, RunsEdit, RunsDelete];
 /// Permissions on registered models and what belongs to them.
-const ON_MODELS: [Permission; 17] = [
+const ON_MODELS: [Permission; 18] = [
     ModelsRead,
     ModelsCreate,
     ModelsEdit,
     ModelsDelete,
+    ModelsPurge,
     VersionsCreate,
     VersionsEdit,
     VersionsDelete,
