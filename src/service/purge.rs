@@ -1,47 +1,38 @@
-//! Removing for good what was deleted, with a row in the ledger for each thing that goes. What a version that is there was
-//! made of stays, and so does all that was ever promoted under a gate.
+//! Removing for good one thing that was deleted, with a row in the ledger for each that goes. What a version that is there
+//! was made of stays, and so does all that was ever promoted under a gate.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::access_change::fresh;
 use super::artifacts::{discard, to_the_end};
 use super::{Error, Result, models, versions};
 use crate::access::{Access, Call, Subject};
-use crate::clock;
 use crate::contract::{Permission, v1};
-use crate::domain::access::{Object, ObjectClass, Snapshot};
+use crate::domain::access::{Object, ObjectClass};
 use crate::domain::field::Check;
 use crate::domain::ledger::{GrantsNow, VersionNow, with_now};
 use crate::domain::text::canonical_name;
 use crate::domain::{ids, limits, text};
 use crate::store::logged_models::{self, LoggedModelRow};
-use crate::store::purge::{self as rows, Deleted, GoneFile, Kind, Source, Tombstone};
+use crate::store::purge::{self as rows, GoneFile, Source, Tombstone};
 use crate::store::runs::{self, RunRow};
-use crate::store::{Kept, Recorded, Store, Tx, access, artifacts, experiments, objects};
+use crate::store::{Kept, Recorded, Store, Tx, access, artifacts, experiments};
 
 /// Runs or logged models of an experiment that go in one write.
 const BATCH: u64 = 200;
-/// Things that one call removes.
-const MOST: usize = 1_000;
-/// After this long a call that may go on answers what it has done.
-const TIME: Duration = Duration::from_secs(30);
-/// Things that are looked up at a time.
-const PAGE: u64 = 200;
 
 /// What went, and the blobs whose bytes go with it.
 #[derive(Debug, Clone, Default)]
-struct Gone {
-    purged: v1::Purged,
+pub(super) struct Gone {
+    pub(super) purged: v1::Purged,
     unused: Vec<String>,
 }
 
 impl Gone {
-    fn add(&mut self, other: &v1::Purged) {
+    pub(super) fn add(&mut self, other: &v1::Purged) {
         let all = &mut self.purged;
         all.experiments += other.experiments;
         all.runs += other.runs;
@@ -113,50 +104,9 @@ pub async fn purge_registered_model(
     Ok(gone.map(|purged| v1::PurgeRegisteredModelResponse { purged: Some(purged) }))
 }
 
-/// See the proto.
-pub async fn purge_deleted(call: &Call, request: v1::PurgeDeletedRequest) -> Result<Kept<v1::PurgeDeletedResponse>> {
-    let mut check = Check::new();
-    let age = request.older_than_ms;
-    check.require(age.is_some(), "older_than_ms", "is required; 0 stands for everything that is deleted");
-    check.require(age.is_none_or(|age| age >= 0), "older_than_ms", "must not be negative");
-    check.take(text::count("experiment_ids", request.experiment_ids.len(), limits::PURGE_EXPERIMENTS));
-    let mut experiments = Vec::new();
-    for (index, id) in request.experiment_ids.iter().enumerate().take(limits::PURGE_EXPERIMENTS) {
-        experiments.extend(check.take(ids::experiment_id(&format!("experiment_ids[{index}]"), id)));
-    }
-    check.finish()?;
-    let until = clock::now_ms().saturating_sub(age.unwrap_or_default());
-    let call = call.clone();
-    to_the_end(async move {
-        let snapshot = call.access().snapshot().await?;
-        let mut round = Round {
-            call: &call,
-            dry: request.dry_run,
-            begun: Instant::now(),
-            gone: Gone::default(),
-            kept: 0,
-            reason: String::new(),
-            more: false,
-            snapshot,
-            allowed: HashMap::new(),
-        };
-        for kind in [Kind::LoggedModels, Kind::Runs, Kind::Experiments] {
-            round.all(kind, until, &experiments).await?;
-        }
-        let Round { gone, kept, reason, more, .. } = round;
-        swept(&call).await;
-        call.access().refresh().await?;
-        let answer = v1::PurgeDeletedResponse { purged: Some(gone.purged), kept, kept_reason: reason, more };
-        // Each thing that went has its row already.
-        let store = call.store();
-        store.write(answer, |_, answer| Box::pin(async move { Ok::<_, Error>(Recorded::nothing(answer.clone())) })).await
-    })
-    .await
-}
-
 /// Something that goes in one write.
 #[derive(Debug, Clone)]
-enum Thing {
+pub(super) enum Thing {
     Run(String),
     LoggedModel(String),
     Version(String, i32),
@@ -176,7 +126,7 @@ async fn one(call: &Call, thing: Thing) -> Result<Kept<v1::Purged>> {
     .await
 }
 
-async fn write(call: &Call, thing: Thing) -> Result<Kept<v1::Purged>> {
+pub(super) async fn write(call: &Call, thing: Thing) -> Result<Kept<v1::Purged>> {
     let gone = call
         .store()
         .write((call.clone(), thing), |tx, (call, thing)| {
@@ -208,7 +158,7 @@ pub async fn sweep_purged(access: Arc<Access>) {
     sweep(&access.store).await;
 }
 
-async fn swept(call: &Call) {
+pub(super) async fn swept(call: &Call) {
     sweep(call.store()).await;
 }
 
@@ -229,7 +179,7 @@ async fn unbound(tx: &Tx, source: Source, what: &str) -> Result<()> {
     Err(bound_by(what, &bound))
 }
 
-fn bound_by(what: &str, bound: &rows::Bound) -> Error {
+pub(super) fn bound_by(what: &str, bound: &rows::Bound) -> Error {
     let why = if bound.gated { "was promoted under a gate, and what it was made of is kept" } else { "is there; delete it first" };
     Error::precondition("BOUND_TO_VERSION", format!("version {} of {:?} was made of {what} and {why}", bound.version, bound.model))
 }
@@ -281,7 +231,7 @@ async fn take_logged_model(tx: &Tx, call: &Call, row: &LoggedModelRow, gone: &mu
 }
 
 /// Removes an experiment with all that is in it, batch by batch.
-async fn whole_experiment(call: &Call, id: i64) -> Result<Kept<v1::Purged>> {
+pub(super) async fn whole_experiment(call: &Call, id: i64) -> Result<Kept<v1::Purged>> {
     let mut total = Gone::default();
     loop {
         let batch = call.store().write((call.clone(), id), |tx, (call, id)| Box::pin(some_of_experiment(tx, call, *id))).await?;
@@ -389,91 +339,4 @@ async fn deleted_models(tx: &Tx, call: &Call, name: &str, gone: &mut Gone) -> Re
         recorded = tx.record(&call.entry(tx.now(), &subject, &json!({"purged": {"versions": versions.len()}}))).await?;
     }
     Ok(recorded)
-}
-
-/// One call that removes what was deleted a while ago.
-struct Round<'a> {
-    call: &'a Call,
-    dry: bool,
-    begun: Instant,
-    gone: Gone,
-    kept: i64,
-    reason: String,
-    more: bool,
-    snapshot: Arc<Snapshot>,
-    /// What the caller may purge, by experiment.
-    allowed: HashMap<i64, bool>,
-}
-
-impl Round<'_> {
-    /// Removes all of a kind, as far as one call goes.
-    async fn all(&mut self, kind: Kind, until: i64, experiments: &[i64]) -> Result<()> {
-        let mut after = i64::MIN;
-        loop {
-            let page = rows::deleted_until(self.call.store().reader(), kind, (until, after), experiments, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.id;
-            for thing in &page {
-                let purged = &self.gone.purged;
-                let gone = usize::try_from(purged.runs + purged.logged_models + purged.experiments).unwrap_or(MOST);
-                if gone >= MOST || self.begun.elapsed() >= TIME {
-                    self.more = true;
-                    return Ok(());
-                }
-                if !self.may(thing.experiment).await? {
-                    continue;
-                }
-                match self.thing(kind, thing).await {
-                    Ok(purged) => self.gone.add(&purged),
-                    Err(error @ Error::Precondition { .. }) => {
-                        self.kept += 1;
-                        if self.reason.is_empty() {
-                            self.reason = error.to_string();
-                        }
-                    }
-                    // Somebody else was faster, or it went with another.
-                    Err(Error::NotFound { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-    }
-
-    /// Whether the caller may purge what is in an experiment.
-    async fn may(&mut self, experiment: i64) -> Result<bool> {
-        if let Some(known) = self.allowed.get(&experiment) {
-            return Ok(*known);
-        }
-        let object = objects::experiment(self.call.store().reader(), experiment).await?;
-        let may = object.is_some_and(|object| self.call.decide(&self.snapshot, Permission::ExperimentsPurge, &object).allowed);
-        self.allowed.insert(experiment, may);
-        Ok(may)
-    }
-
-    async fn thing(&self, kind: Kind, thing: &Deleted) -> Result<v1::Purged> {
-        if self.dry {
-            return self.would_go(kind, thing).await;
-        }
-        Ok(match kind {
-            Kind::LoggedModels => write(self.call, Thing::LoggedModel(thing.public_id.clone())).await?.into_value(),
-            Kind::Runs => write(self.call, Thing::Run(thing.public_id.clone())).await?.into_value(),
-            Kind::Experiments => whole_experiment(self.call, thing.id).await?.into_value(),
-        })
-    }
-
-    async fn would_go(&self, kind: Kind, thing: &Deleted) -> Result<v1::Purged> {
-        let (source, what, purged) = match kind {
-            Kind::LoggedModels => {
-                (Source::LoggedModel(thing.id), "the logged model", v1::Purged { logged_models: 1, ..Default::default() })
-            }
-            Kind::Runs => (Source::Run(thing.id), "the run", v1::Purged { runs: 1, ..Default::default() }),
-            Kind::Experiments => {
-                (Source::Experiment(thing.id), "what is in the experiment", v1::Purged { experiments: 1, ..Default::default() })
-            }
-        };
-        match rows::bound(self.call.store().reader(), source).await? {
-            Some(bound) => Err(bound_by(&format!("{what} {}", thing.public_id), &bound)),
-            None => Ok(purged),
-        }
-    }
 }
