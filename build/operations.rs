@@ -81,6 +81,7 @@ struct Rule {
     public: bool,
     signed_in: bool,
     password_due: bool,
+    beyond_quota: bool,
     record: String,
     clauses: Vec<Clause>,
 }
@@ -109,6 +110,7 @@ fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule> {
         public: boolean(message, "public"),
         signed_in: boolean(message, "signed_in"),
         password_due: boolean(message, "password_due"),
+        beyond_quota: boolean(message, "beyond_quota"),
         record: variant(pool, message, "record", "Record"),
         clauses: messages(message, "clauses").iter().map(|message| clause(pool, message)).collect(),
     };
@@ -158,7 +160,7 @@ fn operation(method: &MethodDescriptor, constant: &str, rule: &Rule) -> Result<S
     Ok(format!(
         "/// `{full}`.\npub static {constant}: Operation = Operation {{ service: {service:?}, name: {name:?}, \
          path: {path:?}, full_name: {full:?}, input: {input:?}, client_streaming: {cs}, server_streaming: {ss}, \
-         http: &{http:?}, rule: Rule {{ public: {public}, signed_in: {signed_in}, password_due: {password_due}, \
+         http: &{http:?}, rule: Rule {{ public: {public}, signed_in: {signed_in}, password_due: {password_due}, beyond_quota: {beyond_quota}, \
          record: Record::{record}, clauses: &[{clauses}] }} }};",
         full = format!("{}/{}", service.full_name(), method.name()),
         service = service.full_name(),
@@ -170,6 +172,7 @@ fn operation(method: &MethodDescriptor, constant: &str, rule: &Rule) -> Result<S
         public = rule.public,
         signed_in = rule.signed_in,
         password_due = rule.password_due,
+        beyond_quota = rule.beyond_quota,
         record = rule.record,
     ))
 }

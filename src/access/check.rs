@@ -62,8 +62,7 @@ impl Access {
         if rule.clauses.is_empty() {
             return Ok(call(caller));
         }
-        // Who has used up a quota can still change the own password.
-        if arrival.operation.keeps_something() && !rule.password_due {
+        if arrival.operation.keeps_something() && !rule.beyond_quota {
             self.usage.check(&self.store, &caller.user_uid).await?;
         }
         let begun = Instant::now();

@@ -85,7 +85,7 @@ impl Instance {
             // Nobody else sets it.
             let _ = access.base_url.set(url.as_str().to_owned());
         }
-        access.usage.limit(options.quotas.quotas());
+        access.usage.limit(options.quotas());
         access.memory.limit(options.memory_budget.map_or_else(memory::default_budget, |size| size.as_u64()));
         service::check_tail(&store, &access.keys().ledger_verifier).await?;
         service::check_seals(&store, &access.keys().ledger_verifier).await?;

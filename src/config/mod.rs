@@ -105,44 +105,16 @@ pub struct ServeOptions {
     /// [default: info]
     #[arg(long, env = "STAGEGATE_LOG", value_name = "FILTER")]
     pub log: Option<String>,
-    /// How much each user or service account may store in a day.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub quotas: QuotaOptions,
-}
-
-/// Quotas of each user and service account, for a day by UTC. Over one of them, calls that store something are refused
-/// with RESOURCE_EXHAUSTED until the day ends.
-#[derive(Debug, Clone, Default, Args, Deserialize)]
-#[serde(default)]
-pub struct QuotaOptions {
-    /// Rows of the ledger. [default: 1000000]
+    /// Rows of the ledger that each user or service account may have written in a day, by UTC; over a quota, calls that
+    /// store something are refused with RESOURCE_EXHAUSTED until the day ends. [default: 1000000]
     #[arg(long, env = "STAGEGATE_QUOTA_LEDGER_ROWS")]
     pub quota_ledger_rows: Option<u64>,
-    /// Bytes of requests that the database keeps, such as `500MiB`. [default: 16GiB]
+    /// Bytes of requests that the database may keep of each in a day, such as `500MiB`. [default: 16GiB]
     #[arg(long, env = "STAGEGATE_QUOTA_DATABASE_BYTES")]
     pub quota_database_bytes: Option<ByteSize>,
-    /// Bytes of artifacts. [default: 1TiB]
+    /// Bytes of artifacts of each in a day. [default: 1TiB]
     #[arg(long, env = "STAGEGATE_QUOTA_ARTIFACT_BYTES")]
     pub quota_artifact_bytes: Option<ByteSize>,
-}
-
-impl QuotaOptions {
-    fn fill_from(&mut self, from: &Self) {
-        self.quota_ledger_rows = self.quota_ledger_rows.or(from.quota_ledger_rows);
-        self.quota_database_bytes = self.quota_database_bytes.or(from.quota_database_bytes);
-        self.quota_artifact_bytes = self.quota_artifact_bytes.or(from.quota_artifact_bytes);
-    }
-
-    /// The quotas, with defaults for what was not set.
-    pub fn quotas(&self) -> Quotas {
-        let default = Quotas::default();
-        Quotas {
-            ledger_rows: self.quota_ledger_rows.unwrap_or(default.ledger_rows),
-            database_bytes: self.quota_database_bytes.map_or(default.database_bytes, |size| size.as_u64()),
-            artifact_bytes: self.quota_artifact_bytes.map_or(default.artifact_bytes, |size| size.as_u64()),
-        }
-    }
 }
 
 /// The TOML file.
@@ -324,6 +296,16 @@ impl ServeOptions {
         }
     }
 
+    /// The quotas, with defaults for what was not set.
+    pub fn quotas(&self) -> Quotas {
+        let default = Quotas::default();
+        Quotas {
+            ledger_rows: self.quota_ledger_rows.unwrap_or(default.ledger_rows),
+            database_bytes: self.quota_database_bytes.map_or(default.database_bytes, |size| size.as_u64()),
+            artifact_bytes: self.quota_artifact_bytes.map_or(default.artifact_bytes, |size| size.as_u64()),
+        }
+    }
+
     /// What is logged.
     pub fn log_filter(&self) -> Result<EnvFilter, ConfigError> {
         log_filter::read(self.log.as_deref())
@@ -381,34 +363,22 @@ pub fn fill_from(file: Option<&Path>, data: &mut DataOptions, serve: Option<&mut
         }
         serve.base_url = serve.base_url.take().or(from.serve.base_url);
         serve.memory_budget = serve.memory_budget.or(from.serve.memory_budget);
-        serve.quotas.fill_from(&from.serve.quotas);
+        serve.quota_ledger_rows = serve.quota_ledger_rows.or(from.serve.quota_ledger_rows);
+        serve.quota_database_bytes = serve.quota_database_bytes.or(from.serve.quota_database_bytes);
+        serve.quota_artifact_bytes = serve.quota_artifact_bytes.or(from.serve.quota_artifact_bytes);
     }
     Ok(())
 }
 
 /// What is wrong in the file. The reader's own text shows the line, and values.
 fn unread(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let said = error.message();
-    let start = line_of_unknown(text, said).or_else(|| error.span().map(|span| span.start));
-    let before = start.and_then(|start| text.get(..start)).unwrap_or_default();
     let what = match (said.find('"'), said.rfind('"')) {
         (Some(first), Some(last)) if first < last => format!("{}…{}", &said[..=first], &said[last..]),
         _ => said.to_owned(),
     };
     ConfigError::Parse { path: path.to_owned(), line: before.matches('\n').count() + 1, what }
-}
-
-/// Where the unknown field of an error stands: of one in a section with quotas the reader only says where the section does.
-fn line_of_unknown(text: &str, said: &str) -> Option<usize> {
-    let name = said.strip_prefix("unknown field `")?.split_once('`')?.0;
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        if line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=')) {
-            return Some(start);
-        }
-        start += line.len();
-    }
-    None
 }
 
 #[cfg(test)]

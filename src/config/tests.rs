@@ -25,12 +25,14 @@ fn the_file_fills_what_is_left_open_and_nothing_else() {
     assert_eq!(serve.address().port(), 6_000);
     let quotas = "[serve]\nquota_ledger_rows = 7\nquota_database_bytes = '500MiB'\nquota_artifact_bytes = '1KiB'\n";
     std::fs::write(&path, quotas).unwrap();
-    let mut serve = ServeOptions { quotas: QuotaOptions { quota_ledger_rows: Some(5), ..Default::default() }, ..Default::default() };
+    let mut serve = ServeOptions { quota_ledger_rows: Some(5), ..Default::default() };
     fill_from(Some(&path), &mut data, Some(&mut serve)).unwrap();
     let expected = Quotas { ledger_rows: 5, database_bytes: 500 << 20, artifact_bytes: 1_024 };
-    assert_eq!(serve.quotas.quotas(), expected, "a flag before the file, the file before the default");
+    assert_eq!(serve.quotas(), expected, "a flag before the file, the file before the default");
     std::fs::write(&path, "[serve]\nlisten = '127.0.0.1:1'\nquota_ledger_row = 7\n").unwrap();
     assert!(matches!(fill_from(Some(&path), &mut data, Some(&mut serve)), Err(ConfigError::Parse { line: 3, .. })));
+    std::fs::write(&path, "[serve]\nlisten = '127.0.0.1:1'\n\nquota_ledger_rows = 'five'\n").unwrap();
+    assert!(matches!(fill_from(Some(&path), &mut data, Some(&mut serve)), Err(ConfigError::Parse { line: 4, .. })));
     std::fs::write(&path, "[data]\nbase_url = 'typo'\n").unwrap();
     assert!(matches!(fill_from(Some(&path), &mut data, None), Err(ConfigError::Parse { .. })));
 }

@@ -75,6 +75,8 @@ pub struct Rule {
     pub signed_in: bool,
     /// Callable, too, with a password that somebody else set.
     pub password_due: bool,
+    /// Callable, too, by who has used up a quota of the day.
+    pub beyond_quota: bool,
     /// What the ledger keeps.
     pub record: Record,
     /// What must hold, all of it.

@@ -58,6 +58,9 @@ fn missing(snapshot: &Snapshot, row: &RequestRow, target: &str, approver: &Appro
         return Some("the login of who made the approver's token was deactivated".to_owned());
     }
     let object = Object { target: Some(target.to_owned()), ..Object::named(ObjectClass::Model, &row.model_uid, &row.model_name) };
+    if !snapshot.decide(&approver.user, &limits(approver), Permission::ModelsRead, &object).allowed {
+        return Some("the approver may no longer read the registered model".to_owned());
+    }
     let may = |limits: &TokenLimits| snapshot.decide(&approver.user, limits, Permission::RequestsApprove, &object).allowed;
     let permission = Permission::RequestsApprove.name();
     match (may(&TokenLimits::default()), may(&limits(approver))) {

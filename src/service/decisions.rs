@@ -70,6 +70,9 @@ const KEPT: usize = 100;
 
 async fn approve(tx: &Tx, call: &Call, request: &v1::ApproveTransitionRequestRequest) -> Result<Recorded<Approved>> {
     let open = lock(tx, call, &request.request_id, Permission::RequestsApprove).await?;
+    // Nobody approves what they may not see.
+    let model = Object::named(ObjectClass::Model, &open.model_uid, &open.model_name);
+    require(tx, call, Permission::ModelsRead, &model, &format!("registered model {:?}", open.model_name)).await?;
     if let Some(left) = gate_left(&**tx, &open).await? {
         let object = Object { target: Some(left.target), ..Object::named(ObjectClass::Model, &open.model_uid, &open.model_name) };
         require(tx, call, Permission::RequestsApprove, &object, &format!("promotion request {:?}", open.uid)).await?;

@@ -100,8 +100,14 @@ pub async fn purge_registered_model(
     request: v1::PurgeRegisteredModelRequest,
 ) -> Result<Kept<v1::PurgeRegisteredModelResponse>> {
     text::required("name", &request.name, limits::MODEL_NAME)?;
-    let gone = one(call, Thing::Models(request.name)).await?;
-    Ok(gone.map(|purged| v1::PurgeRegisteredModelResponse { purged: Some(purged) }))
+    let call = call.clone();
+    to_the_end(async move {
+        let gone = call.store().write((call.clone(), request.name), |tx, (call, name)| Box::pin(deleted_models(tx, call, name))).await?;
+        let (kept, (gone, gated)) = gone.split();
+        discard(call.store(), &gone.unused).await;
+        Ok(kept.map(|()| v1::PurgeRegisteredModelResponse { purged: Some(gone.purged), kept: gated }))
+    })
+    .await
 }
 
 /// Something that goes in one write.
@@ -110,8 +116,6 @@ pub(super) enum Thing {
     Run(String),
     LoggedModel(String),
     Version(String, i32),
-    /// All deleted models of a name.
-    Models(String),
 }
 
 /// Removes one thing, its bytes and its points.
@@ -142,7 +146,6 @@ pub(super) async fn write(call: &Call, thing: Thing) -> Result<Kept<v1::Purged>>
                         logged_model(tx, call, &row, &mut gone).await?
                     }
                     Thing::Version(name, number) => version(tx, call, name, *number, &mut gone).await?,
-                    Thing::Models(name) => deleted_models(tx, call, name, &mut gone).await?,
                 };
                 Ok::<_, Error>(recorded.map(|()| gone))
             })
@@ -180,8 +183,21 @@ async fn unbound(tx: &Tx, source: Source, what: &str) -> Result<()> {
 }
 
 pub(super) fn bound_by(what: &str, bound: &rows::Bound) -> Error {
-    let why = if bound.gated { "was promoted under a gate, and what it was made of is kept" } else { "is there; delete it first" };
+    let why = if bound.gated {
+        "was asked for or moved under a gate, and what it was made of is kept"
+    } else {
+        "is there; where it is not needed, delete it first"
+    };
     Error::precondition("BOUND_TO_VERSION", format!("version {} of {:?} was made of {what} and {why}", bound.version, bound.model))
+}
+
+pub(super) fn bound_to_model(what: &str, model_id: &str) -> Error {
+    let message = format!("{what} made the logged model {model_id}, which is not deleted; where it is not needed, delete it first");
+    Error::precondition("BOUND_TO_LOGGED_MODEL", message)
+}
+
+pub(super) fn default_stays() -> Error {
+    Error::precondition("DEFAULT_EXPERIMENT", "the experiment 0 stays; every client counts on it")
 }
 
 async fn run(tx: &Tx, call: &Call, row: &RunRow, gone: &mut Gone) -> Result<Recorded<()>> {
@@ -196,10 +212,9 @@ async fn run(tx: &Tx, call: &Call, row: &RunRow, gone: &mut Gone) -> Result<Reco
 async fn take_run(tx: &Tx, call: &Call, row: &RunRow, gone: &mut Gone) -> Result<Recorded<()>> {
     let what = format!("the run {}", row.run_id);
     unbound(tx, Source::Run(row.id), &what).await?;
-    for (made, active) in rows::models_of_run(tx, row.id).await? {
+    for (made, active) in rows::models_of_run(&**tx, row.id).await? {
         if active {
-            let message = format!("{what} made the logged model {}, which is not deleted; delete it first", made.public_id);
-            return Err(Error::precondition("BOUND_TO_LOGGED_MODEL", message));
+            return Err(bound_to_model(&what, &made.public_id));
         }
         if let Some(model) = logged_models::lock(tx, &made.public_id).await? {
             let _ = take_logged_model(tx, call, &model, gone).await?;
@@ -254,7 +269,7 @@ async fn some_of_experiment(tx: &Tx, call: &Call, id: i64) -> Result<Recorded<(G
         return Err(not_deleted(&what));
     }
     if id == ids::DEFAULT_EXPERIMENT {
-        return Err(Error::precondition("DEFAULT_EXPERIMENT", "the experiment 0 stays; every client counts on it"));
+        return Err(default_stays());
     }
     unbound(tx, Source::Experiment(id), &format!("what is in {what}")).await?;
     let mut gone = Gone::default();
@@ -320,23 +335,35 @@ async fn take_version(
     Ok(tx.record(&call.entry(tx.now(), &subject, &payload)).await?)
 }
 
-async fn deleted_models(tx: &Tx, call: &Call, name: &str, gone: &mut Gone) -> Result<Recorded<()>> {
+/// Removes what is left of deleted models, all but versions that were asked for or moved under a gate; gives how many those
+/// are. Tags and description of a model with one of these stay as well.
+async fn deleted_models(tx: &Tx, call: &Call, name: &str) -> Result<Recorded<(Gone, i64)>> {
     let snapshot = fresh(tx, call).await?;
-    let may = |uid: &String| call.decide(&snapshot, Permission::ModelsPurge, &Object::named(ObjectClass::Model, uid, name)).allowed;
+    let may = |permission, uid: &str| call.decide(&snapshot, permission, &Object::named(ObjectClass::Model, uid, name)).allowed;
     let mut found = rows::deleted_models(tx, &canonical_name(name)).await?;
-    found.retain(may);
+    let seen = found.iter().any(|uid| may(Permission::ModelsRead, uid));
+    found.retain(|uid| may(Permission::ModelsPurge, uid));
+    if found.is_empty() && seen {
+        return Err(Error::denied(Permission::ModelsPurge, &format!("the deleted registered model {name:?}"), ""));
+    }
     if found.is_empty() {
         return Err(Error::not_found("deleted registered model", name));
     }
-    let mut recorded = Recorded::nothing(());
+    let (mut gone, mut kept, mut recorded) = (Gone::default(), 0, Recorded::nothing(()));
     for uid in found {
-        let versions = rows::tombstones(tx, &uid, None).await?;
-        for tombstone in versions.iter().filter(|tombstone| !tombstone.purged) {
-            let _ = take_version(tx, call, (&uid, name), tombstone, gone).await?;
+        let mut of_model = 0;
+        for tombstone in rows::tombstones(tx, &uid, None).await? {
+            if tombstone.gated {
+                of_model += 1;
+            } else if !tombstone.purged {
+                recorded = take_version(tx, call, (&uid, name), &tombstone, &mut gone).await?;
+            }
         }
-        rows::model(tx, &uid).await?;
-        let subject = Subject { kind: "registered_model", id: &uid, name, scope: &uid };
-        recorded = tx.record(&call.entry(tx.now(), &subject, &json!({"purged": {"versions": versions.len()}}))).await?;
+        kept += of_model;
+        if of_model == 0 && rows::model(tx, &uid).await? {
+            let subject = Subject { kind: "registered_model", id: &uid, name, scope: &uid };
+            recorded = tx.record(&call.entry(tx.now(), &subject, &json!({"purged": {"tags_and_description": true}}))).await?;
+        }
     }
-    Ok(recorded)
+    Ok(recorded.map(|()| (gone, kept)))
 }

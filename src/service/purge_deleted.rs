@@ -1,18 +1,18 @@
 //! Removing for good all that was deleted a while ago, thing by thing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::artifacts::to_the_end;
-use super::purge::{Gone, Thing, bound_by, swept, whole_experiment, write};
+use super::purge::{Gone, Thing, bound_by, bound_to_model, default_stays, swept, whole_experiment, write};
 use super::{Error, Result};
 use crate::access::Call;
 use crate::clock;
 use crate::contract::{Permission, v1};
-use crate::domain::access::Snapshot;
+use crate::domain::access::{ObjectClass, Snapshot};
 use crate::domain::field::Check;
 use crate::domain::{ids, limits, text};
 use crate::store::purge::{self as rows, Deleted, Kind, Source};
@@ -41,6 +41,9 @@ pub async fn purge_deleted(call: &Call, request: v1::PurgeDeletedRequest) -> Res
     let call = call.clone();
     to_the_end(async move {
         let snapshot = call.access().snapshot().await?;
+        if call.visibility(&snapshot, Permission::ExperimentsPurge, ObjectClass::Experiment).is_nothing() {
+            return Err(Error::denied(Permission::ExperimentsPurge, "any experiment", ""));
+        }
         let mut round = Round {
             call: &call,
             dry: request.dry_run,
@@ -51,8 +54,10 @@ pub async fn purge_deleted(call: &Call, request: v1::PurgeDeletedRequest) -> Res
             more: false,
             snapshot,
             allowed: HashMap::new(),
+            whole: HashSet::new(),
         };
-        for kind in [Kind::LoggedModels, Kind::Runs, Kind::Experiments] {
+        // Whole experiments first: what is in one that goes is bound to nothing else by then.
+        for kind in [Kind::Experiments, Kind::LoggedModels, Kind::Runs] {
             round.all(kind, until, &experiments).await?;
         }
         let Round { gone, kept, reason, more, .. } = round;
@@ -78,6 +83,8 @@ struct Round<'a> {
     snapshot: Arc<Snapshot>,
     /// What the caller may purge, by experiment.
     allowed: HashMap<i64, bool>,
+    /// Experiments that a dry run found to go with all that is in them.
+    whole: HashSet<i64>,
 }
 
 impl Round<'_> {
@@ -95,7 +102,7 @@ impl Round<'_> {
                     self.more = true;
                     return Ok(());
                 }
-                if !self.may(thing.experiment).await? {
+                if !self.may(thing.experiment).await? || kind != Kind::Experiments && self.whole.contains(&thing.experiment) {
                     continue;
                 }
                 match self.thing(kind, thing).await {
@@ -125,7 +132,7 @@ impl Round<'_> {
         Ok(may)
     }
 
-    async fn thing(&self, kind: Kind, thing: &Deleted) -> Result<v1::Purged> {
+    async fn thing(&mut self, kind: Kind, thing: &Deleted) -> Result<v1::Purged> {
         if self.dry {
             return self.would_go(kind, thing).await;
         }
@@ -136,19 +143,34 @@ impl Round<'_> {
         })
     }
 
-    async fn would_go(&self, kind: Kind, thing: &Deleted) -> Result<v1::Purged> {
-        let (source, what, purged) = match kind {
-            Kind::LoggedModels => {
-                (Source::LoggedModel(thing.id), "the logged model", v1::Purged { logged_models: 1, ..Default::default() })
-            }
-            Kind::Runs => (Source::Run(thing.id), "the run", v1::Purged { runs: 1, ..Default::default() }),
-            Kind::Experiments => {
-                (Source::Experiment(thing.id), "what is in the experiment", v1::Purged { experiments: 1, ..Default::default() })
-            }
+    /// What a call that is no dry run would remove with a thing, or the error that it would meet.
+    async fn would_go(&mut self, kind: Kind, thing: &Deleted) -> Result<v1::Purged> {
+        let on = self.call.store().reader();
+        let (source, what) = match kind {
+            Kind::LoggedModels => (Source::LoggedModel(thing.id), "the logged model"),
+            Kind::Runs => (Source::Run(thing.id), "the run"),
+            Kind::Experiments if thing.id == ids::DEFAULT_EXPERIMENT => return Err(default_stays()),
+            Kind::Experiments => (Source::Experiment(thing.id), "what is in the experiment"),
         };
-        match rows::bound(self.call.store().reader(), source).await? {
-            Some(bound) => Err(bound_by(&format!("{what} {}", thing.public_id), &bound)),
-            None => Ok(purged),
+        let what = format!("{what} {}", thing.public_id);
+        if let Some(bound) = rows::bound(on, source).await? {
+            return Err(bound_by(&what, &bound));
         }
+        let mut purged = v1::Purged::default();
+        match kind {
+            Kind::LoggedModels => purged.logged_models = 1,
+            Kind::Runs => {
+                if let Some((made, _)) = rows::models_of_run(on, thing.id).await?.into_iter().find(|(_, active)| *active) {
+                    return Err(bound_to_model(&what, &made.public_id));
+                }
+                purged.runs = 1;
+            }
+            Kind::Experiments => {
+                self.whole.insert(thing.id);
+                purged.experiments = 1;
+                (purged.runs, purged.logged_models) = rows::counts_of_experiment(on, thing.id).await?;
+            }
+        }
+        Ok(purged)
     }
 }

@@ -112,7 +112,7 @@ fn model(row: &sql::Row) -> Result<(Thing, Fields)> {
 
 /// The versions, each with the digest of the files that the tables have for it.
 async fn versions(on: &Reading<DatabaseTransaction>, to: &mut Comparison) -> Result<()> {
-    let query = "SELECT v.uid, v.model_uid, v.version, v.source_digest, v.current_stage, v.deleted, f.path, f.blob_uid, b.size, b.sha256 \
+    let query = "SELECT v.uid, v.model_uid, v.version, v.source_digest, v.current_stage, v.deleted, f.path, f.blob_uid, b.size, b.sha256, v.purged \
                  FROM model_versions v LEFT JOIN version_artifacts f ON f.version_uid = v.uid LEFT JOIN blobs b ON b.uid = f.blob_uid \
                  ORDER BY v.uid";
     let mut found = std::pin::pin!(sql::stream(on, query, []).await?);
@@ -122,7 +122,9 @@ async fn versions(on: &Reading<DatabaseTransaction>, to: &mut Comparison) -> Res
         let Some((thing, row)) = version else { return Ok::<_, StoreError>(()) };
         let (digest, stage, deleted): (String, String, Option<i64>) = (row.get(3)?, row.get(4)?, row.get(5)?);
         let there = version_files::digest_of(&std::mem::take(files));
-        to.seen(&thing, &replay::version_fields(row.get(2)?, (&digest, &there), &stage, deleted.is_some()));
+        let purged: Option<i64> = row.get(10)?;
+        let ends = (deleted.is_some(), purged.is_some());
+        to.seen(&thing, &replay::version_fields(row.get(2)?, (&digest, &there), &stage, ends));
         Ok(())
     };
     while let Some(row) = found.try_next().await? {

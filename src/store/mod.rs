@@ -219,11 +219,7 @@ impl Store {
         });
         let pool = async |connections| Database::connect(options.clone().max_connections(connections).to_owned()).await;
         // What cancels searches and asks for the database's health waits for neither searches nor calls.
-        let control = match pool(CONTROL).await {
-            Ok(control) => control,
-            Err(error) => return Err(no_connection(url).await.unwrap_or_else(|| error.into())),
-        };
-        let searching = pool(search_connection::AT_ONCE).await?;
+        let (control, searching) = (pool(CONTROL).await?, pool(search_connection::AT_ONCE).await?);
         let pool = pool(CALLS).await?;
         let row_key = tx::SharedRowKey::default();
         let store = Self {
@@ -403,11 +399,18 @@ impl Store {
     }
 }
 
-/// Why there is no connection to PostgreSQL, of which a pool says no more than that it took too long.
-async fn no_connection(url: &str) -> Option<StoreError> {
-    use sea_orm::sqlx::{Connection, PgConnection};
-    let tried = tokio::time::timeout(Duration::from_secs(5), PgConnection::connect(url)).await.ok()?;
-    Some(DbErr::Conn(RuntimeErr::SqlxError(tried.err()?.into())).into())
+/// Why there is no connection to PostgreSQL: a pool says no more than that it took too long, so one connection is tried.
+async fn no_connection(url: &str, error: DbErr) -> StoreError {
+    use sea_orm::sqlx::{Connection, Error, PgConnection};
+    let took_too_long = match &error {
+        DbErr::ConnectionAcquire(_) => true,
+        DbErr::Conn(RuntimeErr::SqlxError(inner)) => matches!(&**inner, Error::PoolTimedOut),
+        _ => false,
+    };
+    if took_too_long && let Ok(Err(cause)) = tokio::time::timeout(Duration::from_secs(5), PgConnection::connect(url)).await {
+        return DbErr::Conn(RuntimeErr::SqlxError(cause.into())).into();
+    }
+    error.into()
 }
 
 fn understood(url: &str) -> Result<DatabaseUrl, StoreError> {

@@ -17,7 +17,7 @@ pub struct Bound {
     pub model: String,
     /// The number.
     pub version: i64,
-    /// It is deleted, and was promoted under a gate.
+    /// It was asked for or moved under a gate, whether it is there or not.
     pub gated: bool,
 }
 
@@ -58,18 +58,19 @@ pub async fn bound<C: ConnectionTrait>(on: &C, source: Source) -> Result<Option<
         ),
     };
     let query = format!(
-        "SELECT m.name, v.version, v.deleted FROM model_versions v JOIN registered_models m ON m.uid = v.model_uid WHERE {made_of_it} \
-         AND (v.deleted IS NULL OR EXISTS (SELECT 1 FROM versions_gated g WHERE g.version_uid = v.uid)) \
-         ORDER BY CASE WHEN v.deleted IS NULL THEN 0 ELSE 1 END, m.name, v.version LIMIT 1"
+        "SELECT name, version, gated FROM (SELECT m.name, v.version, v.deleted, CAST(CASE WHEN EXISTS (\
+           SELECT 1 FROM versions_gated g WHERE g.version_uid = v.uid) THEN 1 ELSE 0 END AS BIGINT) AS gated \
+           FROM model_versions v JOIN registered_models m ON m.uid = v.model_uid WHERE {made_of_it}) made \
+         WHERE deleted IS NULL OR gated = 1 ORDER BY gated DESC, name, version LIMIT 1"
     );
-    let read = |row: sql::Row| Ok(Bound { model: row.get(0)?, version: row.get(1)?, gated: row.get::<Option<i64>>(2)?.is_some() });
+    let read = |row: sql::Row| Ok(Bound { model: row.get(0)?, version: row.get(1)?, gated: row.get::<i64>(2)? == 1 });
     sql::first(on, &query, bind![id]).await?.map(read).transpose()
 }
 
 /// The logged models that a run made, and whether each is live.
-pub async fn models_of_run(tx: &Tx, run: i64) -> Result<Vec<(Deleted, bool)>> {
+pub async fn models_of_run<C: ConnectionTrait>(on: &C, run: i64) -> Result<Vec<(Deleted, bool)>> {
     let query = "SELECT id, model_id, experiment, active FROM logged_models WHERE source_run = $1 ORDER BY id";
-    sql::all(&**tx, query, bind![run]).await?.iter().map(|row| Ok((deleted(row)?, row.get(3)?))).collect()
+    sql::all(on, query, bind![run]).await?.iter().map(|row| Ok((deleted(row)?, row.get(3)?))).collect()
 }
 
 /// Runs and logged models of an experiment, at most so many of each.
@@ -80,6 +81,14 @@ pub async fn of_experiment<C: ConnectionTrait>(on: &C, experiment: i64, limit: u
     };
     let models = list("SELECT id, model_id, experiment FROM logged_models WHERE experiment = $1 ORDER BY id LIMIT $2").await?;
     Ok((list("SELECT id, run_id, experiment FROM runs WHERE experiment = $1 ORDER BY id LIMIT $2").await?, models))
+}
+
+/// How many runs and logged models are in an experiment.
+pub async fn counts_of_experiment<C: ConnectionTrait>(on: &C, experiment: i64) -> Result<(i64, i64)> {
+    let query =
+        "SELECT (SELECT COUNT(*) FROM runs r WHERE r.experiment = $1), (SELECT COUNT(*) FROM logged_models g WHERE g.experiment = $1)";
+    let row = sql::one(on, query, bind![experiment]).await?;
+    Ok((row.get(0)?, row.get(1)?))
 }
 
 /// Which kind of deleted things is looked for.
@@ -206,11 +215,11 @@ pub async fn deleted_models(tx: &Tx, canonical_name: &str) -> Result<Vec<String>
     sql::all(&**tx, query, bind![super::WORKSPACE, canonical_name]).await?.iter().map(|row| row.get(0)).collect()
 }
 
-/// Removes tags and description of a deleted model.
-pub async fn model(tx: &Tx, uid: &str) -> Result<()> {
-    sql::execute(&**tx, "DELETE FROM registered_model_tags WHERE model_uid = $1", bind![uid]).await?;
-    sql::execute(&**tx, "UPDATE registered_models SET description = '' WHERE uid = $1", bind![uid]).await?;
-    Ok(())
+/// Removes tags and description of a deleted model; whether it had any.
+pub async fn model(tx: &Tx, uid: &str) -> Result<bool> {
+    let tags = sql::execute(&**tx, "DELETE FROM registered_model_tags WHERE model_uid = $1", bind![uid]).await?;
+    let update = "UPDATE registered_models SET description = '' WHERE uid = $1 AND description <> ''";
+    Ok(tags + sql::execute(&**tx, update, bind![uid]).await? > 0)
 }
 
 /// Takes the files of something, with the bytes of each.

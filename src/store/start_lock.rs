@@ -72,7 +72,10 @@ impl StartLock {
     async fn on_postgres(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let mut options = ConnectOptions::new(url.exposed());
         options.max_connections(1).sqlx_logging(false).acquire_timeout(Duration::from_secs(10));
-        let connection = Database::connect(options).await?;
+        let connection = match Database::connect(options).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(super::no_connection(url.exposed(), error).await),
+        };
         let mut waiting = Waiting::default();
         // Tried again and again rather than waited for in the database, where a statement timeout would end it.
         while !sql::one(&connection, "SELECT pg_try_advisory_lock($1)", bind![KEY]).await?.get::<bool>(0)? {

@@ -18,6 +18,7 @@ on_both_engines! {
     an_approval_through_a_token_counts_while_its_maker_may_approve,
     a_quorum_that_is_met_again_promotes_by_whom_has_approved,
     an_approval_waits_for_a_change_of_access_that_has_begun,
+    nobody_approves_what_they_may_not_see,
     what_a_denied_run_logged_is_withheld,
 }
 
@@ -282,6 +283,20 @@ async fn an_approval_waits_for_a_change_of_access_that_has_begun(server: Server)
     let now = approval.await.expect("counts itself");
     assert_eq!((now.state(), now.approvals_given), (v1::TransitionRequestState::Open, 1), "{now:?}");
     assert_eq!(stage_of(&world.ann, 1).await, "None");
+}
+
+async fn nobody_approves_what_they_may_not_see(server: Server) {
+    let world = world(server).await;
+    let admin = world.server.admin().await;
+    let blind = world.server.signed_in("manager").await;
+    let (principal, effect) = (to_user(&blind.user_name), v1::GrantEffect::Deny.into());
+    let persona = v1::CreatePersonaRequest { name: "reader".into(), permissions: vec!["models.read".into()], ..Default::default() };
+    let _: v1::CreatePersonaResponse = admin.call("CreatePersona", persona).await.expect("a persona");
+    grant(&admin, v1::CreateGrantRequest { principal, persona: "reader".into(), scope: on_model(), effect, ..Default::default() }).await;
+    let open = asked(&world.ann, 1, "Production").await;
+    let refusal = approve(&blind, &open).await.expect_err("they may not read the model");
+    assert!(matches!(refusal.code(), Code::PermissionDenied | Code::NotFound), "{refusal}");
+    assert_eq!(get(&world.ann, &open.request_id).await.approvals_given, 0);
 }
 
 async fn what_a_denied_run_logged_is_withheld(server: Server) {

@@ -129,7 +129,7 @@ async fn what_a_version_rests_on_stays(server: Server) {
     let gone = http.json(http::Method::DELETE, "/api/2.0/mlflow/model-versions/delete", r#"{"name": "kept", "version": "1"}"#).await;
     assert_eq!(gone.status, 200, "{gone:?}");
     delete_run(&admin, &second.run_id).await;
-    refused(purge_run(&admin, &second.run_id).await, Code::FailedPrecondition, "was promoted under a gate");
+    refused(purge_run(&admin, &second.run_id).await, Code::FailedPrecondition, "was asked for or moved under a gate");
     let request = v1::PurgeModelVersionRequest { name: "kept".to_owned(), version: "1".to_owned() };
     refused(admin.call::<_, v1::PurgeModelVersionResponse>("PurgeModelVersion", request).await, Code::FailedPrecondition, "under a gate");
     let request = v1::DeleteExperimentRequest { experiment_id: second.experiment_id.clone() };
@@ -138,7 +138,7 @@ async fn what_a_version_rests_on_stays(server: Server) {
     refused(
         admin.call::<_, v1::PurgeExperimentResponse>("PurgeExperiment", request).await,
         Code::FailedPrecondition,
-        "promoted under a gate",
+        "asked for or moved under a gate",
     );
     // A logged model that is there keeps the run that made it.
     let third = Owners::of(&admin, "models").await;
@@ -181,6 +181,23 @@ async fn a_deleted_version_loses_its_bytes_and_keeps_its_place(server: Server) {
         admin.call::<_, v1::PurgeRegisteredModelResponse>("PurgeRegisteredModel", request).await
     };
     assert_eq!(models("toy").await.expect("is deleted").purged.expect("is answered").model_versions, 1);
+    let rows = "SELECT COUNT(*) FROM ledger_entries WHERE action LIKE '%/PurgeRegisteredModel' AND outcome = 'OK'";
+    let before = count(&server, rows).await;
+    assert_eq!(models("toy").await.expect("once more").purged, Some(v1::Purged::default()));
+    assert_eq!(count(&server, rows).await, before, "what went has its row already");
+    // One version that was promoted keeps no other one's bytes.
+    for folder in ["model", "second"] {
+        put(&http, &format!("{}/{folder}/MLmodel", owners.run()), &[2; 600]).await;
+        crate::house::files::version(&http, "mixed", &owners.run_id, folder).await;
+    }
+    for stage in ["Production", "Archived"] {
+        let body = json!({"name": "mixed", "version": "1", "stage": stage});
+        assert_eq!(http.post("model-versions/transition-stage", &body).await.status, 200);
+    }
+    let gone = http.json(http::Method::DELETE, "/api/2.0/mlflow/registered-models/delete", r#"{"name": "mixed"}"#).await;
+    assert_eq!(gone.status, 200, "{gone:?}");
+    let mixed = models("mixed").await.expect("what may go goes");
+    assert_eq!((mixed.purged.expect("is answered").model_versions, mixed.kept), (1, 1));
     refused(models("nobody").await, Code::NotFound, "does not exist");
     sound(&server).await;
 }
@@ -247,14 +264,24 @@ async fn one_call_removes_what_was_deleted_a_while_ago(server: Server) {
     refused(admin.call::<_, v1::PurgeDeletedResponse>("PurgeDeleted", request).await, Code::InvalidArgument, "older_than_ms: is required");
     let young = purge_deleted(&admin, 3_600_000, false).await;
     assert_eq!((young.purged, young.kept, young.more), (Some(v1::Purged::default()), 0, false));
+    // What a dry run tells is what the call does: a run that made a live logged model, experiments with what is in them.
+    let third = Owners::of(&admin, "third").await;
+    let body = json!({"experiment_id": third.experiment_id, "source_run_id": third.run_id});
+    assert_eq!(http.post("logged-models", &body).await.status, 200);
+    delete_run(&admin, &third.run_id).await;
+    let whole = Owners::of(&admin, "whole").await;
+    for id in [whole.experiment_id.as_str(), "0"] {
+        assert_eq!(http.post("experiments/delete", &json!({"experiment_id": id})).await.status, 200);
+    }
     let dry = purge_deleted(&admin, 0, true).await;
     let would = dry.purged.expect("is answered");
-    assert_eq!((would.runs, would.logged_models, dry.kept), (1, 1, 1), "{would:?}");
+    assert_eq!((would.experiments, would.runs, would.logged_models, dry.kept), (1, 2, 2, 3), "{would:?}");
     assert_eq!(http.get(&format!("runs/get?run_id={}", others.run_id)).await.status, 200, "a dry run removes nothing");
     let done = purge_deleted(&admin, 0, false).await;
     let purged = done.purged.expect("is answered");
-    assert_eq!((purged.runs, purged.logged_models, purged.files, purged.freed_bytes, done.kept), (1, 1, 1, 900, 1), "{purged:?}");
-    assert!(done.kept_reason.contains("version 1 of \"fraud\" was made of the run"), "{}", done.kept_reason);
+    let counts = (purged.experiments, purged.runs, purged.logged_models, purged.files, purged.freed_bytes, done.kept);
+    assert_eq!(counts, (1, 2, 2, 1, 900, 3), "{purged:?}");
+    assert!(done.kept_reason.contains("the experiment 0 stays"), "{}", done.kept_reason);
     assert_eq!(http.post("experiments/delete", &json!({"experiment_id": others.experiment_id})).await.status, 200);
     let request =
         v1::PurgeDeletedRequest { older_than_ms: Some(0), experiment_ids: vec![owners.experiment_id.clone()], ..Default::default() };
@@ -300,8 +327,8 @@ async fn nobody_but_admins_purges(server: Server) {
         let who = server.as_(persona).await;
         refused(purge_run(&who, &owners.run_id).await, Code::PermissionDenied, "experiments.purge");
         let request = v1::PurgeDeletedRequest { older_than_ms: Some(0), ..Default::default() };
-        let nothing: v1::PurgeDeletedResponse = who.call("PurgeDeleted", request).await.expect("of nothing that they may purge");
-        assert_eq!((nothing.purged, nothing.kept), (Some(v1::Purged::default()), 0));
+        let purged = who.call::<_, v1::PurgeDeletedResponse>("PurgeDeleted", request).await;
+        refused(purged, Code::PermissionDenied, "experiments.purge");
     }
     let request = v1::CreateRegisteredModelRequest { name: "gone".to_owned(), ..Default::default() };
     let _: v1::CreateRegisteredModelResponse = admin.call("CreateRegisteredModel", request).await.expect("a model");
@@ -309,11 +336,9 @@ async fn nobody_but_admins_purges(server: Server) {
     let _: v1::DeleteRegisteredModelResponse = admin.call("DeleteRegisteredModel", request).await.expect("is deleted");
     let request = || v1::PurgeRegisteredModelRequest { name: "gone".to_owned() };
     let engineer = server.as_("ml_engineer").await;
-    refused(
-        engineer.call::<_, v1::PurgeRegisteredModelResponse>("PurgeRegisteredModel", request()).await,
-        Code::NotFound,
-        "does not exist",
-    );
+    let purge = async |who: &Client| who.call::<_, v1::PurgeRegisteredModelResponse>("PurgeRegisteredModel", request()).await;
+    refused(purge(&engineer).await, Code::PermissionDenied, "models.purge");
+    refused(purge(&server.as_("").await).await, Code::NotFound, "does not exist");
     let _: v1::PurgeRegisteredModelResponse = admin.call("PurgeRegisteredModel", request()).await.expect("an admin may");
     purge_run(&admin, &owners.run_id).await.expect("an admin may");
 }

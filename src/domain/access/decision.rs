@@ -83,6 +83,13 @@ const ON_ONESELF: [Permission; 6] = [UsersRead, PasswordsSet, TokensCreate, Toke
 pub(super) const ABOUT_TARGETS: [Permission; 7] =
     [StagesTransition, StagesPromote, AliasesSet, RequestsCreate, RequestsWithdraw, RequestsApprove, RequestsReject];
 
+impl Visibility {
+    /// Whether it lets nothing through.
+    pub fn is_nothing(&self) -> bool {
+        self.none || !(self.all || self.own) && self.uids.is_empty() && self.patterns.is_empty()
+    }
+}
+
 impl Snapshot {
     /// Whether a user may do something to an object. Nothing is allowed that was not granted; a denying
     /// grant wins; a token can do no more than its user and its own limits allow.
@@ -140,6 +147,9 @@ impl Snapshot {
                 continue;
             };
             let deny = grant.effect == Effect::Deny;
+            if deny && !grant.targets.is_empty() {
+                continue;
+            }
             match (&grant.scope, class) {
                 (Scope::Server, _) if deny => visible.none = true,
                 (Scope::Server, _) if right.own => visible.own = true,
@@ -160,8 +170,12 @@ impl Snapshot {
         let Some(right) = self.right(grant, permission) else { return false };
         let owned = !right.own || object.owner.as_deref() == Some(user_uid);
         let target_fits = grant.targets.is_empty()
-            || !ABOUT_TARGETS.contains(&permission)
-            || object.target.as_ref().is_some_and(|target| grant.targets.contains(target));
+            || if ABOUT_TARGETS.contains(&permission) {
+                object.target.as_ref().is_some_and(|target| grant.targets.contains(target))
+            } else {
+                // A denial of some targets leaves everything else as it is.
+                grant.effect == Effect::Allow
+            };
         owned && target_fits && covers(&grant.scope, object)
     }
 

@@ -100,6 +100,12 @@ fn targets_limit_only_permissions_about_targets() {
     let at = |target: &str| Object { target: Some(target.into()), ..model("a") };
     assert!(may(&manager, RequestsApprove, &at("Staging")) && !may(&manager, RequestsApprove, &at("Production")));
     assert!(may(&manager, ModelsRead, &at("Production")));
+    // A denial of a target takes away what is about that target, and nothing else.
+    let denied = Grant { uid: "deny".into(), effect: Effect::Deny, targets: vec!["Production".into()], ..ann("manager", Scope::Server) };
+    let manager = snapshot(vec![ann("manager", Scope::Server), denied]);
+    assert!(may(&manager, RequestsApprove, &at("Staging")) && !may(&manager, RequestsApprove, &at("Production")));
+    assert!(may(&manager, ModelsRead, &at("Production")) && may(&manager, ModelsRead, &model("a")));
+    assert!(manager.visibility("ann", &TokenLimits::default(), ModelsRead, ObjectClass::Model).all);
 }
 
 #[test]

@@ -141,7 +141,7 @@ impl Step<'_> {
     fn version(&mut self, now: VersionNow) {
         let thing = Thing::Version { model: self.entry.scope_id.clone(), id: self.id() };
         if let (Some(number), Some(digest), Some(stage)) = (now.number, &now.source_digest, &now.stage) {
-            self.set(thing.clone(), version_fields(number, (digest, digest), stage, false));
+            self.set(thing.clone(), version_fields(number, (digest, digest), stage, (false, false)));
         } else if let Some(stage) = &now.stage {
             self.set(thing.clone(), fields([(things::STAGE, stage.clone())]));
         }
@@ -149,7 +149,7 @@ impl Step<'_> {
             self.set(thing.clone(), fields([things::life(true)]));
         }
         if now.purged {
-            self.set(thing, fields([(things::FILES, UNVERIFIED.to_owned())]));
+            self.set(thing, fields([(things::FILES, UNVERIFIED.to_owned()), things::purged(true)]));
         }
         self.hold(self.entry.scope_id.clone(), now.holders);
     }

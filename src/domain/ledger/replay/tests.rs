@@ -145,7 +145,8 @@ fn compared(rows: &[Entry], with: &Tables) -> StateReport {
     if let Some(name) = with.model {
         comparison.seen(&Thing::Model { id: "m".to_owned() }, &model_fields(name, &canonical_name(name), false));
     }
-    comparison.seen(&Thing::Version { model: "m".to_owned(), id: "v1".to_owned() }, &version_fields(1, ("d", "d"), with.stage, false));
+    comparison
+        .seen(&Thing::Version { model: "m".to_owned(), id: "v1".to_owned() }, &version_fields(1, ("d", "d"), with.stage, (false, false)));
     comparison.seen(&Thing::Target { model: "m".to_owned(), target: "Staging".to_owned() }, &with.held.fields());
     comparison.seen(&Thing::Request { id: "r".to_owned() }, &request_fields(&filed(), "m", with.state.to_owned(), "ev".to_owned()));
     comparison.seen(&Thing::Requester { request: "r".to_owned(), person: "p".to_owned() }, &requester_fields(false));
@@ -295,8 +296,10 @@ impl Registry {
         let mut comparison = replay.compare();
         comparison.seen(&Thing::Model { id: "m".to_owned() }, &model_fields("a", "a", false));
         for (number, (id, (stage, deleted))) in (1..).zip(&self.stages) {
-            comparison
-                .seen(&Thing::Version { model: "m".to_owned(), id: id.clone() }, &version_fields(number, ("d", "d"), stage, *deleted));
+            comparison.seen(
+                &Thing::Version { model: "m".to_owned(), id: id.clone() },
+                &version_fields(number, ("d", "d"), stage, (*deleted, false)),
+            );
         }
         let mut held: BTreeMap<&str, Held> = BTreeMap::new();
         for (target, version, from, until) in &self.holdings {

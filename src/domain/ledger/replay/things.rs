@@ -68,6 +68,7 @@ const LIFE: &str = "life";
 pub(super) const STAGE: &str = "stage";
 pub(super) const NUMBER: &str = "number";
 const DIGEST: &str = "digest of its files";
+pub(super) const PURGED: &str = "end for good";
 pub(super) const FILES: &str = "digest of the files that are stored for it";
 pub(super) const VERSION: &str = "version";
 pub(super) const SINCE: &str = "time since when";
@@ -105,11 +106,17 @@ pub fn model_fields(name: &str, canonical: &str, deleted: bool) -> Fields {
     fields([(NAME, name.to_owned()), (FOUND_AS, canonical.to_owned()), life(deleted)])
 }
 
-/// Of a version, with the digest that it has and that of the files which are there.
-pub fn version_fields(number: i64, (digest, files): (&str, &str), stage: &str, deleted: bool) -> Fields {
+/// Whether what a version was is removed for good.
+pub(super) fn purged(purged: bool) -> (&'static str, String) {
+    (PURGED, yes(purged))
+}
+
+/// Of a version, with the digest that it has and that of the files which are there, whether it is deleted, and purged.
+pub fn version_fields(number: i64, (digest, files): (&str, &str), stage: &str, (deleted, is_purged): (bool, bool)) -> Fields {
     let digests = [(DIGEST, digest.to_owned()), (FILES, files.to_owned())];
     let mut fields = fields([(NUMBER, number.to_string()), (STAGE, stage.to_owned()), life(deleted)]);
     fields.extend(digests);
+    fields.extend([purged(is_purged)]);
     fields
 }
 
