@@ -58,14 +58,14 @@ fn missing(snapshot: &Snapshot, row: &RequestRow, target: &str, approver: &Appro
         return Some("the login of who made the approver's token was deactivated".to_owned());
     }
     let object = Object { target: Some(target.to_owned()), ..Object::named(ObjectClass::Model, &row.model_uid, &row.model_name) };
-    if !snapshot.decide(&approver.user, &limits(approver), Permission::ModelsRead, &object).allowed {
-        return Some("the approver may no longer read the registered model".to_owned());
-    }
-    let may = |limits: &TokenLimits| snapshot.decide(&approver.user, limits, Permission::RequestsApprove, &object).allowed;
-    let permission = Permission::RequestsApprove.name();
-    match (may(&TokenLimits::default()), may(&limits(approver))) {
-        (false, _) => Some(format!("the approver no longer has the permission `{permission}` for {target}")),
-        (true, false) => Some(format!("whoever made the approver's token no longer has the permission `{permission}` for {target}")),
-        (true, true) => None,
-    }
+    // Nobody vouches for what they may not see.
+    [Permission::ModelsRead, Permission::RequestsApprove].into_iter().find_map(|permission| {
+        let may = |limits: &TokenLimits| snapshot.decide(&approver.user, limits, permission, &object).allowed;
+        let who = match (may(&TokenLimits::default()), may(&limits(approver))) {
+            (false, _) => "the approver",
+            (true, false) => "whoever made the approver's token",
+            (true, true) => return None,
+        };
+        Some(format!("{who} no longer has the permission `{}` for {target}", permission.name()))
+    })
 }
