@@ -14,7 +14,7 @@ use super::schema::Schema;
 use super::{Address, Error, Result};
 use crate::bind;
 use crate::store::inputs::{Dataset, Input};
-use crate::store::{StoreError, sql};
+use crate::store::{self, StoreError, sql};
 
 /// Objects in one part.
 pub(super) const PART: i64 = 200;
@@ -36,6 +36,9 @@ pub(super) fn fault(error: StoreError) -> Error {
 impl Database {
     /// Opens a database so that it cannot be changed, and looks at its schema.
     pub async fn open(address: &Address) -> Result<Self> {
+        if let Address::Postgres(url) = address {
+            store::try_postgres(url.exposed()).await.map_err(fault)?;
+        }
         let mut options = match address {
             Address::Sqlite(file) => ConnectOptions::new(format!("sqlite://{}", file.display())),
             Address::Postgres(url) => ConnectOptions::new(url.exposed()),

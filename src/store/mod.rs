@@ -399,18 +399,26 @@ impl Store {
     }
 }
 
-/// Why there is no connection to PostgreSQL: a pool says no more than that it took too long, so one connection is tried.
+/// Tries one connection to PostgreSQL: a pool waits for a server that refuses it, and says no more than that it took too
+/// long.
+pub async fn try_postgres(url: &str) -> Result<(), StoreError> {
+    use sea_orm::sqlx::{Connection, PgConnection};
+    let slow = |_| StoreError::Unavailable("the database does not answer".to_owned());
+    let tried = tokio::time::timeout(Duration::from_secs(5), PgConnection::connect(url)).await.map_err(slow)?;
+    let connection = tried.map_err(|cause| DbErr::Conn(RuntimeErr::SqlxError(cause.into())))?;
+    // Whether it closes well does not matter.
+    let _ = connection.close().await;
+    Ok(())
+}
+
+/// Why there is no connection to PostgreSQL.
 async fn no_connection(url: &str, error: DbErr) -> StoreError {
-    use sea_orm::sqlx::{Connection, Error, PgConnection};
     let took_too_long = match &error {
         DbErr::ConnectionAcquire(_) => true,
-        DbErr::Conn(RuntimeErr::SqlxError(inner)) => matches!(&**inner, Error::PoolTimedOut),
+        DbErr::Conn(RuntimeErr::SqlxError(inner)) => matches!(&**inner, sea_orm::sqlx::Error::PoolTimedOut),
         _ => false,
     };
-    if took_too_long && let Ok(Err(cause)) = tokio::time::timeout(Duration::from_secs(5), PgConnection::connect(url)).await {
-        return DbErr::Conn(RuntimeErr::SqlxError(cause.into())).into();
-    }
-    error.into()
+    if took_too_long && let Err(cause) = try_postgres(url).await { cause } else { error.into() }
 }
 
 fn understood(url: &str) -> Result<DatabaseUrl, StoreError> {
